@@ -1,0 +1,2 @@
+//! aerostack.
+fn main() {}
