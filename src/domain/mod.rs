@@ -1,4 +1,10 @@
 //! Pure rules and values: no actix, no SeaORM, no I/O.
 
+pub mod audit_chain;
 pub mod clock;
+pub mod framing;
 pub mod ids;
+#[cfg(test)]
+mod known_answers;
+pub mod random;
+pub mod token;
