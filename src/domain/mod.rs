@@ -4,7 +4,10 @@ pub mod audit_chain;
 pub mod clock;
 pub mod framing;
 pub mod ids;
+pub mod injection;
+pub mod keys;
 #[cfg(test)]
 mod known_answers;
 pub mod random;
+pub mod seal;
 pub mod token;
