@@ -59,8 +59,8 @@ pub struct ValueContext<'a> {
     pub instance: Uuid,
     /// The namespace that owns the server.
     pub namespace: Uuid,
-    /// The workspace, for a value that only one workspace uses.
-    pub workspace: Option<Uuid>,
+    /// The workspace of a value that only one workspace uses; nil for the value of all.
+    pub workspace: Uuid,
     /// The server.
     pub server: Uuid,
     /// The row.
@@ -71,27 +71,44 @@ pub struct ValueContext<'a> {
     pub value_version: u64,
     /// The only origin the value may be sent to (S-28).
     pub origin: &'a str,
-    /// `None`: a static value without end. Otherwise kind and end in milliseconds (0: none) are covered as well.
-    pub lifetime: Option<(&'a str, u64)>,
+    /// Covered as well unless they are the usual ones (nobody's in particular, static, without end).
+    pub terms: Terms<'a>,
+}
+
+/// Whose value it is, what kind, and until when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms<'a> {
+    /// The account it belongs to; nil for a value that all callers use.
+    pub account: Uuid,
+    /// `static` or `oauth`.
+    pub kind: &'a str,
+    /// End in milliseconds; 0: none.
+    pub expires_ms: u64,
+}
+
+impl Default for Terms<'_> {
+    fn default() -> Self {
+        Terms { account: Uuid::nil(), kind: "static", expires_ms: 0 }
+    }
 }
 
 impl ValueContext<'_> {
     fn covered(&self, dek_version: u32) -> Vec<u8> {
-        let workspace = self.workspace.as_ref().map_or(&[] as &[u8], |id| id.as_bytes());
         let framed = Framed::new(SECRET_LABEL)
             .bytes(self.instance.as_bytes())
             .bytes(self.namespace.as_bytes())
-            .bytes(workspace)
+            .bytes(self.workspace.as_bytes())
             .bytes(self.server.as_bytes())
             .bytes(self.secret.as_bytes())
             .bytes(self.name.as_bytes())
             .u32(dek_version)
             .u64(self.value_version)
             .bytes(self.origin.as_bytes());
-        match self.lifetime {
-            None => framed.finish(),
-            Some((kind, expires_ms)) => framed.bytes(kind.as_bytes()).u64(expires_ms).finish(),
+        let Terms { account, kind, expires_ms } = self.terms;
+        if self.terms == Terms::default() {
+            return framed.finish();
         }
+        framed.bytes(account.as_bytes()).bytes(kind.as_bytes()).u64(expires_ms).finish()
     }
 }
 
@@ -144,13 +161,13 @@ mod tests {
         ValueContext {
             instance: id("instance"),
             namespace: id("project"),
-            workspace: Some(id("workspace")),
+            workspace: id("workspace"),
             server: id("server"),
             secret: id("secret"),
             name: "GITHUB_TOKEN",
             value_version: 3,
             origin: "https://api.githubcopilot.com:443",
-            lifetime: None,
+            terms: Terms::default(),
         }
     }
 
@@ -192,14 +209,16 @@ mod tests {
         let moved = [
             ValueContext { instance: other, ..context() },
             ValueContext { namespace: other, ..context() },
-            ValueContext { workspace: Some(other), ..context() },
-            ValueContext { workspace: None, ..context() },
+            ValueContext { workspace: other, ..context() },
+            ValueContext { workspace: Uuid::nil(), ..context() },
             ValueContext { server: other, ..context() },
             ValueContext { secret: other, ..context() },
             ValueContext { name: "GITHUB_TOKEM", ..context() },
             ValueContext { value_version: 2, ..context() },
             ValueContext { origin: "https://api.githubcopilot.com:444", ..context() },
-            ValueContext { lifetime: Some(("oauth", 0)), ..context() },
+            ValueContext { terms: Terms { account: other, ..Terms::default() }, ..context() },
+            ValueContext { terms: Terms { kind: "oauth", ..Terms::default() }, ..context() },
+            ValueContext { terms: Terms { expires_ms: 1, ..Terms::default() }, ..context() },
         ];
         assert!(moved.iter().all(|context| open(&key(), context, &sealed) == Err(NotAuthentic)));
         let newer = DataKey { version: 8, key: key().key };
