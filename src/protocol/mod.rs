@@ -1,1 +1,12 @@
-//! protocol
+//! MCP on the wire, without I/O: finding things in JSON-RPC bytes, changing exactly what bridging demands, framing
+//! events, sealing session ids. Works on bytes and ranges; never builds a tree of what is only forwarded.
+
+pub mod answer;
+pub mod headers;
+pub mod jsonrpc;
+pub mod meta;
+pub mod revision;
+pub mod scan;
+pub mod scrub;
+pub mod splice;
+pub mod sse;
