@@ -2,3 +2,10 @@
 //! shell around it.
 
 pub mod key_source;
+pub mod actor_ref;
+pub mod grant;
+pub mod health;
+pub mod supervisor;
+
+#[cfg(test)]
+mod runtime_tests;
