@@ -218,7 +218,12 @@ impl Stats {
     pub(super) fn quantile_ms(&self, q: f64) -> f64 {
         let counts: Vec<u64> = self.buckets.iter().map(|count| count.load(Relaxed)).collect();
         let total: u64 = counts.iter().sum();
-        #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank")]
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rank"
+        )]
         let rank = (total as f64 * q).ceil() as u64;
         let mut seen = 0;
         for (bucket, count) in counts.iter().enumerate() {

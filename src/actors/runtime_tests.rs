@@ -129,7 +129,8 @@ async fn a_blocked_actor_is_reported_stalled_and_replaced_on_another_thread() {
 
 #[actix_web::test]
 async fn a_full_mailbox_refuses_at_once() {
-    let runtime = Runtime::start(ActorsConfig { heartbeat_ms: 60_000, mailbox: 8, max_in_flight: 4, ..ActorsConfig::default() });
+    let runtime =
+        Runtime::start(ActorsConfig { heartbeat_ms: 60_000, mailbox: 8, max_in_flight: 4, ..ActorsConfig::default() });
     let busy = supervise(&runtime, Spec::singleton("busy", Group::Control), Probe::default);
     let (release, blocked) = mpsc::channel();
     busy.tell(Block(blocked)).unwrap();
@@ -139,7 +140,12 @@ async fn a_full_mailbox_refuses_at_once() {
     assert!(begun.elapsed() < Duration::from_millis(250), "refusing never waits");
     assert!((985..=992).contains(&refused), "8 to 15 of 1000 were queued, {refused} refused");
 
-    let waiting: Vec<_> = (0..4).map(|_| { let busy = busy.clone(); actix_rt::spawn(async move { busy.ask(Count, SOON).await }) }).collect();
+    let waiting: Vec<_> = (0..4)
+        .map(|_| {
+            let busy = busy.clone();
+            actix_rt::spawn(async move { busy.ask(Count, SOON).await })
+        })
+        .collect();
     eventually("four asks wait", || busy.in_flight().0 == 4).await;
     assert_eq!(busy.ask(Count, SOON).await, Err(AskError::Saturated), "the fifth ask is refused, not queued");
     drop(release);
@@ -163,7 +169,8 @@ async fn a_drain_loses_nothing_that_was_accepted() {
     let runtime = Runtime::start(ActorsConfig { heartbeat_ms: 60_000, mailbox: 1000, ..ActorsConfig::default() });
     let done = Arc::new(AtomicUsize::new(0));
     let counted = done.clone();
-    let sink = supervise(&runtime, Spec::singleton("sink", Group::Sinks), move || Probe { seen: 0, done: counted.clone() });
+    let sink =
+        supervise(&runtime, Spec::singleton("sink", Group::Sinks), move || Probe { seen: 0, done: counted.clone() });
     let accepted = (0..900).filter(|_| sink.tell(Count).is_ok()).count();
     drain(&sink, SOON).await;
     assert_eq!(done.load(SeqCst), accepted);

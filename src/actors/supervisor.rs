@@ -17,7 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorFutureExt as _, Addr, Arbiter, ArbiterHandle, AsyncContext as _, Context, Handler, Message, fut::wrap_future};
+use actix::{
+    Actor, ActorFutureExt as _, Addr, Arbiter, ArbiterHandle, AsyncContext as _, Context, Handler, Message,
+    fut::wrap_future,
+};
 use futures_util::{FutureExt as _, future::BoxFuture};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -93,7 +96,15 @@ impl Spec {
 
     /// One of many (a server's, a token's): never ends the process, lives until `retired`.
     pub fn instance(name: impl Into<Arc<str>>, group: Group, retired: CancellationToken) -> Self {
-        Spec { name: name.into(), group, critical: false, heartbeat: false, mailbox: None, max_in_flight: None, retired }
+        Spec {
+            name: name.into(),
+            group,
+            critical: false,
+            heartbeat: false,
+            mailbox: None,
+            max_in_flight: None,
+            retired,
+        }
     }
 
     /// The process goes on without it.
@@ -191,7 +202,11 @@ impl Runtime {
 }
 
 /// Starts an actor on its group's thread and keeps it running until `spec.retired` is cancelled.
-pub fn supervise<A: Supervised>(runtime: &Runtime, spec: Spec, factory: impl Fn() -> A + Send + Sync + 'static) -> ActorRef<A> {
+pub fn supervise<A: Supervised>(
+    runtime: &Runtime,
+    spec: Spec,
+    factory: impl Fn() -> A + Send + Sync + 'static,
+) -> ActorRef<A> {
     let factory = Arc::new(factory);
     let home = runtime.group(spec.group);
     let start: Starter<A> = Box::new(move |on: Option<&ArbiterHandle>, watch: Watch, mailbox: usize| {

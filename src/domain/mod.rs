@@ -16,3 +16,6 @@ pub mod role;
 pub mod server;
 pub mod slug;
 pub mod token;
+
+#[cfg(test)]
+pub mod known_answers;

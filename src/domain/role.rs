@@ -49,7 +49,9 @@ impl FromStr for Role {
             "member" => Ok(Role::Member),
             "admin" => Ok(Role::Admin),
             "owner" => Ok(Role::Owner),
-            other => Err(err::validation(format!("No role \"{other}\"")).with_hint("use owner, admin, member or viewer")),
+            other => {
+                Err(err::validation(format!("No role \"{other}\"")).with_hint("use owner, admin, member or viewer"))
+            }
         }
     }
 }

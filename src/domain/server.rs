@@ -46,7 +46,8 @@ impl ServerSpec {
     /// A definition with defaults for `url`, which must be `http` or `https`, name a host and carry no credentials.
     pub fn for_url(url: &str) -> Result<Self> {
         let url = Url::parse(url).map_err(|cause| {
-            err::validation(format!("Not a URL: {cause}")).with_hint("give the full address, for example https://mcp.example.com/mcp")
+            err::validation(format!("Not a URL: {cause}"))
+                .with_hint("give the full address, for example https://mcp.example.com/mcp")
         })?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
             return Err(err::validation("An MCP server's URL begins with https:// or http:// and names a host"));

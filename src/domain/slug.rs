@@ -11,8 +11,31 @@ pub const MAX_LEN: usize = 48;
 
 /// Names that URLs or file systems need for themselves.
 const RESERVED: &[&str] = &[
-    "admin", "api", "health", "healthz", "livez", "readyz", "metrics", "docs", "ws", "sse", "mcp", "login", "logout",
-    "static", "assets", "openapi", "register", "authorize", "token", "aerostack", "con", "nul", "aux", "prn", "new",
+    "admin",
+    "api",
+    "health",
+    "healthz",
+    "livez",
+    "readyz",
+    "metrics",
+    "docs",
+    "ws",
+    "sse",
+    "mcp",
+    "login",
+    "logout",
+    "static",
+    "assets",
+    "openapi",
+    "register",
+    "authorize",
+    "token",
+    "aerostack",
+    "con",
+    "nul",
+    "aux",
+    "prn",
+    "new",
 ];
 
 /// `^[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?$`, not reserved.
