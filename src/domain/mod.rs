@@ -10,12 +10,9 @@ pub mod keys;
 mod known_answers;
 pub mod random;
 pub mod seal;
-pub mod random;
 pub mod rate;
 pub mod role;
 pub mod server;
 pub mod slug;
 pub mod token;
 
-#[cfg(test)]
-pub mod known_answers;
