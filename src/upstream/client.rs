@@ -1,0 +1,167 @@
+//! The outbound HTTP client: awc behind the network policy. HTTP/1.1 only (no `h2` in ALPN: awc's h2 0.3 has an open
+//! advisory), no redirects (they would carry injected headers elsewhere), no proxies from the environment, no default
+//! headers, no decompression, no default timeout (every caller has a deadline of its own).
+//!
+//! A client belongs to one thread and one lane: connections are never shared between servers or credential sets, and
+//! letting go of a lane closes its idle connections.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
+
+use actix_rt::net::TcpStream;
+use actix_service::Service;
+use actix_tls::connect::{
+    ConnectError, ConnectInfo, Connection,
+    tcp::{TcpConnector, TcpConnectorService},
+};
+use awc::{
+    ClientRequest,
+    http::{Method, Uri},
+};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
+
+use crate::{
+    config::UpstreamConfig,
+    upstream::guard::{NetworkPolicy, Refusal, ResolveError},
+};
+
+/// Sends requests that the network policy allows. Cloning shares the connections.
+#[derive(Clone)]
+pub struct HttpClient {
+    client: awc::Client,
+    limits: Rc<Limits>,
+}
+
+/// Bounds on what a server may send.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Answer body, bytes.
+    pub answer_bytes: usize,
+    /// One event, bytes.
+    pub event_bytes: usize,
+    /// Answer head, bytes.
+    pub head_bytes: usize,
+}
+
+impl HttpClient {
+    /// A client with its own connections.
+    pub fn new(policy: Arc<NetworkPolicy>, config: &UpstreamConfig) -> Self {
+        let connect = Duration::from_secs(config.connect_timeout_seconds);
+        let connector = awc::Connector::new()
+            .connector(Guarded { policy, tcp: TcpConnector::default().service() })
+            .rustls_0_23(TLS.clone())
+            .limit(0)
+            .timeout(connect)
+            .handshake_timeout(connect)
+            .conn_keep_alive(Duration::from_secs(config.idle_connection_seconds))
+            .conn_lifetime(Duration::from_secs(3600));
+        let client = awc::Client::builder()
+            .connector(connector)
+            .disable_redirects()
+            .disable_timeout()
+            .no_default_headers()
+            .finish();
+        let limits = Limits {
+            answer_bytes: config.answer_bytes,
+            event_bytes: config.event_bytes,
+            head_bytes: config.head_bytes,
+        };
+        HttpClient { client, limits: Rc::new(limits) }
+    }
+
+    pub(super) fn request(&self, method: Method, uri: &Uri) -> ClientRequest {
+        self.client.request(method, uri)
+    }
+
+    /// Bounds on what a server may send.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+/// One TLS configuration for the process: public roots, and those in `SSL_CERT_FILE` (a company's own authority).
+static TLS: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| Arc::new(tls()));
+
+fn tls() -> ClientConfig {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = std::env::var_os("SSL_CERT_FILE") {
+        match CertificateDer::pem_file_iter(&path) {
+            Ok(found) => {
+                let (added, ignored) = roots.add_parsable_certificates(found.flatten());
+                tracing::info!(added, ignored, "trusting the certificates in SSL_CERT_FILE");
+            }
+            Err(cause) => tracing::warn!(%cause, "cannot read SSL_CERT_FILE"),
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    #[expect(clippy::expect_used, reason = "the provider is compiled in and supports the default versions")]
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring supports TLS 1.2 and 1.3");
+    let mut config = builder.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
+/// Connects only where the policy allows: resolves, judges, dials exactly what was judged, judges the peer.
+#[derive(Clone)]
+struct Guarded {
+    policy: Arc<NetworkPolicy>,
+    tcp: TcpConnectorService,
+}
+
+impl Service<ConnectInfo<Uri>> for Guarded {
+    type Response = Connection<Uri, TcpStream>;
+    type Error = ConnectError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ConnectError>>>>;
+
+    actix_service::always_ready!();
+
+    fn call(&self, wanted: ConnectInfo<Uri>) -> Self::Future {
+        let (policy, tcp) = (self.policy.clone(), self.tcp);
+        Box::pin(async move {
+            let addresses = policy.resolve(wanted.hostname(), wanted.port()).await.map_err(|cause| match cause {
+                ResolveError::Refused(refusal) => refused(refusal),
+                ResolveError::Unknown => ConnectError::NoRecords,
+            })?;
+            let connection = tcp.call(wanted.set_addrs(addresses)).await?;
+            let peer = connection.io_ref().peer_addr().map_err(ConnectError::Io)?;
+            policy.check(peer).map_err(refused)?;
+            connection.io_ref().set_nodelay(true).map_err(ConnectError::Io)?;
+            Ok(connection)
+        })
+    }
+}
+
+fn refused(refusal: Refusal) -> ConnectError {
+    ConnectError::Resolver(Box::new(refusal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn http_2_is_never_offered() {
+        assert_eq!(tls().alpn_protocols, vec![b"http/1.1".to_vec()]);
+    }
+
+    #[actix_rt::test]
+    async fn a_forbidden_address_is_not_dialled_even_as_a_literal() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        listener.set_nonblocking(true).unwrap();
+        let client = HttpClient::new(Arc::new(NetworkPolicy::new(false, Vec::new())), &UpstreamConfig::default());
+        for url in [format!("http://127.0.0.1:{port}/"), format!("http://localhost:{port}/")] {
+            let outcome = client.request(Method::GET, &url.parse().unwrap()).send().await;
+            assert!(outcome.is_err(), "{url}");
+        }
+        assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    }
+}

@@ -1,0 +1,448 @@
+//! One message to a server and what comes back, over HTTP. Builds the headers that do not change once per endpoint,
+//! maps every way a server can misbehave to an [`UpstreamError`], and repeats a request only when the connection was
+//! lost before an answer and the request changes nothing.
+//!
+//! Of a client's request nothing reaches a server but the message and the headers a caller names here: credentials
+//! are the injected ones and no others (`security.md` S-25).
+
+use std::{rc::Rc, sync::Arc, time::Instant};
+
+use awc::{
+    ClientResponse, FrozenClientRequest,
+    http::{
+        Method, StatusCode, Uri,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
+};
+use bytes::Bytes;
+use url::Url;
+
+use crate::{
+    protocol::{
+        answer, headers,
+        jsonrpc::{self, Incoming},
+        revision::Revision,
+        scan::{self, Document, ScanLimits},
+    },
+    upstream::{
+        UpstreamError, Wire,
+        body::read_body,
+        client::HttpClient,
+        lost::{SendFailure, classify_send_failure},
+        patience::Patience,
+        stream::EventStream,
+    },
+};
+
+/// What a server sent back.
+pub enum Answer {
+    /// The message was taken; nothing follows.
+    Accepted,
+    /// One JSON document. Not yet checked to be the answer.
+    Json(Bytes),
+    /// Events; one of them should be the answer.
+    Events(EventStream),
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Answer::Accepted => f.write_str("Accepted"),
+            Answer::Json(body) => write!(f, "Json({} bytes)", body.len()),
+            Answer::Events(_) => f.write_str("Events"),
+        }
+    }
+}
+
+/// One message on its way out.
+#[derive(Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// The message.
+    pub body: &'a Bytes,
+    /// Its method, for `Mcp-Method`.
+    pub method: &'a str,
+    /// What it is about, for `Mcp-Name`: the tool, prompt, URI or task.
+    pub name: Option<&'a str>,
+    /// Further headers (trace context, `Mcp-Param-*`). None may replace an injected one.
+    pub extra: &'a [(HeaderName, HeaderValue)],
+}
+
+impl Outgoing<'_> {
+    fn is_notification(&self) -> bool {
+        self.method.starts_with("notifications/")
+    }
+
+    /// Repeating it changes nothing at the server.
+    fn is_repeatable(&self) -> bool {
+        matches!(
+            self.method,
+            "initialize" | "ping" | "server/discover" | "tools/list" | "prompts/list" | "prompts/get" | "resources/list"
+                | "resources/templates/list" | "resources/read" | "completion/complete" | "logging/setLevel"
+        )
+    }
+}
+
+/// How far the negotiation has come; decides the headers.
+#[derive(Debug, Clone, Copy)]
+pub enum Stage<'a> {
+    /// Asking for 2026-07-28.
+    Discover,
+    /// Asking for an older revision: no version header, because a server may refuse one it does not know.
+    Handshake,
+    /// It is known.
+    Known(&'a Wire),
+}
+
+/// Where and how messages are sent: one URL, one wire, one set of credentials.
+pub struct Endpoint {
+    client: HttpClient,
+    uri: Uri,
+    post: FrozenClientRequest,
+    /// The headers in `post`; a GET or DELETE takes those of them that fit.
+    base: HeaderMap,
+    wire: Option<Wire>,
+    modern: bool,
+}
+
+impl Endpoint {
+    /// An endpoint at `url` (HTTP+SSE: at the URL the server named).
+    pub fn new(
+        client: &HttpClient,
+        url: &Url,
+        stage: Stage<'_>,
+        injected: &[(HeaderName, HeaderValue)],
+    ) -> Result<Endpoint, UpstreamError> {
+        let url = match stage {
+            Stage::Known(Wire::Sse { post, .. }) => post,
+            _ => url,
+        };
+        let uri = parse_uri(url)?;
+        let base = base_headers(&uri, stage, injected)?;
+        let mut request = client.request(Method::POST, &uri);
+        *request.headers_mut() = base.clone();
+        let post = request.freeze().map_err(|cause| UpstreamError::Unavailable(cause.to_string()))?;
+        let (wire, modern) = match stage {
+            Stage::Discover => (None, true),
+            Stage::Handshake => (None, false),
+            Stage::Known(wire) => (Some(wire.clone()), wire.is_modern()),
+        };
+        Ok(Endpoint { client: client.clone(), uri, post, base, wire, modern })
+    }
+
+    /// How the server is talked to; none while it is being found out.
+    pub fn wire(&self) -> Option<&Wire> {
+        self.wire.as_ref()
+    }
+
+    fn session(&self) -> Option<&Arc<str>> {
+        self.wire.as_ref().and_then(Wire::session)
+    }
+
+    /// Sends one message and waits until its answer begins (a JSON answer: until it is there).
+    pub async fn send(self: &Rc<Self>, message: Outgoing<'_>, patience: Patience) -> Result<Answer, UpstreamError> {
+        let response = self.post(message, patience).await?;
+        self.answer(response, message, patience).await
+    }
+
+    /// Like [`Endpoint::send`], also giving the session the server assigned.
+    pub(super) async fn open_session(
+        self: &Rc<Self>,
+        message: Outgoing<'_>,
+        patience: Patience,
+    ) -> Result<(Answer, Option<Arc<str>>), UpstreamError> {
+        let response = self.post(message, patience).await?;
+        let session = response.headers().get(headers::SESSION_ID).map(session_id).transpose()?;
+        Ok((self.answer(response, message, patience).await?, session))
+    }
+
+    async fn post(&self, message: Outgoing<'_>, patience: Patience) -> Result<ClientResponse, UpstreamError> {
+        let by = patience.begin_by();
+        let first = self.post_once(message, by).await;
+        let failure = match first {
+            Ok(response) => return Ok(response),
+            Err(SendFailure::Lost(_)) if message.is_repeatable() => match self.post_once(message, by).await {
+                Ok(response) => return Ok(response),
+                Err(failure) => failure,
+            },
+            Err(failure) => failure,
+        };
+        Err(failure.into_error(message.is_repeatable(), patience.begin))
+    }
+
+    async fn post_once(&self, message: Outgoing<'_>, by: Instant) -> Result<ClientResponse, SendFailure> {
+        let body = message.body.clone();
+        let sending = if self.modern || !message.extra.is_empty() {
+            self.post.extra_headers(self.extra_headers(message)).send_body(body)
+        } else {
+            self.post.send_body(body)
+        };
+        match tokio::time::timeout_at(by.into(), sending).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(cause)) => Err(classify_send_failure(cause, self.client.limits().head_bytes)),
+            Err(_elapsed) => Err(SendFailure::Late),
+        }
+    }
+
+    fn extra_headers(&self, message: Outgoing<'_>) -> HeaderMap {
+        let mut extra = HeaderMap::with_capacity(message.extra.len() + 2);
+        for (name, value) in message.extra {
+            if !self.base.contains_key(name) {
+                extra.insert(name.clone(), value.clone());
+            }
+        }
+        if self.modern {
+            if let Ok(method) = HeaderValue::from_str(message.method) {
+                extra.insert(HeaderName::from_static(headers::METHOD), method);
+            }
+            let name = message.name.map(|name| HeaderValue::from_str(&headers::encode(name)));
+            if let Some(Ok(name)) = name {
+                extra.insert(HeaderName::from_static(headers::NAME), name);
+            }
+        }
+        extra
+    }
+
+    async fn answer(
+        self: &Rc<Self>,
+        response: ClientResponse,
+        message: Outgoing<'_>,
+        patience: Patience,
+    ) -> Result<Answer, UpstreamError> {
+        let limits = *self.client.limits();
+        check_head(&response, limits.head_bytes)?;
+        match self.judge(&response, message) {
+            Verdict::Fails(failure) => Err(failure),
+            Verdict::Taken => {
+                // What little follows is read so that the connection can be used again.
+                let _ignored = read_body(response, 64 * 1024, patience).await;
+                Ok(Answer::Accepted)
+            }
+            Verdict::Json => match read_body(response, limits.answer_bytes, patience).await? {
+                body if body.is_empty() && message.is_notification() => Ok(Answer::Accepted),
+                body if body.is_empty() => Err(UpstreamError::Protocol("it answered with nothing".into())),
+                body => Ok(Answer::Json(body)),
+            },
+            Verdict::Events => {
+                let resume = self.wire.as_ref().is_some_and(|wire| !wire.is_modern()).then(|| self.clone());
+                Ok(Answer::Events(EventStream::http(response, limits.event_bytes, patience, resume)))
+            }
+            Verdict::PerhapsError(otherwise) => {
+                let Ok(body) = read_body(response, limits.answer_bytes, patience).await else { return Err(otherwise) };
+                match self.error_answer(&body) {
+                    ErrorAnswer::PassOn => Ok(Answer::Json(body)),
+                    ErrorAnswer::SessionUnknown => Err(UpstreamError::SessionExpired),
+                    ErrorAnswer::None => Err(otherwise),
+                }
+            }
+        }
+    }
+
+    fn judge(&self, response: &ClientResponse, message: Outgoing<'_>) -> Verdict {
+        let status = response.status();
+        let kind = content_kind(response.headers());
+        let fails = |failure| Verdict::Fails(failure);
+        match status.as_u16() {
+            202 => Verdict::Taken,
+            200..=299 if matches!(self.wire, Some(Wire::Sse { .. })) => Verdict::Taken,
+            200..=299 if message.is_notification() && kind != Kind::Json => Verdict::Taken,
+            204 => fails(UpstreamError::Protocol("it answered with nothing (HTTP 204)".into())),
+            200..=299 => match kind {
+                Kind::Json => Verdict::Json,
+                Kind::Events => Verdict::Events,
+                Kind::Other => fails(UpstreamError::Protocol(format!(
+                    "it answered HTTP {} with neither JSON nor an event stream",
+                    status.as_u16()
+                ))),
+            },
+            300..=399 => fails(UpstreamError::Redirect(status.as_u16())),
+            401 | 403 => fails(UpstreamError::Unauthorized(status.as_u16())),
+            404 if self.session().is_some() => match kind {
+                Kind::Json => Verdict::PerhapsError(UpstreamError::SessionExpired),
+                _ => fails(UpstreamError::SessionExpired),
+            },
+            429 | 500..=599 => fails(UpstreamError::Status(status.as_u16(), retry_after(response.headers()))),
+            400..=499 if kind == Kind::Json => Verdict::PerhapsError(UpstreamError::Status(status.as_u16(), None)),
+            100..=199 => fails(UpstreamError::Protocol("it sent an interim answer only".into())),
+            other => fails(UpstreamError::Status(other, None)),
+        }
+    }
+
+    /// What the JSON body of a 4xx is.
+    fn error_answer(&self, body: &[u8]) -> ErrorAnswer {
+        let Ok(Document::Object(envelope)) = scan::scan(body, ScanLimits::default()) else { return ErrorAnswer::None };
+        let Ok(Incoming::Response { id }) = jsonrpc::classify(body, &envelope) else { return ErrorAnswer::None };
+        if envelope.error.is_none() {
+            return ErrorAnswer::None;
+        }
+        if id.is_some() || self.modern {
+            let code = answer::error_code(body, &envelope);
+            let unknown = self.session().is_some() && code == Some(-32001);
+            return if unknown { ErrorAnswer::SessionUnknown } else { ErrorAnswer::PassOn };
+        }
+        // Servers built from a widespread example answer 400 without an id to a session they do not know.
+        let text = envelope.error.and_then(|range| body.get(range)).unwrap_or_default().to_ascii_lowercase();
+        match self.session().is_some() && memchr::memmem::find(&text, b"session").is_some() {
+            true => ErrorAnswer::SessionUnknown,
+            false => ErrorAnswer::None,
+        }
+    }
+
+    /// Opens the server's own stream (GET), or goes on after `last_event`.
+    pub async fn open(&self, last_event: Option<&str>, patience: Patience) -> Result<ClientResponse, UpstreamError> {
+        let mut request = self.client.request(Method::GET, &self.uri);
+        let headers = request.headers_mut();
+        *headers = self.base.clone();
+        headers.remove(header::CONTENT_TYPE);
+        headers.insert(header::ACCEPT, HeaderValue::from_static(headers::EVENT_STREAM));
+        if let Some(Ok(id)) = last_event.map(HeaderValue::from_str) {
+            headers.insert(HeaderName::from_static(headers::LAST_EVENT_ID), id);
+        }
+        let response = self.bodyless(request, patience).await?;
+        check_head(&response, self.client.limits().head_bytes)?;
+        match response.status().as_u16() {
+            200..=299 if content_kind(response.headers()) == Kind::Events => Ok(response),
+            200..=299 => Err(UpstreamError::Protocol("it did not answer with an event stream".into())),
+            300..=399 => Err(UpstreamError::Redirect(response.status().as_u16())),
+            status @ (401 | 403) => Err(UpstreamError::Unauthorized(status)),
+            404 if self.session().is_some() => Err(UpstreamError::SessionExpired),
+            status => Err(UpstreamError::Status(status, retry_after(response.headers()))),
+        }
+    }
+
+    /// Ends the server's session, if there is one. Whether the server obeys does not matter.
+    pub async fn end_session(&self, patience: Patience) {
+        if self.session().is_none() {
+            return;
+        }
+        let mut request = self.client.request(Method::DELETE, &self.uri);
+        *request.headers_mut() = self.base.clone();
+        request.headers_mut().remove(header::CONTENT_TYPE);
+        let _ended = self.bodyless(request, patience).await;
+    }
+
+    async fn bodyless(
+        &self,
+        request: awc::ClientRequest,
+        patience: Patience,
+    ) -> Result<ClientResponse, UpstreamError> {
+        let failure = match tokio::time::timeout_at(patience.begin_by().into(), request.send()).await {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(cause)) => classify_send_failure(cause, self.client.limits().head_bytes),
+            Err(_elapsed) => SendFailure::Late,
+        };
+        Err(failure.into_error(true, patience.begin))
+    }
+}
+
+/// What to do with a response, decided from its head.
+enum Verdict {
+    Taken,
+    Json,
+    Events,
+    PerhapsError(UpstreamError),
+    Fails(UpstreamError),
+}
+
+enum ErrorAnswer {
+    PassOn,
+    SessionUnknown,
+    None,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Json,
+    Events,
+    Other,
+}
+
+fn content_kind(headers: &HeaderMap) -> Kind {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return Kind::Other };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(headers::JSON) {
+        Kind::Json
+    } else if essence.eq_ignore_ascii_case(headers::EVENT_STREAM) {
+        Kind::Events
+    } else {
+        Kind::Other
+    }
+}
+
+fn parse_uri(url: &Url) -> Result<Uri, UpstreamError> {
+    let bare = url.as_str().split('#').next().unwrap_or_default();
+    bare.parse().map_err(|_cause| UpstreamError::Unavailable("its URL cannot be used over HTTP".into()))
+}
+
+fn base_headers(
+    uri: &Uri,
+    stage: Stage<'_>,
+    injected: &[(HeaderName, HeaderValue)],
+) -> Result<HeaderMap, UpstreamError> {
+    let mut base = HeaderMap::with_capacity(8 + injected.len());
+    let host = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    let text = |value: &str| {
+        HeaderValue::from_str(value).map_err(|_bad| UpstreamError::Unavailable("its URL cannot be used over HTTP".into()))
+    };
+    base.insert(header::HOST, text(host)?);
+    base.insert(header::USER_AGENT, HeaderValue::from_static(concat!("aerostack/", env!("CARGO_PKG_VERSION"))));
+    base.insert(header::CONTENT_TYPE, HeaderValue::from_static(headers::JSON));
+    base.insert(header::ACCEPT, HeaderValue::from_static(headers::ACCEPT_BOTH));
+    base.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    let revision = match stage {
+        Stage::Discover => Some(Revision::MODERN),
+        Stage::Handshake => None,
+        // The header came with 2025-06-18.
+        Stage::Known(wire) => Some(wire.revision()).filter(|revision| *revision >= Revision::V20250618),
+    };
+    if let Some(revision) = revision {
+        base.insert(HeaderName::from_static(headers::PROTOCOL_VERSION), HeaderValue::from_static(revision.as_str()));
+    }
+    if let Stage::Known(wire) = stage
+        && let Some(session) = wire.session()
+    {
+        base.insert(HeaderName::from_static(headers::SESSION_ID), text(session)?);
+    }
+    for (name, value) in injected {
+        base.insert(name.clone(), value.clone());
+    }
+    Ok(base)
+}
+
+/// Bounds the head, and refuses an encoding nobody asked for: decoding it would be the bomb's fuse.
+fn check_head(response: &ClientResponse, limit: usize) -> Result<(), UpstreamError> {
+    let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if size > limit {
+        return Err(UpstreamError::TooLarge { what: "the head of its answer", limit });
+    }
+    let encoded = response.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+    if encoded && response.status() != StatusCode::NO_CONTENT {
+        return Err(UpstreamError::Protocol("it compressed its answer although it was asked not to".into()));
+    }
+    Ok(())
+}
+
+/// A session id the server assigned: visible ASCII, of a sane length.
+fn session_id(value: &HeaderValue) -> Result<Arc<str>, UpstreamError> {
+    let sane = |text: &&str| (1..=1024).contains(&text.len()) && text.bytes().all(|b| (0x21..=0x7E).contains(&b));
+    match value.to_str().ok().filter(sane) {
+        Some(text) => Ok(text.into()),
+        None => Err(UpstreamError::Protocol("its session id is not visible ASCII".into())),
+    }
+}
+
+/// Seconds of `Retry-After`, given as seconds or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let seconds = match text.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => {
+            let at = chrono::DateTime::parse_from_rfc2822(text).ok()?;
+            u64::try_from((at.to_utc() - crate::domain::clock::now()).num_seconds()).unwrap_or(0)
+        }
+    };
+    Some(seconds.min(3600))
+}
+
+#[cfg(test)]
+#[path = "exchange_tests.rs"]
+mod tests;

@@ -1,0 +1,301 @@
+//! The events of one answer, pulled at the reader's pace (so a flood stops at the socket). Bounds the size of an
+//! event and the time between bytes, resumes a legacy stream that its server closed early on purpose (SEP-1699), and
+//! drops what is only noise when a server floods. Never looks into events otherwise.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    rc::Rc,
+    task::Poll,
+    time::Duration,
+};
+
+use awc::ClientResponse;
+use bytes::Bytes;
+use futures_util::{FutureExt as _, Stream as _};
+use tokio::sync::mpsc;
+
+use crate::{
+    domain::clock,
+    protocol::{
+        jsonrpc::{self, Incoming},
+        scan::{self, Document, ScanLimits},
+        sse::{Decoder, Event},
+    },
+    upstream::{
+        Permit, UpstreamError,
+        exchange::Endpoint,
+        patience::{Clock, Patience},
+    },
+};
+
+/// Notifications per second that a stream may send for long; more are dropped (`security.md` S-48).
+const NOTIFICATIONS_PER_SECOND: u32 = 50;
+/// How many may come at once before that.
+const NOTIFICATIONS_BURST: u32 = 500;
+/// How often one answer may be resumed.
+const RESUMPTIONS: u32 = 1000;
+/// How often resuming may fail in a row.
+const RESUME_FAILURES: u32 = 3;
+/// After an answer is complete, how much of the stream's rest is read to keep the connection.
+const DRAIN_BYTES: usize = 64 * 1024;
+const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// The events of one answer. Dropping it ends the request; call [`EventStream::finish`] after the last event that
+/// matters, so that the connection can be used again.
+pub struct EventStream {
+    source: Source,
+    flood: Flood,
+    permit: Option<Permit>,
+    begun: bool,
+}
+
+enum Source {
+    Http(Box<HttpEvents>),
+    Relayed(mpsc::Receiver<Result<Event, UpstreamError>>, Clock),
+}
+
+impl EventStream {
+    /// The events in the body of `response`; `resume` names the endpoint where a broken legacy stream goes on.
+    pub(super) fn http(response: ClientResponse, limit: usize, patience: Patience, resume: Option<Rc<Endpoint>>) -> Self {
+        EventStream::of(Source::Http(Box::new(HttpEvents {
+            body: Some(response),
+            decoder: Decoder::new(limit),
+            limit,
+            clock: patience.clock(),
+            resume,
+            last_id: None,
+            retry: Duration::from_secs(1),
+            resumed: 0,
+        })))
+    }
+
+    /// Events that another thread reads.
+    pub fn relayed(events: mpsc::Receiver<Result<Event, UpstreamError>>, patience: Patience) -> Self {
+        EventStream::of(Source::Relayed(events, patience.clock()))
+    }
+
+    fn of(source: Source) -> Self {
+        EventStream { source, flood: Flood::new(), permit: None, begun: false }
+    }
+
+    /// Counts as a call under way until the stream is gone, and tells the breaker how it began.
+    pub fn hold(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
+    /// The next event that has data; `None` when the stream ended (before the answer, if it has not been seen).
+    pub async fn next(&mut self) -> Result<Option<Event>, UpstreamError> {
+        loop {
+            let next = match &mut self.source {
+                Source::Http(events) => events.next().await,
+                Source::Relayed(events, clock) => relayed(events, clock).await,
+            };
+            self.report(&next);
+            match next {
+                Ok(Some(event)) if self.flood.is_excess(&event) => {}
+                next => return next,
+            }
+        }
+    }
+
+    fn report(&mut self, next: &Result<Option<Event>, UpstreamError>) {
+        let Some(permit) = &self.permit else { return };
+        match next {
+            Ok(_) if self.begun => {}
+            Ok(Some(_)) => permit.report(None),
+            Ok(None) => permit.report(Some(&UpstreamError::Cut)),
+            Err(failure) => permit.report(Some(failure)),
+        }
+        self.begun = true;
+    }
+
+    /// The answer is complete: reads the rest of the stream if there is little of it, so that the connection can be
+    /// used again.
+    pub fn finish(self) {
+        let Source::Http(mut events) = self.source else { return };
+        if events.drain().now_or_never().is_none() {
+            actix_rt::spawn(tokio::time::timeout(DRAIN_TIME, async move { events.drain().await }));
+        }
+    }
+}
+
+async fn relayed(
+    events: &mut mpsc::Receiver<Result<Event, UpstreamError>>,
+    clock: &mut Clock,
+) -> Result<Option<Event>, UpstreamError> {
+    let next = poll_fn(|cx| match events.poll_recv(cx) {
+        Poll::Ready(next) => Poll::Ready(Ok(next)),
+        Poll::Pending => clock.poll(cx).map(Err),
+    })
+    .await?;
+    clock.touch();
+    next.transpose()
+}
+
+struct HttpEvents {
+    body: Option<ClientResponse>,
+    decoder: Decoder,
+    limit: usize,
+    clock: Clock,
+    resume: Option<Rc<Endpoint>>,
+    last_id: Option<String>,
+    retry: Duration,
+    resumed: u32,
+}
+
+impl HttpEvents {
+    async fn next(&mut self) -> Result<Option<Event>, UpstreamError> {
+        loop {
+            let decoded = self.decoder.next();
+            let event = decoded.map_err(|_limit| UpstreamError::TooLarge { what: "an event", limit: self.limit })?;
+            if let Some(event) = event {
+                self.note(&event);
+                if event.data.is_empty() {
+                    continue;
+                }
+                return Ok(Some(event));
+            }
+            match self.chunk().await {
+                Ok(Some(bytes)) => self.decoder.feed(&bytes),
+                Ok(None) if self.resume().await? => {}
+                Ok(None) if self.decoder.is_mid_event() => return Err(UpstreamError::Cut),
+                Ok(None) => return Ok(None),
+                Err(UpstreamError::Cut) if self.resume().await? => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        if let Some(id) = &event.id {
+            self.last_id = Some(id.clone()).filter(|id| !id.is_empty());
+        }
+        if let Some(retry) = event.retry {
+            self.retry = Duration::from_millis(retry.clamp(10, 60_000));
+        }
+    }
+
+    /// The next piece of the body; `None` at its end.
+    async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
+        let Some(body) = &mut self.body else { return Ok(None) };
+        let clock = &mut self.clock;
+        poll_fn(|cx| match Pin::new(&mut *body).poll_next(cx) {
+            Poll::Ready(Some(Ok(bytes))) => {
+                clock.touch();
+                Poll::Ready(Ok(Some(bytes)))
+            }
+            Poll::Ready(Some(Err(_cause))) => Poll::Ready(Err(UpstreamError::Cut)),
+            Poll::Ready(None) => Poll::Ready(Ok(None)),
+            Poll::Pending => clock.poll(cx).map(Err),
+        })
+        .await
+    }
+
+    /// Goes on after the last event id with a GET, if the server gave one. False when there is nothing to resume.
+    async fn resume(&mut self) -> Result<bool, UpstreamError> {
+        self.body = None;
+        let (Some(endpoint), Some(last_id)) = (self.resume.clone(), self.last_id.clone()) else { return Ok(false) };
+        for _ in 0..RESUME_FAILURES {
+            self.resumed += 1;
+            if self.resumed > RESUMPTIONS {
+                return Ok(false);
+            }
+            self.wait(self.retry).await?;
+            match endpoint.open(Some(&last_id), self.clock.patience).await {
+                Ok(response) => {
+                    self.body = Some(response);
+                    self.decoder = Decoder::new(self.limit);
+                    self.clock.touch();
+                    return Ok(true);
+                }
+                Err(failure) if failure.is_outage() => {}
+                Err(_refused) => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    async fn wait(&mut self, pause: Duration) -> Result<(), UpstreamError> {
+        let clock = &mut self.clock;
+        let patience = poll_fn(|cx| clock.poll(cx));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            failure = patience => Err(failure),
+        }
+    }
+
+    /// Reads to the end of the body, within bounds.
+    async fn drain(&mut self) {
+        let mut read = 0;
+        while let Ok(Some(bytes)) = self.chunk().await {
+            read += bytes.len();
+            if read > DRAIN_BYTES {
+                return;
+            }
+        }
+    }
+}
+
+/// Counts what a stream sends. Only when it floods are events looked at, and only notifications dropped.
+struct Flood {
+    left: u32,
+    filled_at: u64,
+    dropped: u64,
+}
+
+impl Flood {
+    fn new() -> Self {
+        Flood { left: NOTIFICATIONS_BURST, filled_at: clock::monotonic_ns(), dropped: 0 }
+    }
+
+    fn is_excess(&mut self, event: &Event) -> bool {
+        if self.left == 0 {
+            self.refill();
+        }
+        if self.left > 0 {
+            self.left -= 1;
+            return false;
+        }
+        if !is_notification(&event.data) {
+            return false;
+        }
+        self.dropped += 1;
+        if self.dropped == 1 {
+            tracing::warn!(limit_per_second = NOTIFICATIONS_PER_SECOND, "an MCP server floods a stream; dropping");
+        }
+        true
+    }
+
+    fn refill(&mut self) {
+        let now = clock::monotonic_ns();
+        let earned = now.saturating_sub(self.filled_at).saturating_mul(u64::from(NOTIFICATIONS_PER_SECOND)) / 1_000_000_000;
+        if earned > 0 {
+            self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(NOTIFICATIONS_BURST);
+            self.filled_at = now;
+        }
+    }
+}
+
+fn is_notification(data: &[u8]) -> bool {
+    let Ok(Document::Object(envelope)) = scan::scan(data, ScanLimits::default()) else { return false };
+    matches!(jsonrpc::classify(data, &envelope), Ok(Incoming::Notification { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(data: &'static str) -> Event {
+        Event { data: Bytes::from_static(data.as_bytes()), ..Event::default() }
+    }
+
+    #[test]
+    fn a_flood_loses_notifications_and_never_the_answer() {
+        let mut flood = Flood::new();
+        let note = event(r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{}}"#);
+        let passed = (0..10_000).filter(|_| !flood.is_excess(&note)).count();
+        assert!((500..600).contains(&passed), "{passed}");
+        assert!(!flood.is_excess(&event(r#"{"jsonrpc":"2.0","id":"a","result":{}}"#)));
+    }
+}

@@ -1,0 +1,103 @@
+//! How a server is talked to: the verdict of a negotiation.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use url::Url;
+
+use crate::{domain::clock::Timestamp, protocol::revision::Revision};
+
+/// How a server is talked to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wire {
+    /// Revision 2026-07-28 or later: every request stands alone.
+    Modern {
+        /// The revision both sides speak.
+        revision: Revision,
+    },
+    /// Streamable HTTP after a handshake.
+    Streamable {
+        /// The negotiated revision.
+        revision: Revision,
+        /// The server's session, if it gave one.
+        session: Option<Arc<str>>,
+    },
+    /// HTTP+SSE: requests are posted here, answers come on the stream the session actor holds.
+    Sse {
+        /// The negotiated revision.
+        revision: Revision,
+        /// Where messages are posted.
+        post: Url,
+    },
+}
+
+impl Wire {
+    /// The revision spoken.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Wire::Modern { revision } | Wire::Streamable { revision, .. } | Wire::Sse { revision, .. } => *revision,
+        }
+    }
+
+    /// Whether every request stands alone (2026-07-28).
+    pub fn is_modern(&self) -> bool {
+        matches!(self, Wire::Modern { .. })
+    }
+
+    /// The server's session id, if there is one.
+    pub fn session(&self) -> Option<&Arc<str>> {
+        match self {
+            Wire::Streamable { session, .. } => session.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The transport in the words of an admin.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Wire::Modern { .. } => "Streamable HTTP (stateless)",
+            Wire::Streamable { .. } => "Streamable HTTP",
+            Wire::Sse { .. } => "HTTP+SSE",
+        }
+    }
+}
+
+/// A server that has been asked what it is.
+#[derive(Debug)]
+pub struct Connected {
+    /// How it is talked to.
+    pub wire: Wire,
+    /// Its `serverInfo`, as it came.
+    pub server_info: Option<Box<RawValue>>,
+    /// Its capabilities.
+    pub capabilities: serde_json::Value,
+    /// What it says models should know.
+    pub instructions: Option<String>,
+    /// When it was asked.
+    pub at: Timestamp,
+}
+
+impl Connected {
+    /// Whether the server declared `capability` (for example `tools`, or `tools/listChanged`).
+    pub fn declares(&self, capability: &str) -> bool {
+        let mut value = &self.capabilities;
+        for step in capability.split('/') {
+            match value.get(step) {
+                Some(serde_json::Value::Null | serde_json::Value::Bool(false)) | None => return false,
+                Some(inner) => value = inner,
+            }
+        }
+        true
+    }
+
+    /// Name and version from `serverInfo`, for people.
+    pub fn name_and_version(&self) -> (Option<String>, Option<String>) {
+        #[derive(serde::Deserialize)]
+        struct Info {
+            name: Option<String>,
+            version: Option<String>,
+        }
+        let info = self.server_info.as_deref().and_then(|raw| serde_json::from_str::<Info>(raw.get()).ok());
+        info.map_or((None, None), |info| (info.name, info.version))
+    }
+}
