@@ -1,1 +1,4 @@
-//! admin
+//! The admin API.
+
+pub mod dto;
+mod dto_servers;

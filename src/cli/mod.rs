@@ -1,1 +1,237 @@
-//! cli
+//! The command line: an HTTP client of the admin API with the seeds' words. It never touches the database or an actor,
+//! so whatever it can do, a script with an API key can do too. `serve` is only parsed here; `main` hands in what runs it.
+
+mod analytics;
+mod args;
+mod audit;
+mod client;
+mod failure;
+mod import;
+mod login;
+mod mcp;
+mod output;
+pub mod profile;
+mod prompt;
+mod secrets;
+mod serve_args;
+mod session;
+mod text;
+mod time;
+mod token;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use self::{args::GlobalArgs, serve_args::ServeArgs};
+use self::{
+    failure::{Failure, Outcome},
+    output::Terminal,
+    session::Session,
+};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "aerostack",
+    version,
+    about = "A self-hosted MCP gateway for teams: one URL and one token per person, the keys stay in the vault",
+    propagate_version = true,
+    disable_help_subcommand = true,
+    after_help = "Examples:\n  aerostack serve\n  aerostack workspace create engineering\n  aerostack workspace token create engineering --name \"Alice Chen\"\n\nExit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 not logged in, 5 forbidden, 6 conflict,\n7 rate limited, 8 server unreachable or failing, 130 interrupted"
+)]
+pub struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway
+    #[command(after_help = serve_args::EXAMPLES)]
+    Serve(Box<ServeArgs>),
+    /// Save an API key for this user
+    #[command(after_help = login::LOGIN_EXAMPLES)]
+    Login(login::LoginArgs),
+    /// Forget the saved API key
+    #[command(after_help = "Examples:\n  aerostack logout\n  aerostack logout --profile staging")]
+    Logout,
+    /// Show who the API key belongs to
+    #[command(after_help = "Examples:\n  aerostack whoami\n  aerostack whoami -o json")]
+    Whoami,
+    /// Choose between saved gateways
+    #[command(subcommand, after_help = login::PROFILE_EXAMPLES)]
+    Profile(login::ProfileCommand),
+    /// Workspaces, their tokens and their audit log
+    #[command(subcommand, visible_alias = "ws", after_help = workspace::EXAMPLES)]
+    Workspace(workspace::WorkspaceCommand),
+    /// Tokens of the current workspace (as `workspace token`)
+    #[command(subcommand, after_help = token::EXAMPLES)]
+    Token(token::TokenCommand),
+    /// MCP servers: add, install, list, test
+    #[command(subcommand, after_help = mcp::EXAMPLES)]
+    Mcp(mcp::McpCommand),
+    /// Secrets of MCP servers: set, inject, list, delete
+    #[command(subcommand, visible_alias = "secret", after_help = secrets::EXAMPLES)]
+    Secrets(secrets::SecretsCommand),
+    /// Who called which tool, how often
+    #[command(after_help = analytics::EXAMPLES)]
+    Analytics(analytics::AnalyticsArgs),
+}
+
+/// Parses the process's arguments. Ends the process for `--help`, `--version` and usage errors (exit code 2).
+pub fn parse() -> Cli {
+    Cli::parse()
+}
+
+/// Runs one command and says how it went. `serve` runs the gateway (the command line knows nothing of it).
+pub fn run(cli: Cli, serve: impl FnOnce(ServeArgs) -> ExitCode) -> ExitCode {
+    let Cli { global, command } = cli;
+    if let Command::Serve(args) = command {
+        return serve(*args);
+    }
+    let mut terminal = Terminal::standard(&global);
+    let outcome = Session::open(global).and_then(|mut session| {
+        terminal.apply(&session);
+        actix_web::rt::System::new().block_on(dispatch(&mut session, &mut terminal, command))
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            terminal.failure(&failure);
+            failure.exit()
+        }
+    }
+}
+
+async fn dispatch(session: &mut Session, terminal: &mut Terminal, command: Command) -> Outcome {
+    if terminal.token_only() && !command.has_token() {
+        return Err(Failure::usage("--output token works with `token create` only")
+            .with_hint("use --output table, json or csv"));
+    }
+    match command {
+        Command::Serve(_) => Ok(()),
+        Command::Login(args) => login::login(session, terminal, args).await,
+        Command::Logout => login::logout(session, terminal),
+        Command::Whoami => login::whoami(session, terminal).await,
+        Command::Profile(command) => login::profile(session, terminal, command),
+        Command::Workspace(command) => workspace::run(session, terminal, command).await,
+        Command::Token(command) => token::run(session, terminal, command).await,
+        Command::Mcp(command) => mcp::run(session, terminal, command).await,
+        Command::Secrets(command) => secrets::run(session, terminal, command).await,
+        Command::Analytics(args) => analytics::run(session, terminal, args).await,
+    }
+}
+
+impl Command {
+    /// Whether the answer holds a token that `--output token` can print.
+    fn has_token(&self) -> bool {
+        matches!(
+            self,
+            Command::Token(token::TokenCommand::Create { .. })
+                | Command::Workspace(workspace::WorkspaceCommand::Token(workspace::WorkspaceToken::Create { .. }))
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    fn leaves<'a>(command: &'a clap::Command, path: String, out: &mut Vec<(String, &'a clap::Command)>) {
+        out.push((path.clone(), command));
+        for sub in command.get_subcommands() {
+            leaves(sub, format!("{path} {}", sub.get_name()), out);
+        }
+    }
+
+    /// Splits a line as a shell does, as far as our examples need it.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quoted, mut any) = (Vec::new(), String::new(), false, false);
+        for c in line.chars() {
+            match c {
+                '"' => {
+                    quoted = !quoted;
+                    any = true;
+                }
+                ' ' if !quoted => {
+                    if any || !word.is_empty() {
+                        words.push(std::mem::take(&mut word));
+                    }
+                    any = false;
+                }
+                '<' | '>' | '|' if !quoted => return words,
+                other => word.push(other),
+            }
+        }
+        if any || !word.is_empty() {
+            words.push(word);
+        }
+        words
+    }
+
+    #[test]
+    fn every_help_ends_with_examples_that_parse() {
+        let mut root = Cli::command();
+        root.build();
+        let mut all = Vec::new();
+        leaves(&root, "aerostack".into(), &mut all);
+        for (path, command) in all {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help.lines().filter_map(|l| l.split("aerostack ").nth(1)).collect();
+            assert!(help.starts_with("Examples:") && !examples.is_empty(), "{path} has no examples");
+            for example in examples {
+                let line = words(&format!("aerostack {example}"));
+                if let Err(error) = Cli::try_parse_from(&line) {
+                    panic!("{path}: example `{example}` does not parse: {error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_seeds_commands_parse() {
+        for line in [
+            "aerostack workspace create eng-full",
+            "aerostack workspace use acme-team",
+            "aerostack workspace token create engineering --name \"Alice Chen\"",
+            "aerostack workspace token create engineering --name \"Alice\" --output token",
+            "aerostack workspace token create my-workspace --name \"CI Bot\" --expires-in 86400",
+            "aerostack workspace token list engineering",
+            "aerostack workspace token revoke engineering --name \"Alice Chen\"",
+            "aerostack workspace token revoke my-workspace tok_0190c0de",
+            "aerostack workspace audit engineering",
+            "aerostack analytics --workspace engineering --period 7d",
+            "aerostack analytics --workspace engineering --user \"Alice Chen\" --period 30d",
+            "aerostack analytics --workspace engineering --server github-mcp --period 7d",
+            "aerostack analytics --workspace engineering --period 30d --format csv",
+            "aerostack mcp install internal-api --workspace eng-full",
+            "aerostack mcp list --workspace engineering --tools-only",
+            "aerostack secrets set github-mcp GITHUB_TOKEN \"ghp_xxxxxxxxxxxx\"",
+            "aerostack secrets inject github-mcp GITHUB_TOKEN --header \"Authorization\"",
+            "aerostack secrets inject my-api API_KEY --header \"X-API-Key\"",
+            "aerostack secrets inject github-mcp GITHUB_TOKEN --bearer",
+            "aerostack secrets list github-mcp",
+            "aerostack secrets delete github-mcp GITHUB_TOKEN",
+            "aerostack secrets delete github-mcp --all",
+            "aerostack serve --demo --bind 127.0.0.1:9000 --data-dir /tmp/x",
+        ] {
+            if let Err(error) = Cli::try_parse_from(words(line)) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+}

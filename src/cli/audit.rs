@@ -1,0 +1,88 @@
+//! `workspace audit`: the seeds show two tables, one with and one without SKILL. Both are this one: rows about a skill
+//! or tool fill SKILL, administrative rows put `verb: target` in ACTION, and SKILL is left out when no row has one.
+
+use clap::{Args, ValueEnum};
+
+use super::{
+    failure::Outcome,
+    output::{Align, Cell, Column, Sheet, Terminal},
+    session::Session,
+    text, time,
+};
+use crate::{
+    admin::dto::{AuditEntry, Page},
+    domain::clock,
+};
+
+/// Runnable examples of `workspace audit`.
+pub const EXAMPLES: &str = "Examples:
+  aerostack workspace audit engineering
+  aerostack workspace audit engineering --kind admin --since 30d
+  aerostack workspace audit engineering --user \"Alice Chen\" -o csv > audit.csv";
+
+/// What `workspace audit` takes.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Workspace [default: the current one]
+    workspace: Option<String>,
+    /// Only one kind of act
+    #[arg(long, value_enum)]
+    kind: Option<Kind>,
+    /// Only acts of one person or token
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Only newer acts: 24h, 7d, …
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// How many, newest last
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u64,
+}
+
+/// Kinds of acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kind {
+    /// Tokens, secrets, members, settings
+    Admin,
+    /// Servers and skills installed or removed
+    Install,
+    /// Tool calls
+    Call,
+}
+
+/// Shows the audit log, oldest of the chosen acts first.
+pub async fn run(session: &mut Session, terminal: &mut Terminal, args: AuditArgs) -> Outcome {
+    let workspace = session.workspace(args.workspace)?;
+    let mut query = vec![("limit", args.limit.to_string())];
+    if let Some(kind) = args.kind.and_then(|kind| kind.to_possible_value()) {
+        query.push(("kind", kind.get_name().to_owned()));
+    }
+    query.extend(args.user.map(|user| ("user", user)));
+    if let Some(since) = args.since {
+        let from = time::before(clock::now(), &since)?;
+        query.push(("since", text::exact(from)));
+    }
+    let page: Page<AuditEntry> = session.client()?.get(&["workspaces", &workspace, "audit"], query).await?;
+    let mut entries = page.data;
+    entries.sort_by_key(|entry| entry.at);
+    terminal.list(&entries, &sheet(&entries), |entry| &entry.action)
+}
+
+fn sheet(entries: &[AuditEntry]) -> Sheet {
+    let skills = entries.iter().any(|entry| entry.skill.is_some());
+    let mut columns = vec![Column("DATE", "at", Align::Left), Column("USER", "user", Align::Left)];
+    columns.extend(skills.then_some(Column("SKILL", "skill", Align::Left)));
+    columns.push(Column("ACTION", "action", Align::Left));
+    let mut sheet = Sheet::new(columns);
+    for entry in entries {
+        let action = match &entry.skill {
+            None if !entry.target.is_empty() => format!("{}: {}", entry.action, entry.target),
+            _ => entry.action.clone(),
+        };
+        let mut cells = vec![Cell::minute(entry.at), Cell::text(&entry.actor)];
+        cells.extend(skills.then(|| Cell::text(entry.skill.clone().unwrap_or_default())));
+        cells.push(Cell::text(action));
+        sheet.row(cells);
+    }
+    sheet
+}

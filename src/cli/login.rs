@@ -1,0 +1,152 @@
+//! `login`, `logout`, `whoami`, `profile`: which key this user has for which gateway.
+
+use clap::{Args, Subcommand};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::{
+    failure::{Failure, Outcome},
+    output::{Align, Cell, Column, Sheet, Terminal},
+    profile, prompt,
+    session::{Session, no_such_profile},
+};
+use crate::admin::dto::WhoAmI;
+
+/// Runnable examples of `login`.
+pub const LOGIN_EXAMPLES: &str = "Examples:
+  aerostack login
+  aerostack login --url https://mcp.example.com --token-stdin < key.txt
+  aerostack login --url https://mcp.example.com --profile work";
+
+/// Runnable examples of `profile`.
+pub const PROFILE_EXAMPLES: &str = "Examples:
+  aerostack profile list
+  aerostack profile use work";
+
+/// What `login` takes besides the global options.
+#[derive(Debug, Args)]
+pub struct LoginArgs {
+    /// Read the API key from stdin
+    #[arg(long)]
+    token_stdin: bool,
+    /// The API key; other users of this machine can see it in the process list, so prefer --token-stdin
+    #[arg(long, value_name = "KEY", conflicts_with = "token_stdin")]
+    api_key: Option<String>,
+}
+
+/// Choosing between saved gateways.
+#[derive(Debug, Subcommand)]
+pub enum ProfileCommand {
+    /// List saved gateways
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  aerostack profile list\n  aerostack profile list -o json"
+    )]
+    List,
+    /// Use a saved gateway from now on
+    #[command(after_help = "Examples:\n  aerostack profile use work")]
+    Use {
+        /// Name of the profile
+        name: String,
+    },
+}
+
+fn key_of(args: LoginArgs, terminal: &mut Terminal) -> Outcome<SecretString> {
+    if let Some(key) = args.api_key {
+        terminal.warn(
+            "--api-key shows the key to everybody on this machine while the command runs; --token-stdin does not",
+        );
+        return Ok(SecretString::from(key));
+    }
+    if args.token_stdin {
+        return prompt::from_stdin();
+    }
+    match std::env::var("AEROSTACK_API_KEY").ok().filter(|key| !key.is_empty()) {
+        Some(key) => Ok(SecretString::from(key)),
+        None => prompt::hidden("API key (aak_…)", "echo \"$KEY\" | aerostack login --token-stdin"),
+    }
+}
+
+/// Asks the gateway who the key belongs to, then saves it.
+pub async fn login(session: &mut Session, terminal: &mut Terminal, args: LoginArgs) -> Outcome {
+    let url = session.url().as_str().trim_end_matches('/').to_owned();
+    let loopback = session.url().host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "localhost" | "[::1]"));
+    if session.url().scheme() == "http" && !loopback {
+        terminal.warn(&format!("{url} is not encrypted: the key crosses the network in clear"));
+    }
+    let key = key_of(args, terminal)?;
+    let who: WhoAmI = session.client_with(&key)?.get(&["whoami"], vec![]).await?;
+    let name = session.profile_name().unwrap_or("default").to_owned();
+    profile::save_login(&session.store, &name, &url, &key)?;
+    let sentence = format!("Logged in to {url} as {} ({}), profile \"{name}\".", who.username, who.role);
+    terminal.done(&sentence, &who, &who.username)
+}
+
+/// Forgets the saved key of the profile.
+pub fn logout(session: &Session, terminal: &mut Terminal) -> Outcome {
+    let name = session.profile_name().ok_or_else(|| Failure::not_logged_in("Not logged in"))?;
+    if !session.store.forget_api_key(name)? {
+        return Err(Failure::not_logged_in(format!("Profile \"{name}\" has no saved key")));
+    }
+    terminal.done(&format!("Forgot the key of profile \"{name}\"."), &json!({"profile": name}), name)?;
+    terminal.hint("the key itself still works until it is revoked on the gateway");
+    Ok(())
+}
+
+/// Shows who the key belongs to.
+pub async fn whoami(session: &mut Session, terminal: &mut Terminal) -> Outcome {
+    let url = session.url().as_str().trim_end_matches('/').to_owned();
+    let who: WhoAmI = session.client()?.get(&["whoami"], vec![]).await?;
+    let mut sheet = Sheet::new([
+        Column("USER", "user", Align::Left),
+        Column("NAMESPACE", "namespace", Align::Left),
+        Column("ROLE", "role", Align::Left),
+        Column("PLAN", "plan", Align::Left),
+        Column("GATEWAY", "gateway", Align::Left),
+        Column("VERSION", "version", Align::Left),
+    ]);
+    let namespace = format!("@{}", who.username);
+    sheet.row(
+        [who.label.clone(), namespace, who.role.clone(), who.plan.clone(), url, who.version.clone()].map(Cell::text),
+    );
+    match terminal.wants_json() {
+        true => terminal.json(&who),
+        false => terminal.list(&[who], &sheet, |who| &who.username),
+    }
+}
+
+/// Lists or chooses profiles.
+pub fn profile(session: &mut Session, terminal: &mut Terminal, command: ProfileCommand) -> Outcome {
+    match command {
+        ProfileCommand::List => list_profiles(session, terminal),
+        ProfileCommand::Use { name } => {
+            if !session.profiles.profiles.contains_key(&name) {
+                return Err(no_such_profile(&session.profiles, &name));
+            }
+            session.profiles.current = Some(name.clone());
+            session.store.save_profiles(&session.profiles)?;
+            terminal.done(&format!("Now using profile \"{name}\"."), &json!({"profile": name}), &name)
+        }
+    }
+}
+
+fn list_profiles(session: &Session, terminal: &mut Terminal) -> Outcome {
+    let mut sheet = Sheet::new([
+        Column("PROFILE", "profile", Align::Left),
+        Column("URL", "url", Align::Left),
+        Column("WORKSPACE", "workspace", Align::Left),
+        Column("CURRENT", "current", Align::Left),
+    ]);
+    let mut rows = Vec::new();
+    for (name, profile) in &session.profiles.profiles {
+        let current = session.profiles.current.as_deref() == Some(name);
+        let workspace = profile.workspace.clone().unwrap_or_default();
+        let mark = if current { "yes" } else { "" };
+        sheet.row([name.as_str(), &profile.url, &workspace, mark].map(Cell::text));
+        rows.push(json!({"name": name, "url": profile.url, "workspace": profile.workspace, "current": current}));
+    }
+    if rows.is_empty() {
+        terminal.hint("no gateway saved yet: aerostack login --url https://…");
+    }
+    terminal.list(&rows, &sheet, |row| row.get("name").and_then(|n| n.as_str()).unwrap_or_default())
+}

@@ -1,0 +1,299 @@
+//! `workspace token …` (and `token …`): issue, list, revoke. The raw token goes to stdout, alone on its line, so that
+//! `TOKEN=$(aerostack workspace token create …)` catches it; all the rest of that answer goes to stderr.
+
+use clap::{ArgGroup, Args, Subcommand};
+
+use super::{
+    failure::{Failure, Outcome},
+    output::{Align, Cell, Column, Sheet, Terminal},
+    session::Session,
+    text, time,
+};
+use crate::admin::dto::{CreateToken, Page, RevokeByName, Seats, Token, TokenCreated, TokenPage, TokenStatus};
+
+/// Runnable examples of `token`.
+pub const EXAMPLES: &str = "Examples:
+  aerostack token create --name \"Alice Chen\" --workspace engineering
+  aerostack token list
+  aerostack token revoke --name \"Alice Chen\"";
+/// Runnable examples of `workspace token create`.
+pub const CREATE_EXAMPLES: &str = "Examples:
+  aerostack workspace token create engineering --name \"Alice Chen\"
+  aerostack workspace token create engineering --name \"CI Bot\" --expires-in 24h
+  aerostack workspace token create engineering --name \"Bob\" --output token";
+/// Runnable examples of `workspace token list`.
+pub const LIST_EXAMPLES: &str = "Examples:
+  aerostack workspace token list engineering
+  aerostack workspace token list engineering --active -o csv";
+/// Runnable examples of `workspace token revoke`.
+pub const REVOKE_EXAMPLES: &str = "Examples:
+  aerostack workspace token revoke engineering --name \"Alice Chen\"
+  aerostack workspace token revoke engineering tok_0190c0de";
+
+/// Tokens of the current workspace.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Issue a token; its value is shown this once
+    #[command(after_help = "Examples:\n  aerostack token create --name \"Alice Chen\" --workspace engineering")]
+    Create {
+        /// Workspace [default: the current one]
+        #[arg(short, long, value_name = "SLUG")]
+        workspace: Option<String>,
+        /// The token
+        #[command(flatten)]
+        token: CreateArgs,
+    },
+    /// List tokens
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  aerostack token list\n  aerostack token list --workspace engineering"
+    )]
+    List {
+        /// Workspace [default: the current one]
+        #[arg(short, long, value_name = "SLUG")]
+        workspace: Option<String>,
+        /// Which tokens
+        #[command(flatten)]
+        list: ListArgs,
+    },
+    /// Revoke a token, at once and for ever
+    #[command(after_help = "Examples:\n  aerostack token revoke --name \"Alice Chen\" --workspace engineering")]
+    Revoke {
+        /// Workspace [default: the current one]
+        #[arg(short, long, value_name = "SLUG")]
+        workspace: Option<String>,
+        /// Which token
+        #[command(flatten)]
+        token: RevokeArgs,
+    },
+}
+
+/// What `token create` takes.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Whose or what for, for example "Alice Chen"
+    #[arg(long)]
+    name: String,
+    /// When it stops by itself: seconds, 30m, 24h, 30d or never
+    #[arg(long, value_name = "TIME")]
+    expires_in: Option<String>,
+    /// Its own limit of requests per minute
+    #[arg(long, value_name = "N")]
+    requests_per_minute: Option<u32>,
+    /// Print the configuration of one client instead (cursor, vscode, claude-code, …)
+    #[arg(long, value_name = "CLIENT")]
+    snippet: Option<String>,
+}
+
+/// What `token list` takes.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Leave out revoked and expired tokens
+    #[arg(long)]
+    active: bool,
+}
+
+/// What `token revoke` takes.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").required(true).args(["id", "name"])))]
+pub struct RevokeArgs {
+    /// Id of the token, or enough of its beginning
+    #[arg(value_name = "TOKEN_ID")]
+    id: Option<String>,
+    /// Name of the token
+    #[arg(long)]
+    name: Option<String>,
+    /// Revoke every active token of that name
+    #[arg(long, requires = "name")]
+    all: bool,
+}
+
+/// Runs `token …`.
+pub async fn run(session: &mut Session, terminal: &mut Terminal, command: TokenCommand) -> Outcome {
+    match command {
+        TokenCommand::Create { workspace, token } => create(session, terminal, workspace, token).await,
+        TokenCommand::List { workspace, list: args } => list(session, terminal, workspace, args).await,
+        TokenCommand::Revoke { workspace, token } => revoke(session, terminal, workspace, token).await,
+    }
+}
+
+/// Issues a token and shows it.
+pub async fn create(
+    session: &mut Session,
+    terminal: &mut Terminal,
+    workspace: Option<String>,
+    args: CreateArgs,
+) -> Outcome {
+    let workspace = session.workspace(workspace)?;
+    let expires_in = args.expires_in.as_deref().map(time::lifetime).transpose()?.flatten();
+    let body = CreateToken { name: args.name, expires_in, requests_per_minute: args.requests_per_minute };
+    let made: TokenCreated = session.client()?.post(&["workspaces", &workspace, "tokens"], vec![], &body).await?;
+    if let Some(client) = args.snippet {
+        return snippet(terminal, &made, &client);
+    }
+    if terminal.wants_json() {
+        return terminal.json(&made);
+    }
+    terminal.value(&made.token)?;
+    if !terminal.token_only() {
+        let until = made.expires_at.map_or("does not expire".into(), |at| format!("expires {}", text::minute(at)));
+        terminal
+            .note(&format!("Token \"{}\" for {} ({}). Shown only this once: save it now.", made.name, made.url, until));
+        terminal.hint("paste-ready client configuration: add --output json, or --snippet cursor");
+    }
+    Ok(())
+}
+
+fn snippet(terminal: &mut Terminal, made: &TokenCreated, client: &str) -> Outcome {
+    let Some(snippet) = made.snippets.iter().find(|s| s.client.eq_ignore_ascii_case(client)) else {
+        let known: Vec<&str> = made.snippets.iter().map(|s| s.client.as_str()).collect();
+        terminal.value(&made.token)?;
+        return Err(Failure::usage(format!("The token was issued, but there is no snippet for \"{client}\""))
+            .with_hint(format!("known clients: {}", known.join(", "))));
+    };
+    terminal.value(&snippet.text)?;
+    if let Some(file) = &snippet.file {
+        terminal.note(&format!("For {file}. It holds the token: keep it out of version control."));
+    }
+    Ok(())
+}
+
+/// All tokens of a workspace, with the plan's seats.
+async fn fetch(session: &mut Session, workspace: &str) -> Outcome<(Vec<Token>, Seats)> {
+    let client = session.client()?;
+    let (mut all, mut query) = (Vec::new(), vec![]);
+    loop {
+        let page: TokenPage = client.get(&["workspaces", workspace, "tokens"], query).await?;
+        let empty = page.data.is_empty();
+        all.extend(page.data);
+        match page.next_cursor {
+            Some(cursor) if !empty => query = vec![("cursor", cursor)],
+            _ => return Ok((all, page.seats)),
+        }
+    }
+}
+
+/// Lists the tokens of a workspace.
+pub async fn list(
+    session: &mut Session,
+    terminal: &mut Terminal,
+    workspace: Option<String>,
+    args: ListArgs,
+) -> Outcome {
+    let workspace = session.workspace(workspace)?;
+    let (mut tokens, seats) = fetch(session, &workspace).await?;
+    if args.active {
+        tokens.retain(|token| token.active);
+    }
+    let mut sheet = Sheet::new([
+        Column("TOKEN NAME", "name", Align::Left),
+        Column("CREATED", "created_at", Align::Left),
+        Column("LAST USED", "last_used_at", Align::Left),
+        Column("STATUS", "status", Align::Left),
+        Column("ID", "id", Align::Left),
+    ]);
+    for token in &tokens {
+        let status = match token.status {
+            TokenStatus::Active => Cell::text("active"),
+            TokenStatus::Revoked => Cell::text("revoked"),
+            TokenStatus::Expired => Cell::both("inactive (expired)", "expired"),
+        };
+        sheet.row([
+            Cell::text(&token.name),
+            Cell::date(token.created_at),
+            terminal.when(token.last_used_at),
+            status,
+            Cell::text(&token.id),
+        ]);
+    }
+    terminal.list(&tokens, &sheet, |token| &token.id)?;
+    terminal.footer(&seats_line(&seats))
+}
+
+fn seats_line(seats: &Seats) -> String {
+    let plan = text::capitalized(&seats.plan);
+    match seats.limit {
+        Some(limit) => format!("{} of {limit} tokens used ({plan} plan)", seats.used),
+        None => format!("{} used ({plan} plan, unlimited)", text::counted(seats.used, "token")),
+    }
+}
+
+/// Revokes by id (or an unambiguous beginning of one) or by name. Never asks: revoking must be instant.
+pub async fn revoke(
+    session: &mut Session,
+    terminal: &mut Terminal,
+    workspace: Option<String>,
+    args: RevokeArgs,
+) -> Outcome {
+    let workspace = session.workspace(workspace)?;
+    let revoked: Vec<Token> = match (args.id, args.name) {
+        (Some(id), _) => vec![revoke_by_id(session, &workspace, &id).await?],
+        (None, Some(name)) => revoke_by_name(session, &workspace, name, args.all).await?,
+        (None, None) => {
+            return Err(Failure::usage("Which token?").with_hint("name it: --name \"Alice Chen\", or give its id"));
+        }
+    };
+    for token in &revoked {
+        let sentence =
+            format!("Token revoked. {}'s gateway access is immediately disabled.", text::first_name(&token.name));
+        terminal.done(&sentence, token, &token.id)?;
+    }
+    Ok(())
+}
+
+async fn revoke_by_id(session: &mut Session, workspace: &str, id: &str) -> Outcome<Token> {
+    const FULL: usize = "tok_".len() + 32;
+    let id = if id.len() < FULL { complete_id(session, workspace, id).await? } else { id.to_owned() };
+    session.client()?.delete(&["workspaces", workspace, "tokens", &id], vec![]).await
+}
+
+async fn complete_id(session: &mut Session, workspace: &str, beginning: &str) -> Outcome<String> {
+    let (tokens, _) = fetch(session, workspace).await?;
+    let matches = |token: &&Token| {
+        let hex = token.id.strip_prefix("tok_").unwrap_or_default();
+        !beginning.is_empty() && (token.id.starts_with(beginning) && beginning.len() > 4 || hex.starts_with(beginning))
+    };
+    let found: Vec<&Token> = tokens.iter().filter(matches).collect();
+    match found.as_slice() {
+        [only] => Ok(only.id.clone()),
+        [] => Err(Failure::not_found(format!("No token \"{beginning}\" in {workspace}"))
+            .with_hint(format!("aerostack workspace token list {workspace}"))),
+        many => Err(ambiguous(&format!("\"{beginning}\" is the beginning of {} token ids", many.len()), many)),
+    }
+}
+
+async fn revoke_by_name(session: &mut Session, workspace: &str, name: String, all: bool) -> Outcome<Vec<Token>> {
+    let body = RevokeByName { name: name.clone(), all };
+    let path = ["workspaces", workspace, "tokens:revoke"];
+    let answer: Result<Page<Token>, Failure> = session.client()?.post(&path, vec![], &body).await;
+    match answer {
+        Ok(page) => Ok(page.data),
+        Err(failure) if failure.status() == Some(409) => {
+            let (tokens, _) = fetch(session, workspace).await?;
+            let same: Vec<&Token> = tokens.iter().filter(|t| t.active && t.name == name).collect();
+            if same.len() > 1 {
+                Err(ambiguous(&format!("{} active tokens are named \"{name}\"", same.len()), &same))
+            } else {
+                Err(failure)
+            }
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn ambiguous(what: &str, tokens: &[&Token]) -> Failure {
+    let ids: Vec<&str> = tokens.iter().map(|token| token.id.as_str()).collect();
+    Failure::local(what).with_hint(format!("revoke one by its id, or all with --all: {}", ids.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_footer_is_the_seeds() {
+        let seats = |plan: &str, used, limit| seats_line(&Seats { plan: plan.into(), used, limit });
+        assert_eq!(seats("pro", 4, Some(25)), "4 of 25 tokens used (Pro plan)");
+        assert_eq!(seats("enterprise", 4, None), "4 tokens used (Enterprise plan, unlimited)");
+    }
+}
