@@ -8,11 +8,11 @@ pub mod injection;
 pub mod keys;
 #[cfg(test)]
 mod known_answers;
+pub mod plan;
 pub mod random;
-pub mod seal;
 pub mod rate;
 pub mod role;
+pub mod seal;
 pub mod server;
 pub mod slug;
 pub mod token;
-

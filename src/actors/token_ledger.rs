@@ -1,0 +1,221 @@
+//! The grants in force, as every worker reads them. The TokenAuthority is the only writer; what makes it exact is
+//! the epoch: it grows with every withdrawal, and a grant read from the database is admitted only if the epoch is
+//! still the one from before the read. So a read that began before a revocation can never bring the grant back,
+//! whichever of the two finishes first.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+};
+
+use dashmap::DashMap;
+use parking_lot::Mutex;
+
+use crate::{
+    actors::grant::Grant,
+    domain::{
+        clock::{self, Timestamp},
+        ids::{TokenId, WorkspaceId},
+        token::{TokenHash, TokenHashBuilder},
+    },
+};
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Ledger {
+    grants: DashMap<TokenHash, Arc<Grant>, TokenHashBuilder>,
+    turn: Mutex<Turn>,
+    /// Latest wall time seen, in milliseconds: a clock set back must not wake expired tokens.
+    latest_ms: AtomicI64,
+}
+
+#[derive(Default)]
+struct Turn {
+    epoch: u64,
+    hashes: HashMap<TokenId, TokenHash>,
+    expiries: BTreeSet<(Timestamp, TokenId)>,
+}
+
+impl Ledger {
+    /// The grant for this hash, if it is in force.
+    pub(super) fn get(&self, hash: &TokenHash) -> Option<Arc<Grant>> {
+        self.grants.get(hash).filter(|grant| grant.is_valid()).map(|grant| grant.value().clone())
+    }
+
+    /// What a later [`Ledger::admit`] must be told. Take it before reading the database.
+    pub(super) fn epoch(&self) -> u64 {
+        self.turn.lock().epoch
+    }
+
+    /// Puts a grant in force that was read in `epoch`. `None`: something was withdrawn meanwhile, read again. A
+    /// token that already has a grant keeps it, so that there is never a second one that a revocation would miss.
+    pub(super) fn admit(&self, epoch: u64, hash: TokenHash, make: impl FnOnce() -> Grant) -> Option<Arc<Grant>> {
+        let mut turn = self.turn.lock();
+        if turn.epoch != epoch {
+            return None;
+        }
+        Some(self.put(&mut turn, hash, make))
+    }
+
+    fn put(&self, turn: &mut Turn, hash: TokenHash, make: impl FnOnce() -> Grant) -> Arc<Grant> {
+        if let Some(present) = self.grants.get(&hash) {
+            return present.value().clone();
+        }
+        let grant = Arc::new(make());
+        turn.hashes.insert(grant.token, hash);
+        if let Some(at) = grant.expires_at {
+            turn.expiries.insert((at, grant.token));
+        }
+        self.grants.insert(hash, grant.clone());
+        grant
+    }
+
+    /// Takes tokens out of force. The caller kills what is returned before it answers.
+    pub(super) fn withdraw(&self, tokens: impl IntoIterator<Item = TokenId>) -> Vec<Arc<Grant>> {
+        let mut turn = self.turn.lock();
+        turn.epoch += 1;
+        tokens.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect()
+    }
+
+    /// Takes all tokens of a workspace out of force.
+    pub(super) fn withdraw_workspace(&self, workspace: WorkspaceId) -> Vec<Arc<Grant>> {
+        let mut turn = self.turn.lock();
+        turn.epoch += 1;
+        let all: Vec<TokenId> =
+            self.grants.iter().filter(|grant| grant.workspace == workspace).map(|grant| grant.token).collect();
+        all.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect()
+    }
+
+    /// Takes tokens out of force whose time is over.
+    pub(super) fn withdraw_expired(&self) -> Vec<Arc<Grant>> {
+        let now = self.now();
+        let mut turn = self.turn.lock();
+        let over: Vec<TokenId> =
+            turn.expiries.iter().take_while(|(at, _)| *at <= now).map(|(_, token)| *token).collect();
+        if over.is_empty() {
+            return Vec::new();
+        }
+        turn.epoch += 1;
+        over.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect()
+    }
+
+    /// Makes the ledger equal to what the database said in `epoch`: returns the grants that are no longer in force,
+    /// `None` when something was withdrawn meanwhile.
+    pub(super) fn reconcile(
+        &self,
+        epoch: u64,
+        active: Vec<(TokenHash, impl FnOnce() -> Grant)>,
+    ) -> Option<Vec<Arc<Grant>>> {
+        let mut turn = self.turn.lock();
+        if turn.epoch != epoch {
+            return None;
+        }
+        let known: HashSet<TokenHash, TokenHashBuilder> = active.iter().map(|(hash, _)| *hash).collect();
+        let gone: Vec<TokenId> =
+            self.grants.iter().filter(|entry| !known.contains(entry.key())).map(|entry| entry.token).collect();
+        if !gone.is_empty() {
+            turn.epoch += 1;
+        }
+        let gone = gone.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect();
+        for (hash, make) in active {
+            self.put(&mut turn, hash, make);
+        }
+        Some(gone)
+    }
+
+    fn remove(&self, turn: &mut Turn, token: TokenId) -> Option<Arc<Grant>> {
+        let hash = turn.hashes.remove(&token)?;
+        let (_, grant) = self.grants.remove(&hash)?;
+        if let Some(at) = grant.expires_at {
+            turn.expiries.remove(&(at, token));
+        }
+        Some(grant)
+    }
+
+    /// Wall time that never goes back in this process (expiry is decided by it).
+    pub(super) fn now(&self) -> Timestamp {
+        let now_ms = clock::now().timestamp_millis();
+        let latest = self.latest_ms.fetch_max(now_ms, Relaxed).max(now_ms);
+        Timestamp::from_timestamp_millis(latest).unwrap_or_default()
+    }
+
+    /// Tokens in force.
+    pub(super) fn len(&self) -> usize {
+        self.grants.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::domain::{
+        rate::Window,
+        token::{Credential, generate},
+    };
+
+    fn grant(workspace: WorkspaceId, expires_at: Option<Timestamp>) -> Grant {
+        let window = || Arc::new(Window::new(120));
+        let (slug, name) = ("engineering".into(), "Alice".into());
+        Grant::new(TokenId::generate(), workspace, slug, name, None, expires_at, window(), window())
+    }
+    fn hash() -> TokenHash {
+        generate(Credential::Mwt).hash
+    }
+
+    #[test]
+    fn a_grant_read_before_a_withdrawal_is_not_admitted_after_it() {
+        let (ledger, hash, workspace) = (Ledger::default(), hash(), WorkspaceId::generate());
+        let before = ledger.epoch();
+        ledger.withdraw([TokenId::generate()]);
+        assert!(ledger.admit(before, hash, || grant(workspace, None)).is_none());
+        assert!(ledger.get(&hash).is_none());
+        assert!(ledger.admit(ledger.epoch(), hash, || grant(workspace, None)).is_some());
+    }
+
+    #[test]
+    fn a_token_never_has_two_grants() {
+        let (ledger, hash, workspace) = (Ledger::default(), hash(), WorkspaceId::generate());
+        let one = ledger.admit(0, hash, || grant(workspace, None)).unwrap();
+        let two = ledger.admit(0, hash, || grant(workspace, None)).unwrap();
+        assert!(Arc::ptr_eq(&one, &two));
+        assert!(Arc::ptr_eq(&one, &ledger.withdraw([one.token])[0]));
+        assert!(ledger.get(&hash).is_none());
+    }
+
+    #[test]
+    fn expired_and_foreign_tokens_leave_and_the_others_stay() {
+        let (ledger, here, there) = (Ledger::default(), WorkspaceId::generate(), WorkspaceId::generate());
+        let past = clock::now() - TimeDelta::seconds(1);
+        let later = clock::now() + TimeDelta::hours(1);
+        let (old, staying, other) = (hash(), hash(), hash());
+        ledger.admit(0, old, || grant(here, Some(past))).unwrap();
+        ledger.admit(0, staying, || grant(here, Some(later))).unwrap();
+        ledger.admit(0, other, || grant(there, None)).unwrap();
+        assert!(ledger.get(&old).is_none(), "expired is not in force even before it is swept");
+        assert_eq!(ledger.withdraw_expired().len(), 1);
+        assert!(ledger.withdraw_expired().is_empty());
+        assert_eq!(ledger.withdraw_workspace(here).len(), 1);
+        assert!(ledger.get(&staying).is_none() && ledger.get(&other).is_some());
+    }
+
+    #[test]
+    fn reconciling_keeps_grants_that_are_still_in_force_and_returns_the_others() {
+        let (ledger, workspace) = (Ledger::default(), WorkspaceId::generate());
+        let (kept, revoked, new) = (hash(), hash(), hash());
+        let present = ledger.admit(0, kept, || grant(workspace, None)).unwrap();
+        let gone = ledger.admit(0, revoked, || grant(workspace, None)).unwrap();
+        let active = [kept, new].map(|hash| (hash, move || grant(workspace, None))).into_iter().collect();
+        let removed = ledger.reconcile(ledger.epoch(), active).unwrap();
+        assert!(removed.len() == 1 && Arc::ptr_eq(&removed[0], &gone));
+        assert!(Arc::ptr_eq(&ledger.get(&kept).unwrap(), &present), "streams and windows live on");
+        assert!(ledger.get(&new).is_some() && ledger.get(&revoked).is_none());
+        let stale = ledger.epoch();
+        ledger.withdraw([present.token]);
+        assert!(ledger.reconcile(stale, Vec::<(TokenHash, fn() -> Grant)>::new()).is_none());
+    }
+}
