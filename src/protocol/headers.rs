@@ -40,10 +40,9 @@ pub fn name_member(method: &str) -> Option<&'static str> {
 /// Whether `value` may stand in a header as it is: printable ASCII, no white space at the ends, not itself like the
 /// sentinel.
 pub fn is_plain(value: &str) -> bool {
-    value.bytes().all(|b| (0x20..=0x7E).contains(&b))
-        && !value.starts_with(' ')
-        && !value.ends_with(' ')
-        && !(value.starts_with(PREFIX) && value.ends_with(SUFFIX))
+    let sentinel = value.starts_with(PREFIX) && value.ends_with(SUFFIX);
+    let padded = value.starts_with(' ') || value.ends_with(' ');
+    value.bytes().all(|b| (0x20..=0x7E).contains(&b)) && !padded && !sentinel
 }
 
 /// `value` as it stands in `Mcp-Name` or `Mcp-Param-*`.

@@ -17,7 +17,7 @@ use crate::{
 mod keys;
 mod lex;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod walk;
 
 /// Longest member name, in bytes after unescaping (`security.md` S-44).
@@ -184,7 +184,7 @@ pub fn scan(body: &[u8], limits: ScanLimits) -> Result<Document, ScanError> {
     if let Err(error) = std::str::from_utf8(body) {
         return Err(ScanError::Utf8(error.valid_up_to()));
     }
-    walk::Walk::new(body, limits, walk::Role::Top)?.run()
+    walk::Walk::new(body, limits, walk::Role::Top).run()
 }
 
 /// Members of the object at `range` of a body that was scanned before; empty when it is no object.
@@ -192,8 +192,9 @@ pub fn object_members(body: &[u8], range: Range<usize>) -> Members {
     let base = range.start;
     let Some(value) = body.get(range).filter(|value| value.first() == Some(&b'{')) else { return Members::new() };
     let unlimited = ScanLimits { depth: usize::MAX, values: usize::MAX, key_bytes: usize::MAX };
-    let walked = walk::Walk::new(value, unlimited, walk::Role::Params).and_then(walk::Walk::run);
-    let Ok(Document::Object(found)) = walked else { return Members::new() };
+    let Ok(Document::Object(found)) = walk::Walk::new(value, unlimited, walk::Role::Params).run() else {
+        return Members::new();
+    };
     let shift = |range: Range<usize>| range.start + base..range.end + base;
     found.params_members.into_iter().map(|m| Member { key: shift(m.key), value: shift(m.value) }).collect()
 }

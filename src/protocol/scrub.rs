@@ -28,8 +28,8 @@ const REDACTED_VALUE: &[u8] = b"\"[redacted secret]\"";
 const STRICT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// JavaScript's `encodeURIComponent`.
 const COMPONENT: &AsciiSet = &STRICT.remove(b'!').remove(b'*').remove(b'\'').remove(b'(').remove(b')');
-/// HTML forms (a space becomes `+`).
-const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_').remove(b' ');
+/// HTML forms.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'*').remove(b'-').remove(b'.').remove(b'_');
 /// What a URL's path or query needs at least.
 const LENIENT: &AsciiSet = &percent_encoding::CONTROLS
     .add(b' ')
@@ -169,11 +169,12 @@ impl Context<'_> {
 
 /// Every form in which `secret` may come back.
 fn push_forms(secret: &[u8], forms: &mut Vec<Vec<u8>>) {
-    let percent = |set| percent_encode(secret, set).to_string().into_bytes();
-    let form = percent(FORM).into_iter().map(|b| if b == b' ' { b'+' } else { b }).collect();
-    for encoded in [percent(STRICT), percent(COMPONENT), percent(LENIENT), form] {
-        forms.push(lower_escapes(&encoded));
-        forms.push(encoded);
+    for set in [STRICT, COMPONENT, FORM, LENIENT] {
+        let encoded = percent_encode(secret, set).to_string();
+        for encoded in [encoded.replace("%20", "+"), encoded] {
+            forms.push(lower_escapes(encoded.as_bytes()));
+            forms.push(encoded.into_bytes());
+        }
     }
     forms.push(secret.to_vec());
     for escaped in json_forms(secret) {

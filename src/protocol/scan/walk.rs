@@ -55,31 +55,39 @@ pub(super) struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     /// Prepares a scan whose outermost object plays `root`.
-    pub(super) fn new(body: &'a [u8], limits: ScanLimits, root: Role) -> Result<Self, ScanError> {
-        // Names are kept as 32-bit positions in body and resolved names together.
-        if body.len() > (u32::MAX / 2) as usize {
-            return Err(ScanError::TooLarge);
-        }
+    #[inline]
+    pub(super) fn new(body: &'a [u8], limits: ScanLimits, root: Role) -> Self {
         let (frames, keys) = (SmallVec::new(), Keys::new(body));
         let (found, elements) = (Envelope::default(), Vec::new());
-        Ok(Walk { body, limits, root, at: 0, values: 0, frames, keys, found, elements })
+        Walk { body, limits, root, at: 0, values: 0, frames, keys, found, elements }
     }
 
     /// Runs it.
+    #[inline]
     pub(super) fn run(mut self) -> Result<Document, ScanError> {
+        // Names are kept as 32-bit positions in body and resolved names together.
+        if self.body.len() > (u32::MAX / 2) as usize {
+            return Err(ScanError::TooLarge);
+        }
+        let start = self.walk()?;
+        Ok(match self.body.get(start) {
+            Some(b'{') => Document::Object(self.found),
+            Some(b'[') => Document::Array(self.elements),
+            _ => Document::Other,
+        })
+    }
+
+    /// Reads one value with white space around it and nothing else; tells where it begins.
+    fn walk(&mut self) -> Result<usize, ScanError> {
         self.at = lex::space(self.body, 0);
         let start = self.at;
         while self.value()? || self.ascend()? {}
-        let (span, kind) = (start..self.at, self.body.get(start).copied());
+        self.found.span = start..self.at;
         self.at = lex::space(self.body, self.at);
         if self.at < self.body.len() {
             return Err(ScanError::Trailing(self.at));
         }
-        Ok(match kind {
-            Some(b'{') => Document::Object(Envelope { span, ..self.found }),
-            Some(b'[') => Document::Array(self.elements),
-            _ => Document::Other,
-        })
+        Ok(start)
     }
 
     /// Reads a value, or the opening of a container that is not empty: then `true`, and a value follows.
