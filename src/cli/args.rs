@@ -43,7 +43,7 @@ pub struct GlobalArgs {
         help_heading = "Global options"
     )]
     pub profile: Option<String>,
-    /// URL of the gateway
+    /// URL of the gateway (not named --url: `mcp add --url` means another one)
     #[arg(
         long,
         global = true,
@@ -52,7 +52,7 @@ pub struct GlobalArgs {
         hide_env_values = true,
         help_heading = "Global options"
     )]
-    pub url: Option<String>,
+    pub gateway: Option<String>,
     /// Show what is asked of the server and how long it took
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub verbose: bool,

@@ -26,6 +26,9 @@ pub const PROFILE_EXAMPLES: &str = "Examples:
 /// What `login` takes besides the global options.
 #[derive(Debug, Args)]
 pub struct LoginArgs {
+    /// URL of the gateway [default: the saved one, or http://127.0.0.1:8787]
+    #[arg(long, value_name = "URL")]
+    pub(super) url: Option<String>,
     /// Read the API key from stdin
     #[arg(long)]
     token_stdin: bool,

@@ -92,9 +92,12 @@ pub fn parse() -> Cli {
 
 /// Runs one command and says how it went. `serve` runs the gateway (the command line knows nothing of it).
 pub fn run(cli: Cli, serve: impl FnOnce(ServeArgs) -> ExitCode) -> ExitCode {
-    let Cli { global, command } = cli;
+    let Cli { mut global, mut command } = cli;
     if let Command::Serve(args) = command {
         return serve(*args);
+    }
+    if let Command::Login(args) = &mut command {
+        global.gateway = args.url.take().or(global.gateway);
     }
     let mut terminal = Terminal::standard(&global);
     let outcome = Session::open(global).and_then(|mut session| {
@@ -200,6 +203,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_url_of_a_server_is_not_the_url_of_the_gateway() {
+        let cli = Cli::try_parse_from(words("aerostack mcp add api --url https://api.example/mcp")).unwrap();
+        assert_eq!(cli.global.gateway, std::env::var("AEROSTACK_URL").ok());
+        let line = "aerostack mcp add api --url https://api.example/mcp --gateway https://gateway.example";
+        assert_eq!(Cli::try_parse_from(words(line)).unwrap().global.gateway.as_deref(), Some("https://gateway.example"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Session {
     }
 
     fn choose(global: GlobalArgs, store: ProfileStore, profiles: Profiles) -> Outcome<Self> {
-        let asked = global.url.as_deref().filter(|url| !url.is_empty()).map(parse_url).transpose()?;
+        let asked = global.gateway.as_deref().filter(|url| !url.is_empty()).map(parse_url).transpose()?;
         let named = global.profile.clone().filter(|name| !name.is_empty());
         let chosen = match (&named, &asked) {
             (Some(name), _) => Some(name.clone()),
@@ -177,7 +177,7 @@ mod tests {
         let store = ProfileStore::at(folder.path().join("c"));
         store.save_api_key("local", &SecretString::from("aak_local")).unwrap();
         store.save_api_key("prod", &SecretString::from("aak_prod")).unwrap();
-        let global = GlobalArgs { url: url.map(Into::into), profile: name.map(Into::into), ..GlobalArgs::default() };
+        let global = GlobalArgs { gateway: url.map(Into::into), profile: name.map(Into::into), ..GlobalArgs::default() };
         (Session::choose(global, store, profiles()).unwrap(), folder)
     }
 
