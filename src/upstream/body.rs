@@ -24,6 +24,8 @@ pub(super) async fn read_body(mut body: ClientResponse, limit: usize, patience: 
         })
         .await?;
         match piece {
+            // awc does not tell a lost connection from the end of a body.
+            None if announced.is_some_and(|announced| whole.len() != announced) => return Err(UpstreamError::Cut),
             None => return Ok(whole.into_bytes()),
             Some(Err(_cause)) => return Err(UpstreamError::Cut),
             Some(Ok(bytes)) => {

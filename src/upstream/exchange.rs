@@ -220,6 +220,8 @@ impl Endpoint {
             Verdict::Json => match read_body(response, limits.answer_bytes, patience).await? {
                 body if body.is_empty() && message.is_notification() => Ok(Answer::Accepted),
                 body if body.is_empty() => Err(UpstreamError::Protocol("it answered with nothing".into())),
+                // Without a length, a lost connection looks like the end.
+                body if !matches!(body.trim_ascii_end().last(), Some(b'}' | b']')) => Err(UpstreamError::Cut),
                 body => Ok(Answer::Json(body)),
             },
             Verdict::Events => {

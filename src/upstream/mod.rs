@@ -26,6 +26,8 @@ pub mod breaker;
 pub mod client;
 pub mod exchange;
 pub mod failure;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod guard;
 mod lost;
 pub mod mint;
