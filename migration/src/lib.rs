@@ -1,1 +1,32 @@
-//! Migrations.
+//! Schema migrations, append only. Two independent lists: the main database and the analytics database, so that
+//! on SQLite they are separate files; on Postgres both live in one database with separate book-keeping tables.
+
+mod m20261121_000001_create_analytics;
+mod m20261121_000001_create_state;
+mod table;
+
+use sea_orm_migration::{prelude::*, sea_orm::DynIden};
+
+/// Accounts, workspaces, tokens, servers, secrets, audit.
+pub struct State;
+
+impl MigratorTrait for State {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261121_000001_create_state::Migration)]
+    }
+    fn migration_table_name() -> DynIden {
+        "migrations_state".into_iden()
+    }
+}
+
+/// Tool calls and their hourly figures.
+pub struct Analytics;
+
+impl MigratorTrait for Analytics {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261121_000001_create_analytics::Migration)]
+    }
+    fn migration_table_name() -> DynIden {
+        "migrations_analytics".into_iden()
+    }
+}

@@ -1,0 +1,17 @@
+//! `session_states`: what can change in a client session; the rest of it is sealed in its id.
+
+use sea_orm::entity::prelude::*;
+
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "session_states")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id_hash: Vec<u8>,
+    pub token_id: Uuid,
+    pub log_level: Option<String>,
+    pub ended_at: Option<DateTimeUtc>,
+    pub updated_at: DateTimeUtc,
+}
+
+impl ActiveModelBehavior for ActiveModel {}
