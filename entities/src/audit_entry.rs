@@ -19,7 +19,7 @@ pub struct Model {
     /// Kind and name, for example `token:Alice Chen`.
     pub target: String,
     /// JSON, exactly as it was signed.
-    pub meta: Vec<u8>,
+    pub meta: String,
     pub key_version: i32,
     pub mac: Vec<u8>,
 }

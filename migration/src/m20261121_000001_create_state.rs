@@ -251,7 +251,7 @@ async fn audit(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         text("actor"),
         text("action"),
         text("target"),
-        blob("meta"),
+        text("meta"),
         integer("key_version"),
         blob("mac"),
     ];

@@ -1,0 +1,212 @@
+//! Opening the databases: pools and their settings, migrations, the rows that must exist. SQLite gets two files with
+//! one writing connection each, so that writers queue here in order instead of polling for a lock; Postgres gets two
+//! pools, so that statistics never take the last connection from a revoke.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use migration::MigratorTrait;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr, EntityTrait, Set,
+    sea_query::OnConflict,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+use uuid::Uuid;
+
+use crate::{
+    config::DatabaseConfig,
+    domain::audit_chain,
+    error::{Error, ErrorCode, Result},
+    store::{
+        failure::unavailable,
+        lock::{self, FolderLock},
+    },
+};
+
+/// Name of the `head` row of `audit_head`.
+pub(super) const HEAD: &str = "head";
+
+/// Where to read and where to write one database.
+#[derive(Clone)]
+pub(super) struct Pools {
+    pub(super) read: DatabaseConnection,
+    pub(super) write: DatabaseConnection,
+}
+
+impl Pools {
+    pub(super) async fn close(&self) {
+        for pool in [&self.read, &self.write] {
+            if let Err(cause) = pool.close_by_ref().await {
+                tracing::warn!(%cause, "a database did not close cleanly");
+            }
+        }
+    }
+}
+
+/// Everything `Store::open` needs.
+pub(super) struct Opened {
+    pub(super) state: Pools,
+    pub(super) analytics: Pools,
+    pub(super) lock: Option<FolderLock>,
+    pub(super) instance: Uuid,
+}
+
+pub(super) async fn open(config: DatabaseConfig, data_dir: PathBuf) -> Result<Opened> {
+    if config.url.is_empty() {
+        open_sqlite(&config, &data_dir).await
+    } else if config.url.starts_with("postgres://") || config.url.starts_with("postgresql://") {
+        open_postgres(&config).await
+    } else {
+        Err(Error::new(ErrorCode::Validation, "database.url is not a postgres:// URL")
+            .with_hint("Leave it empty for SQLite files in the data folder"))
+    }
+}
+
+async fn open_sqlite(config: &DatabaseConfig, data_dir: &Path) -> Result<Opened> {
+    let lock = FolderLock::take(data_dir)?;
+    let path = data_dir.join("aerostack.db");
+    let state = sqlite_pools(config, &path, SqliteSynchronous::Full).await?;
+    migrate::<migration::State>(&state.write, &path.display().to_string()).await?;
+    let instance = first_rows(&state.write).await?;
+    let path = data_dir.join("analytics.db");
+    let analytics = sqlite_pools(config, &path, SqliteSynchronous::Normal).await?;
+    migrate::<migration::Analytics>(&analytics.write, &path.display().to_string()).await?;
+    Ok(Opened { state, analytics, lock: Some(lock), instance })
+}
+
+async fn sqlite_pools(config: &DatabaseConfig, path: &Path, synchronous: SqliteSynchronous) -> Result<Pools> {
+    lock::touch(path)?;
+    let connect = async |connections: u32, query_only: bool| {
+        let (path, busy) = (path.to_owned(), Duration::from_secs(config.busy_timeout_seconds));
+        let mut options = quiet(ConnectOptions::new("sqlite://aerostack.db"), config);
+        options.max_connections(connections).test_before_acquire(false).idle_timeout(None).max_lifetime(None);
+        options.map_sqlx_sqlite_opts(move |options| {
+            let options = options
+                .filename(&path)
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(synchronous)
+                .busy_timeout(busy)
+                .foreign_keys(true)
+                .pragma("journal_size_limit", "67108864");
+            if query_only { options.pragma("query_only", "ON") } else { options }
+        });
+        Database::connect(options).await
+    };
+    let named = |cause: DbErr| unavailable(format!("Cannot open {}: {cause}", path.display()));
+    let write = connect(1, false).await.map_err(named)?;
+    let read = connect(config.max_connections.max(1), true).await.map_err(named)?;
+    Ok(Pools { read, write })
+}
+
+async fn open_postgres(config: &DatabaseConfig) -> Result<Opened> {
+    let named = |cause: DbErr| unavailable(format!("Cannot connect to {}: {cause}", without_password(&config.url)));
+    let instance = prepare_postgres(config).await?;
+    let statement = Duration::from_secs(config.statement_timeout_seconds);
+    let connect = async |connections: u32| {
+        let mut options = quiet(ConnectOptions::new(&config.url), config);
+        options.max_connections(connections.max(1)).application_name("aerostack").statement_timeout(statement);
+        options.test_before_acquire_if_idle_for(Duration::from_secs(5));
+        Database::connect(options).await
+    };
+    let state = connect(config.max_connections).await.map_err(named)?;
+    let analytics = connect(config.max_connections / 2).await.map_err(named)?;
+    Ok(Opened {
+        state: Pools { read: state.clone(), write: state },
+        analytics: Pools { read: analytics.clone(), write: analytics },
+        lock: None,
+        instance,
+    })
+}
+
+/// Migrates over one connection that holds an advisory lock, so that nodes started together take turns.
+async fn prepare_postgres(config: &DatabaseConfig) -> Result<Uuid> {
+    let place = without_password(&config.url);
+    let mut options = quiet(ConnectOptions::new(&config.url), config);
+    options.max_connections(1).application_name("aerostack migrate");
+    let db = Database::connect(options)
+        .await
+        .map_err(|cause| unavailable(format!("Cannot connect to {place}: {cause}")))?;
+    let work = async {
+        db.execute_unprepared("SELECT pg_advisory_lock(7016996765293437281)").await?;
+        migrate::<migration::State>(&db, &place).await?;
+        migrate::<migration::Analytics>(&db, &place).await?;
+        first_rows(&db).await
+    };
+    let instance = work.await;
+    // Closing the only connection releases the lock.
+    if let Err(cause) = db.close().await {
+        tracing::warn!(%cause, "the migration connection did not close cleanly");
+    }
+    instance
+}
+
+async fn migrate<M: MigratorTrait>(db: &DatabaseConnection, place: &str) -> Result<()> {
+    match M::get_pending_migrations_read_only(db).await {
+        Ok(pending) if pending.is_empty() => return Ok(()),
+        Ok(_) => {}
+        // The migrator's only complaint of its own: a step is recorded that this program does not know.
+        Err(DbErr::Custom(cause)) => {
+            tracing::error!(%place, cause, "the schema is newer than this program");
+            return Err(Error::new(ErrorCode::Conflict, format!("{place} was written by a newer aerostack"))
+                .with_hint("Start that version again, or restore a backup made before the upgrade")
+                .with_data(serde_json::json!({"reason": "newer_schema"})));
+        }
+        Err(cause) => return Err(unavailable(format!("Cannot read the schema of {place}: {cause}"))),
+    }
+    M::up(db, None).await.map_err(|cause| unavailable(format!("Cannot bring {place} up to date: {cause}")))
+}
+
+/// The installation's id and the start of the audit chain; made once, by whoever comes first.
+async fn first_rows(db: &DatabaseConnection) -> Result<Uuid> {
+    use entities::{audit_head, setting};
+
+    const INSTANCE: &str = "instance_id";
+    let fresh = setting::ActiveModel { name: Set(INSTANCE.into()), value: Set(Uuid::now_v7().to_string()) };
+    let unless_there = OnConflict::column(setting::Column::Name).do_nothing().to_owned();
+    setting::Entity::insert(fresh).on_conflict(unless_there).exec_without_returning(db).await?;
+    let head = audit_head::ActiveModel {
+        name: Set(HEAD.into()),
+        seq: Set(0),
+        mac: Set(audit_chain::GENESIS.to_vec()),
+        key_version: Set(0),
+        seal: Set(Vec::new()),
+        ts_ms: Set(0),
+    };
+    let unless_there = OnConflict::column(audit_head::Column::Name).do_nothing().to_owned();
+    audit_head::Entity::insert(head).on_conflict(unless_there).exec_without_returning(db).await?;
+
+    let row = setting::Entity::find_by_id(INSTANCE).one(db).await?;
+    row.and_then(|row| row.value.parse().ok())
+        .ok_or_else(|| Error::internal("reading the installation's id", "no usable row in settings"))
+}
+
+fn quiet(mut options: ConnectOptions, config: &DatabaseConfig) -> ConnectOptions {
+    options
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false)
+        .acquire_timeout(Duration::from_secs(config.acquire_timeout_seconds))
+        .connect_timeout(Duration::from_secs(config.acquire_timeout_seconds));
+    options
+}
+
+/// The address for messages: user and host, never the password or query.
+fn without_password(url: &str) -> String {
+    let Ok(mut url) = url::Url::parse(url) else { return "the database".to_owned() };
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_never_carry_the_password() {
+        let shown = without_password("postgres://gate:hunter2@db:5432/aerostack?password=hunter2");
+        assert_eq!(shown, "postgres://gate@db:5432/aerostack");
+    }
+}
