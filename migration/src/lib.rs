@@ -5,7 +5,11 @@ mod m20261121_000001_create_analytics;
 mod m20261121_000001_create_state;
 mod table;
 
-use sea_orm_migration::{prelude::*, sea_orm::DynIden};
+pub use sea_orm_migration::MigratorTrait;
+use sea_orm_migration::{
+    MigrationTrait,
+    sea_orm::{DynIden, sea_query::IntoIden},
+};
 
 /// Accounts, workspaces, tokens, servers, secrets, audit.
 pub struct State;

@@ -5,6 +5,7 @@
 //! actix has a runtime per worker, and a pooled connection belongs to the runtime that opened it: so the pools have
 //! a runtime of their own and every call hops onto it. A call once begun runs to its end even when the caller leaves.
 
+mod column;
 mod connect;
 mod failure;
 mod lock;
@@ -14,6 +15,8 @@ pub mod audit;
 
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
 
@@ -50,7 +53,6 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     runtime: OwnRuntime,
-    handle: Handle,
     state: Pools,
     analytics: Pools,
     instance: Uuid,
@@ -74,12 +76,10 @@ impl Store {
             .enable_all()
             .build()
             .map_err(|cause| Error::internal("starting the store's threads", cause))?;
-        let handle = runtime.handle().clone();
-        let runtime = OwnRuntime(Some(runtime));
-        let opened = hop(&handle, connect::open(config.clone(), data_dir.to_owned())).await?;
+        let runtime = OwnRuntime { handle: runtime.handle().clone(), runtime: Some(runtime) };
+        let opened = hop(&runtime.handle, connect::open(config.clone(), data_dir.to_owned())).await?;
         Ok(Store(Arc::new(Inner {
             runtime,
-            handle,
             state: opened.state,
             analytics: opened.analytics,
             instance: opened.instance,
@@ -98,7 +98,7 @@ impl Store {
         Fut: Future<Output = Result<T>> + Send + 'static,
         T: Send + 'static,
     {
-        hop(&self.0.handle, work(self.0.state.read.clone())).await
+        hop(&self.0.runtime.handle, work(self.0.state.read.clone())).await
     }
 
     /// Runs `work` in a write transaction of the main database; commits when it returns `Ok`. On SQLite the
@@ -112,7 +112,7 @@ impl Store {
         T: Send + 'static,
     {
         let inner = self.0.clone();
-        hop(&self.0.handle, async move { inner.transact(&inner.state.write, work).await }).await
+        hop(&self.0.runtime.handle, async move { inner.transact(&inner.state.write, work).await }).await
     }
 
     /// Runs queries on the analytics database. On SQLite these connections refuse to write.
@@ -122,7 +122,7 @@ impl Store {
         Fut: Future<Output = Result<T>> + Send + 'static,
         T: Send + 'static,
     {
-        hop(&self.0.handle, work(self.0.analytics.read.clone())).await
+        hop(&self.0.runtime.handle, work(self.0.analytics.read.clone())).await
     }
 
     /// Runs `work` in a write transaction of the analytics database (its sink is the only caller).
@@ -132,7 +132,7 @@ impl Store {
         T: Send + 'static,
     {
         let inner = self.0.clone();
-        hop(&self.0.handle, async move { inner.transact(&inner.analytics.write, work).await }).await
+        hop(&self.0.runtime.handle, async move { inner.transact(&inner.analytics.write, work).await }).await
     }
 
     /// Sets the key that audit entries are chained with. Writes with an audit entry fail until it is set.
@@ -175,7 +175,7 @@ impl Store {
     /// Closes the pools (what was begun is finished first) and lets go of the data folder.
     pub async fn close(&self) {
         let inner = self.0.clone();
-        let closed = hop(&self.0.handle, async move {
+        let closed = hop(&self.0.runtime.handle, async move {
             inner.analytics.close().await;
             inner.state.close().await;
             inner.lock.lock().take();
@@ -222,8 +222,9 @@ impl Inner {
                 Ok(value)
             }
             Err(error) => {
-                if let Err(cause) = conn.rollback().await {
-                    tracing::warn!(%cause, "a transaction was not rolled back in order");
+                // A rollback that fails or hangs ends with the connection, which the database rolls back itself.
+                if !matches!(timeout(self.limit, conn.rollback()).await, Ok(Ok(()))) {
+                    tracing::warn!("a transaction was not rolled back in order");
                 }
                 Err(error)
             }
@@ -264,11 +265,14 @@ where
 }
 
 /// Dropping a runtime inside another one panics; this one is let go instead.
-struct OwnRuntime(Option<Runtime>);
+struct OwnRuntime {
+    handle: Handle,
+    runtime: Option<Runtime>,
+}
 
 impl Drop for OwnRuntime {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
