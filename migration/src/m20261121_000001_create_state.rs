@@ -73,8 +73,7 @@ async fn accounts(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
     manager.create_table(identities).await?;
     index(manager, "account_identities", ["account_id"], false).await?;
 
-    let columns =
-        [uuid("namespace_id"), uuid("account_id"), text("role"), uuid_null("invited_by"), time("created_at")];
+    let columns = [uuid("namespace_id"), uuid("account_id"), text("role"), uuid_null("invited_by"), time("created_at")];
     let mut members = primary_key(&mut table("members", columns), ["namespace_id", "account_id"]);
     let mut members = belongs_to(&mut members, "members", "namespace_id", "accounts");
     manager.create_table(belongs_to(&mut members, "members", "account_id", "accounts")).await?;
@@ -100,14 +99,8 @@ async fn accounts(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
 }
 
 async fn workspaces(manager: &SchemaManager<'_>) -> Result<(), DbErr> {
-    let columns = [
-        pk_uuid("id"),
-        uuid("namespace_id"),
-        text("slug"),
-        text("name"),
-        uuid("created_by"),
-        time("created_at"),
-    ];
+    let columns =
+        [pk_uuid("id"), uuid("namespace_id"), text("slug"), text("name"), uuid("created_by"), time("created_at")];
     manager
         .create_table(belongs_to(&mut table("workspaces", columns), "workspaces", "namespace_id", "accounts"))
         .await?;

@@ -18,6 +18,7 @@ use crate::{
         audit_chain::{AuditKey, AuditRow},
         clock::{self, Timestamp},
         ids::{AccountId, WorkspaceId},
+        role::Principal,
     },
     error::{Error, Result},
     store::{
@@ -112,25 +113,29 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// A person's administrative act, now. `target` is (kind, name).
-    pub fn by_user(namespace: AccountId, actor: &str, action: &str, target: (&str, &str)) -> Self {
+    /// An administrative act of `by`, now. `target` is (kind, name), for example `("token", "Alice Chen")`.
+    pub fn new(by: &Principal, action: &str, target: (&str, &str)) -> Self {
+        let entry = AuditEntry::by_actor(by.namespace, (ActorKind::User, &by.label), action, target);
+        match by.api_key {
+            Some(key) => entry.with("api_key", key.to_string()),
+            None => entry,
+        }
+    }
+
+    /// An act of anybody, now.
+    pub fn by_actor(namespace: AccountId, actor: (ActorKind, &str), action: &str, target: (&str, &str)) -> Self {
         AuditEntry {
             at: clock::now(),
             namespace,
             workspaces: Vec::new(),
             kind: AuditKind::Admin,
-            actor_kind: ActorKind::User,
-            actor: actor.to_owned(),
+            actor_kind: actor.0,
+            actor: actor.1.to_owned(),
             action: action.to_owned(),
             target_kind: target.0.to_owned(),
             target: target.1.to_owned(),
             detail: Map::new(),
         }
-    }
-
-    /// An act of the gateway itself, now.
-    pub fn by_system(namespace: AccountId, part: &str, action: &str, target: (&str, &str)) -> Self {
-        AuditEntry { actor_kind: ActorKind::System, ..AuditEntry::by_user(namespace, part, action, target) }
     }
 
     /// Shows it in this workspace's log too.
@@ -229,14 +234,8 @@ async fn insert(
     let actor = format!("{}:{}", entry.actor_kind.as_str(), entry.actor);
     let target = format!("{}:{}", entry.target_kind, entry.target);
     let ts_ms = entry.at.timestamp_millis();
-    let row = AuditRow {
-        seq,
-        ts_ms: unsigned(ts_ms),
-        actor: &actor,
-        action: &entry.action,
-        target: &target,
-        meta: &meta,
-    };
+    let row =
+        AuditRow { seq, ts_ms: unsigned(ts_ms), actor: &actor, action: &entry.action, target: &target, meta: &meta };
     let mac = key.mac(previous, &row);
     let row = audit_entry::ActiveModel {
         seq: Set(signed(seq)),

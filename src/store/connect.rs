@@ -107,7 +107,7 @@ async fn open_postgres(config: &DatabaseConfig) -> Result<Opened> {
     let statement = Duration::from_secs(config.statement_timeout_seconds);
     let connect = async |connections: u32| {
         let mut options = quiet(ConnectOptions::new(&config.url), config);
-        options.max_connections(connections.max(1)).application_name("aerostack").statement_timeout(statement);
+        options.max_connections(connections.max(1)).set_application_name("aerostack").statement_timeout(statement);
         options.test_before_acquire_if_idle_for(Duration::from_secs(5));
         Database::connect(options).await
     };
@@ -125,10 +125,9 @@ async fn open_postgres(config: &DatabaseConfig) -> Result<Opened> {
 async fn prepare_postgres(config: &DatabaseConfig) -> Result<Uuid> {
     let place = without_password(&config.url);
     let mut options = quiet(ConnectOptions::new(&config.url), config);
-    options.max_connections(1).application_name("aerostack migrate");
-    let db = Database::connect(options)
-        .await
-        .map_err(|cause| unavailable(format!("Cannot connect to {place}: {cause}")))?;
+    options.max_connections(1).set_application_name("aerostack migrate");
+    let db =
+        Database::connect(options).await.map_err(|cause| unavailable(format!("Cannot connect to {place}: {cause}")))?;
     let work = async {
         db.execute_unprepared("SELECT pg_advisory_lock(7016996765293437281)").await?;
         migrate::<migration::State>(&db, &place).await?;

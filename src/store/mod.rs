@@ -11,7 +11,16 @@ mod failure;
 mod lock;
 mod tx;
 
+pub mod accounts;
+pub mod api_keys;
 pub mod audit;
+pub mod keyring;
+pub mod secrets;
+pub mod servers;
+pub mod sessions;
+pub mod settings;
+pub mod tokens;
+pub mod workspaces;
 
 #[cfg(test)]
 pub mod testing;

@@ -7,13 +7,13 @@ use crate::{
     error::{ErrorCode, err},
     store::{
         Store,
-        audit::{self, AuditEntry, AuditFilter},
+        audit::{self, ActorKind, AuditEntry, AuditFilter},
         testing::{self, on_both_databases, run},
     },
 };
 
 fn entry(namespace: AccountId, name: &str) -> AuditEntry {
-    AuditEntry::by_user(namespace, "alice@acme", "token_created", ("token", name))
+    AuditEntry::by_actor(namespace, (ActorKind::User, "alice@acme"), "token_created", ("token", name))
 }
 
 on_both_databases! {

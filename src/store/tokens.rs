@@ -1,0 +1,207 @@
+//! Workspace tokens. Written by the TokenAuthority only. Revoked and expired ones stay, for the list and the log.
+
+use entities::{workspace, workspace_token};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    Set, Unchanged,
+};
+
+use crate::{
+    domain::{
+        clock::{self, Timestamp},
+        ids::{AccountId, TokenId, WorkspaceId},
+        token::TokenHash,
+    },
+    error::{Result, err},
+    store::{
+        Tx,
+        column::{array, damaged, signed32, stored, unsigned32},
+        workspaces,
+    },
+};
+
+/// A workspace token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// Its id.
+    pub id: TokenId,
+    /// The workspace whose tools it calls.
+    pub workspace: WorkspaceId,
+    /// What it is called; unique among the active ones of its workspace.
+    pub name: String,
+    /// Last characters of the value.
+    pub hint: String,
+    /// The account it was issued to, if it was.
+    pub member: Option<AccountId>,
+    /// Who made it.
+    pub created_by: AccountId,
+    /// When.
+    pub created_at: Timestamp,
+    /// When it stops working.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used (up to a minute late).
+    pub last_used_at: Option<Timestamp>,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// Overrides `limits.requests_per_minute`.
+    pub requests_per_minute: Option<u32>,
+}
+
+impl TokenRecord {
+    /// Whether it works at this moment.
+    pub fn is_active(&self, at: Timestamp) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| at < end)
+    }
+}
+
+/// Writes a new token. Conflict when an active one of that name exists in the workspace.
+pub async fn insert(tx: &Tx, record: &TokenRecord, hash: &TokenHash) -> Result<()> {
+    if !workspaces::lock(tx, record.workspace).await? {
+        return Err(err::not_found("No such workspace"));
+    }
+    let same_name = active(record.workspace, clock::now()).add(workspace_token::Column::Name.eq(&record.name));
+    if workspace_token::Entity::find().filter(same_name).one(tx.conn()).await?.is_some() {
+        return Err(err::conflict(format!("An active token is already called \"{}\"", record.name))
+            .with_hint("Choose another name, revoke that token, or give it a new value with `token rotate`"));
+    }
+    let row = workspace_token::ActiveModel {
+        id: Set(record.id.0),
+        workspace_id: Set(record.workspace.0),
+        hash: Set(hash.0.to_vec()),
+        hint: Set(record.hint.clone()),
+        name: Set(record.name.clone()),
+        member_id: Set(record.member.map(|id| id.0)),
+        scope: Set(None),
+        requests_per_minute: Set(record.requests_per_minute.map(signed32)),
+        created_by: Set(record.created_by.0),
+        created_at: Set(stored(record.created_at)),
+        expires_at: Set(record.expires_at.map(stored)),
+        last_used_at: Set(record.last_used_at.map(stored)),
+        revoked_at: Set(record.revoked_at.map(stored)),
+    };
+    workspace_token::Entity::insert(row).exec_without_returning(tx.conn()).await?;
+    Ok(())
+}
+
+/// The token with this hash and its workspace's slug, whatever its state.
+pub async fn by_hash(db: &impl ConnectionTrait, hash: &TokenHash) -> Result<Option<(TokenRecord, String)>> {
+    let row = workspace_token::Entity::find().filter(workspace_token::Column::Hash.eq(hash.0.to_vec())).one(db).await?;
+    let Some(row) = row else { return Ok(None) };
+    let workspace = workspace::Entity::find_by_id(row.workspace_id).one(db).await?;
+    Ok(workspace.map(|workspace| (record(row), workspace.slug)))
+}
+
+/// A workspace's token by id.
+pub async fn get(db: &impl ConnectionTrait, workspace: WorkspaceId, id: TokenId) -> Result<Option<TokenRecord>> {
+    let row = workspace_token::Entity::find_by_id(id.0)
+        .filter(workspace_token::Column::WorkspaceId.eq(workspace.0))
+        .one(db)
+        .await?;
+    Ok(row.map(record))
+}
+
+/// A workspace's tokens, oldest first.
+pub async fn list(db: &impl ConnectionTrait, workspace: WorkspaceId) -> Result<Vec<TokenRecord>> {
+    let rows = workspace_token::Entity::find()
+        .filter(workspace_token::Column::WorkspaceId.eq(workspace.0))
+        .order_by_asc(workspace_token::Column::Id)
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(record).collect())
+}
+
+/// Every token of the installation that works at `at`, with its hash and its workspace's slug: the TokenAuthority's
+/// first map.
+pub async fn active_with_hash(
+    db: &impl ConnectionTrait,
+    at: Timestamp,
+) -> Result<Vec<(TokenHash, TokenRecord, String)>> {
+    let rows = workspace_token::Entity::find().filter(unrevoked(at)).all(db).await?;
+    let slugs: std::collections::HashMap<_, _> =
+        workspace::Entity::find().all(db).await?.into_iter().map(|row| (row.id, row.slug)).collect();
+    let mut found = Vec::with_capacity(rows.len());
+    for row in rows {
+        let slug = slugs.get(&row.workspace_id).ok_or_else(|| damaged("workspace_tokens", "no workspace"))?;
+        found.push((TokenHash(array("workspace_tokens.hash", &row.hash)?), record(row), slug.clone()));
+    }
+    Ok(found)
+}
+
+/// Revokes a workspace's token and gives it back with its hash; `None` when there is no such unrevoked token.
+pub async fn revoke(
+    tx: &Tx,
+    workspace: WorkspaceId,
+    id: TokenId,
+    at: Timestamp,
+) -> Result<Option<(TokenHash, TokenRecord)>> {
+    let found = workspace_token::Entity::find_by_id(id.0)
+        .filter(workspace_token::Column::WorkspaceId.eq(workspace.0))
+        .filter(workspace_token::Column::RevokedAt.is_null())
+        .one(tx.conn())
+        .await?;
+    let Some(row) = found else { return Ok(None) };
+    let hash = TokenHash(array("workspace_tokens.hash", &row.hash)?);
+    let revoked =
+        workspace_token::ActiveModel { id: Unchanged(id.0), revoked_at: Set(Some(stored(at))), ..Default::default() };
+    revoked.update_without_returning(tx.conn()).await?;
+    Ok(Some((hash, record(workspace_token::Model { revoked_at: Some(stored(at)), ..row }))))
+}
+
+/// Gives a token a new value under the same id; the old value is unknown from the commit on.
+pub async fn replace_hash(tx: &Tx, workspace: WorkspaceId, id: TokenId, hash: &TokenHash, hint: &str) -> Result<bool> {
+    let row =
+        workspace_token::ActiveModel { hash: Set(hash.0.to_vec()), hint: Set(hint.to_owned()), ..Default::default() };
+    let done = workspace_token::Entity::update_many()
+        .set(row)
+        .filter(workspace_token::Column::Id.eq(id.0))
+        .filter(workspace_token::Column::WorkspaceId.eq(workspace.0))
+        .filter(workspace_token::Column::RevokedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected > 0)
+}
+
+/// Notes when tokens were last used; tokens deleted meanwhile are passed over.
+pub async fn touch_last_used(tx: &Tx, used: &[(TokenId, Timestamp)]) -> Result<()> {
+    for (id, at) in used {
+        let row = workspace_token::ActiveModel { last_used_at: Set(Some(stored(*at))), ..Default::default() };
+        workspace_token::Entity::update_many()
+            .set(row)
+            .filter(workspace_token::Column::Id.eq(id.0))
+            .exec(tx.conn())
+            .await?;
+    }
+    Ok(())
+}
+
+/// How many tokens of a workspace work at `at`. Before an insert, take [`workspaces::lock`] first.
+pub async fn count_active(db: &impl ConnectionTrait, workspace: WorkspaceId, at: Timestamp) -> Result<u64> {
+    Ok(workspace_token::Entity::find().filter(active(workspace, at)).count(db).await?)
+}
+
+fn active(workspace: WorkspaceId, at: Timestamp) -> Condition {
+    unrevoked(at).add(workspace_token::Column::WorkspaceId.eq(workspace.0))
+}
+
+fn unrevoked(at: Timestamp) -> Condition {
+    let lasting = Condition::any()
+        .add(workspace_token::Column::ExpiresAt.is_null())
+        .add(workspace_token::Column::ExpiresAt.gt(stored(at)));
+    Condition::all().add(workspace_token::Column::RevokedAt.is_null()).add(lasting)
+}
+
+fn record(row: workspace_token::Model) -> TokenRecord {
+    TokenRecord {
+        id: TokenId(row.id),
+        workspace: WorkspaceId(row.workspace_id),
+        name: row.name,
+        hint: row.hint,
+        member: row.member_id.map(AccountId),
+        created_by: AccountId(row.created_by),
+        created_at: row.created_at,
+        expires_at: row.expires_at,
+        last_used_at: row.last_used_at,
+        revoked_at: row.revoked_at,
+        requests_per_minute: row.requests_per_minute.map(unsigned32),
+    }
+}
