@@ -2,13 +2,22 @@
 //! shell around it.
 
 pub mod actor_ref;
+mod authority;
+mod authority_keys;
 mod failed_lookups;
 pub mod grant;
 pub mod health;
-pub mod injected;
+mod injected;
 pub mod key_source;
+mod keyring;
+mod last_used;
+pub mod secret_vault;
 pub mod supervisor;
+pub mod token_authority;
 mod token_ledger;
+mod token_rules;
+mod vault;
+mod vault_changes;
 
 #[cfg(test)]
 mod runtime_tests;

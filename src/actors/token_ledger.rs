@@ -34,9 +34,21 @@ pub(super) struct Ledger {
 
 #[derive(Default)]
 struct Turn {
+    /// Withdrawals.
     epoch: u64,
+    /// Withdrawals and admissions.
+    revision: u64,
     hashes: HashMap<TokenId, TokenHash>,
     expiries: BTreeSet<(Timestamp, TokenId)>,
+    /// Withdrawn, but perhaps not dead yet: whoever withdraws the same token again has to wait for it as well.
+    dying: HashMap<TokenId, Arc<Grant>>,
+}
+
+impl Turn {
+    fn begin_withdrawal(&mut self) {
+        self.epoch += 1;
+        self.revision += 1;
+    }
 }
 
 impl Ledger {
@@ -65,6 +77,7 @@ impl Ledger {
             return present.value().clone();
         }
         let grant = Arc::new(make());
+        turn.revision += 1;
         turn.hashes.insert(grant.token, hash);
         if let Some(at) = grant.expires_at {
             turn.expiries.insert((at, grant.token));
@@ -76,16 +89,18 @@ impl Ledger {
     /// Takes tokens out of force. The caller kills what is returned before it answers.
     pub(super) fn withdraw(&self, tokens: impl IntoIterator<Item = TokenId>) -> Vec<Arc<Grant>> {
         let mut turn = self.turn.lock();
-        turn.epoch += 1;
+        turn.begin_withdrawal();
         tokens.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect()
     }
 
     /// Takes all tokens of a workspace out of force.
     pub(super) fn withdraw_workspace(&self, workspace: WorkspaceId) -> Vec<Arc<Grant>> {
         let mut turn = self.turn.lock();
-        turn.epoch += 1;
+        turn.begin_withdrawal();
         let all: Vec<TokenId> =
             self.grants.iter().filter(|grant| grant.workspace == workspace).map(|grant| grant.token).collect();
+        let dying = turn.dying.values().filter(|grant| grant.workspace == workspace).map(|grant| grant.token);
+        let all: BTreeSet<TokenId> = all.into_iter().chain(dying).collect();
         all.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect()
     }
 
@@ -98,26 +113,31 @@ impl Ledger {
         if over.is_empty() {
             return Vec::new();
         }
-        turn.epoch += 1;
+        turn.begin_withdrawal();
         over.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect()
     }
 
-    /// Makes the ledger equal to what the database said in `epoch`: returns the grants that are no longer in force,
-    /// `None` when something was withdrawn meanwhile.
+    /// What a later [`Ledger::reconcile`] must be told. Take it before reading the database.
+    pub(super) fn revision(&self) -> u64 {
+        self.turn.lock().revision
+    }
+
+    /// Makes the ledger equal to what the database said at `revision`: returns the grants that are no longer in
+    /// force, `None` when something was withdrawn or admitted meanwhile.
     pub(super) fn reconcile(
         &self,
-        epoch: u64,
+        revision: u64,
         active: Vec<(TokenHash, impl FnOnce() -> Grant)>,
     ) -> Option<Vec<Arc<Grant>>> {
         let mut turn = self.turn.lock();
-        if turn.epoch != epoch {
+        if turn.revision != revision {
             return None;
         }
         let known: HashSet<TokenHash, TokenHashBuilder> = active.iter().map(|(hash, _)| *hash).collect();
         let gone: Vec<TokenId> =
             self.grants.iter().filter(|entry| !known.contains(entry.key())).map(|entry| entry.token).collect();
         if !gone.is_empty() {
-            turn.epoch += 1;
+            turn.begin_withdrawal();
         }
         let gone = gone.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect();
         for (hash, make) in active {
@@ -127,12 +147,26 @@ impl Ledger {
     }
 
     fn remove(&self, turn: &mut Turn, token: TokenId) -> Option<Arc<Grant>> {
-        let hash = turn.hashes.remove(&token)?;
-        let (_, grant) = self.grants.remove(&hash)?;
-        if let Some(at) = grant.expires_at {
-            turn.expiries.remove(&(at, token));
+        if let Some(hash) = turn.hashes.remove(&token)
+            && let Some((_, grant)) = self.grants.remove(&hash)
+        {
+            if let Some(at) = grant.expires_at {
+                turn.expiries.remove(&(at, token));
+            }
+            turn.dying.insert(token, grant);
         }
-        Some(grant)
+        turn.dying.get(&token).cloned()
+    }
+
+    /// These withdrawn grants are dead.
+    pub(super) fn bury(&self, dead: &[Arc<Grant>]) {
+        let mut turn = self.turn.lock();
+        for grant in dead {
+            // A token whose value was replaced may have another grant dying by now.
+            if turn.dying.get(&grant.token).is_some_and(|dying| Arc::ptr_eq(dying, grant)) {
+                turn.dying.remove(&grant.token);
+            }
+        }
     }
 
     /// Wall time that never goes back in this process (expiry is decided by it).
@@ -188,6 +222,16 @@ mod tests {
     }
 
     #[test]
+    fn whoever_withdraws_a_token_again_is_given_the_grant_until_it_is_dead() {
+        let (ledger, hash, workspace) = (Ledger::default(), hash(), WorkspaceId::generate());
+        let grant = ledger.admit(0, hash, || grant(workspace, None)).unwrap();
+        let first = ledger.withdraw([grant.token]);
+        assert!(Arc::ptr_eq(&ledger.withdraw([grant.token])[0], &grant));
+        ledger.bury(&first);
+        assert!(ledger.withdraw([grant.token]).is_empty());
+    }
+
+    #[test]
     fn expired_and_foreign_tokens_leave_and_the_others_stay() {
         let (ledger, here, there) = (Ledger::default(), WorkspaceId::generate(), WorkspaceId::generate());
         let past = clock::now() - TimeDelta::seconds(1);
@@ -210,12 +254,12 @@ mod tests {
         let present = ledger.admit(0, kept, || grant(workspace, None)).unwrap();
         let gone = ledger.admit(0, revoked, || grant(workspace, None)).unwrap();
         let active = [kept, new].map(|hash| (hash, move || grant(workspace, None))).into_iter().collect();
-        let removed = ledger.reconcile(ledger.epoch(), active).unwrap();
+        let removed = ledger.reconcile(ledger.revision(), active).unwrap();
         assert!(removed.len() == 1 && Arc::ptr_eq(&removed[0], &gone));
         assert!(Arc::ptr_eq(&ledger.get(&kept).unwrap(), &present), "streams and windows live on");
         assert!(ledger.get(&new).is_some() && ledger.get(&revoked).is_none());
-        let stale = ledger.epoch();
-        ledger.withdraw([present.token]);
+        let stale = ledger.revision();
+        ledger.admit(ledger.epoch(), hash(), || grant(workspace, None)).unwrap();
         assert!(ledger.reconcile(stale, Vec::<(TokenHash, fn() -> Grant)>::new()).is_none());
     }
 }

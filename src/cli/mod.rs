@@ -210,7 +210,10 @@ mod tests {
         let cli = Cli::try_parse_from(words("aerostack mcp add api --url https://api.example/mcp")).unwrap();
         assert_eq!(cli.global.gateway, std::env::var("AEROSTACK_URL").ok());
         let line = "aerostack mcp add api --url https://api.example/mcp --gateway https://gateway.example";
-        assert_eq!(Cli::try_parse_from(words(line)).unwrap().global.gateway.as_deref(), Some("https://gateway.example"));
+        assert_eq!(
+            Cli::try_parse_from(words(line)).unwrap().global.gateway.as_deref(),
+            Some("https://gateway.example")
+        );
     }
 
     #[test]

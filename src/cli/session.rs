@@ -177,7 +177,8 @@ mod tests {
         let store = ProfileStore::at(folder.path().join("c"));
         store.save_api_key("local", &SecretString::from("aak_local")).unwrap();
         store.save_api_key("prod", &SecretString::from("aak_prod")).unwrap();
-        let global = GlobalArgs { gateway: url.map(Into::into), profile: name.map(Into::into), ..GlobalArgs::default() };
+        let global =
+            GlobalArgs { gateway: url.map(Into::into), profile: name.map(Into::into), ..GlobalArgs::default() };
         (Session::choose(global, store, profiles()).unwrap(), folder)
     }
 

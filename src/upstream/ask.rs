@@ -193,4 +193,3 @@ pub fn answer_request(endpoint: Rc<Endpoint>, id: &[u8], method: &str) {
         }
     });
 }
-

@@ -9,9 +9,14 @@ use futures_util::Stream as _;
 use crate::upstream::{UpstreamError, patience::Patience};
 
 /// The whole body, at most `limit` bytes.
-pub(super) async fn read_body(mut body: ClientResponse, limit: usize, patience: Patience) -> Result<Bytes, UpstreamError> {
+pub(super) async fn read_body(
+    mut body: ClientResponse,
+    limit: usize,
+    patience: Patience,
+) -> Result<Bytes, UpstreamError> {
     let too_large = || UpstreamError::TooLarge { what: "its answer", limit };
-    let announced = body.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let announced =
+        body.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|announced| announced > limit) {
         return Err(too_large());
     }

@@ -76,8 +76,17 @@ impl Outgoing<'_> {
     fn is_repeatable(&self) -> bool {
         matches!(
             self.method,
-            "initialize" | "ping" | "server/discover" | "tools/list" | "prompts/list" | "prompts/get" | "resources/list"
-                | "resources/templates/list" | "resources/read" | "completion/complete" | "logging/setLevel"
+            "initialize"
+                | "ping"
+                | "server/discover"
+                | "tools/list"
+                | "prompts/list"
+                | "prompts/get"
+                | "resources/list"
+                | "resources/templates/list"
+                | "resources/read"
+                | "completion/complete"
+                | "logging/setLevel"
         )
     }
 }
@@ -322,11 +331,7 @@ impl Endpoint {
         let _ended = self.bodyless(request, patience).await;
     }
 
-    async fn bodyless(
-        &self,
-        request: awc::ClientRequest,
-        patience: Patience,
-    ) -> Result<ClientResponse, UpstreamError> {
+    async fn bodyless(&self, request: awc::ClientRequest, patience: Patience) -> Result<ClientResponse, UpstreamError> {
         let failure = match tokio::time::timeout_at(patience.begin_by().into(), request.send()).await {
             Ok(Ok(response)) => return Ok(response),
             Ok(Err(cause)) => classify_send_failure(cause, self.client.limits().head_bytes),
@@ -359,7 +364,9 @@ enum Kind {
 }
 
 fn content_kind(headers: &HeaderMap) -> Kind {
-    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return Kind::Other };
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return Kind::Other;
+    };
     let essence = value.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case(headers::JSON) {
         Kind::Json
@@ -383,7 +390,8 @@ fn base_headers(
     let mut base = HeaderMap::with_capacity(8 + injected.len());
     let host = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
     let text = |value: &str| {
-        HeaderValue::from_str(value).map_err(|_bad| UpstreamError::Unavailable("its URL cannot be used over HTTP".into()))
+        HeaderValue::from_str(value)
+            .map_err(|_bad| UpstreamError::Unavailable("its URL cannot be used over HTTP".into()))
     };
     base.insert(header::HOST, text(host)?);
     base.insert(header::USER_AGENT, HeaderValue::from_static(concat!("aerostack/", env!("CARGO_PKG_VERSION"))));

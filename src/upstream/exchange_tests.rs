@@ -28,7 +28,8 @@ fn endpoint(fake: &Fake, wire: &Wire) -> Rc<Endpoint> {
 }
 
 async fn call(endpoint: &Rc<Endpoint>, extra: &[(HeaderName, HeaderValue)]) -> Result<Answer, UpstreamError> {
-    let body = Bytes::from_static(br#"{"jsonrpc":"2.0","id":"a1","method":"tools/call","params":{"name":"na\u00efve"}}"#);
+    let body =
+        Bytes::from_static(br#"{"jsonrpc":"2.0","id":"a1","method":"tools/call","params":{"name":"na\u00efve"}}"#);
     let message = Outgoing { body: &body, method: "tools/call", name: Some("naïve"), extra };
     endpoint.send(message, Patience::within(SOON)).await
 }
@@ -111,7 +112,8 @@ async fn statuses_mean_what_the_table_says() {
 async fn an_unknown_session_is_told_from_an_unknown_method() {
     let expired = |reply| outcome(legacy(Some("s-1")), reply);
     assert!(matches!(failure(expired(Reply::empty(404)).await), UpstreamError::SessionExpired));
-    let plain = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: No valid session ID provided"}}"#;
+    let plain =
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: No valid session ID provided"}}"#;
     assert!(matches!(failure(expired(Reply::json(400, plain)).await), UpstreamError::SessionExpired));
     let coded = r#"{"jsonrpc":"2.0","id":"a1","error":{"code":-32001,"message":"Session not found"}}"#;
     assert!(matches!(failure(expired(Reply::json(404, coded)).await), UpstreamError::SessionExpired));
@@ -146,7 +148,8 @@ async fn what_is_no_answer_is_a_protocol_failure() {
 
 #[actix_rt::test]
 async fn answers_over_the_limits_are_dropped_at_the_limit() {
-    let announced = Reply::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99999999\r\n\r\n", Then::Hang);
+    let announced =
+        Reply::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99999999\r\n\r\n", Then::Hang);
     let big = "x".repeat(5000);
     let chunked = format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{big}\r\n",
@@ -154,7 +157,12 @@ async fn answers_over_the_limits_are_dropped_at_the_limit() {
     );
     let head = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(100_000));
     let endless_head = format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(1_000_000));
-    for reply in [announced, Reply::raw(&chunked, Then::Hang), Reply::raw(&head, Then::Hang), Reply::raw(&endless_head, Then::Hang)] {
+    for reply in [
+        announced,
+        Reply::raw(&chunked, Then::Hang),
+        Reply::raw(&head, Then::Hang),
+        Reply::raw(&endless_head, Then::Hang),
+    ] {
         let failed = failure(outcome(modern(), reply).await);
         assert!(matches!(failed, UpstreamError::TooLarge { .. }), "{failed}");
     }
@@ -197,7 +205,10 @@ async fn a_lost_connection_is_unknown_for_a_call_and_repeated_once_for_a_list() 
 async fn a_body_cut_short_is_a_cut() {
     for reply in [
         Reply::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{", Then::Close),
-        Reply::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{", Then::Close),
+        Reply::raw(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n5\r\n{",
+            Then::Close,
+        ),
     ] {
         let failed = failure(outcome(modern(), reply).await);
         assert!(matches!(failed, UpstreamError::Cut), "{failed}");
@@ -259,10 +270,12 @@ async fn a_stream_without_event_ids_that_ends_is_at_its_end() {
     let Ok(Answer::Events(mut events)) = call(&endpoint(&fake, &legacy(None)), &[]).await else { panic!() };
     assert!(events.next().await.unwrap().is_some());
     assert!(events.next().await.unwrap().is_none());
-    let cut = Fake::start(|_| Reply::raw(
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n5\r\ndata:",
-        Then::Close,
-    ))
+    let cut = Fake::start(|_| {
+        Reply::raw(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n5\r\ndata:",
+            Then::Close,
+        )
+    })
     .await;
     let Ok(Answer::Events(mut events)) = call(&endpoint(&cut, &legacy(None)), &[]).await else { panic!() };
     assert!(matches!(events.next().await, Err(UpstreamError::Cut)));

@@ -81,9 +81,10 @@ impl UpstreamError {
     /// Whether it counts against the server: it is down, hangs, or fails on its own.
     pub fn is_outage(&self) -> bool {
         match self {
-            UpstreamError::Unavailable(_) | UpstreamError::Timeout(_) | UpstreamError::OutcomeUnknown(_) | UpstreamError::Cut => {
-                true
-            }
+            UpstreamError::Unavailable(_)
+            | UpstreamError::Timeout(_)
+            | UpstreamError::OutcomeUnknown(_)
+            | UpstreamError::Cut => true,
             UpstreamError::Status(status, _) => *status >= 500,
             _ => false,
         }
@@ -120,7 +121,8 @@ impl UpstreamError {
                 )),
             UpstreamError::SessionExpired => says(ErrorCode::UpstreamUnavailable, "is unavailable").with_retry_after(1),
             UpstreamError::Status(status, retry_after) => {
-                let error = says(ErrorCode::UpstreamUnavailable, "is unavailable").with_data(json!({ "status": status }));
+                let error =
+                    says(ErrorCode::UpstreamUnavailable, "is unavailable").with_data(json!({ "status": status }));
                 match retry_after {
                     Some(seconds) => error.with_retry_after(seconds),
                     None => error,

@@ -130,10 +130,14 @@ impl NetworkPolicy {
         let listed = self.allow.iter().any(|net| net.contains(&address.ip()) || net.contains(&effective.ip()));
         match address::classify(address.ip()) {
             Kind::Public => Ok(()),
-            Kind::Never => Err(Refusal::never(format!("{} is a link-local, metadata or reserved address", address.ip()))),
+            Kind::Never => {
+                Err(Refusal::never(format!("{} is a link-local, metadata or reserved address", address.ip())))
+            }
             Kind::Loopback if self.loopback || listed => Ok(()),
             Kind::Private if listed => Ok(()),
-            Kind::Loopback => Err(self.refusal("is this machine, and this gateway serves other machines", effective.ip())),
+            Kind::Loopback => {
+                Err(self.refusal("is this machine, and this gateway serves other machines", effective.ip()))
+            }
             Kind::Private => Err(self.refusal("is a private address", effective.ip())),
         }
     }
@@ -225,12 +229,32 @@ mod tests {
     fn tricks_to_name_a_forbidden_address_are_refused_when_saved() {
         let policy = strict();
         for url in [
-            "http://127.0.0.1/", "http://0x7f000001/", "http://2130706433/", "http://0177.0.0.1/", "http://127.1/",
-            "http://１２７.0.0.1/", "http://[::1]/", "http://[::ffff:7f00:1]/", "http://[64:ff9b::7f00:1]/",
-            "http://[2002:7f00:1::]/", "http://0.0.0.0/", "http://[::]/", "http://[fec0::1]/", "http://100.64.0.1/",
-            "http://localhost./", "http://a.localhost/", "http://metadata.google.internal/", "http://u:p@example.com/",
-            "http://exa\tmple.com/", "http://example.com/\n", "http://169.254.169.254/latest", "http://10.0.0.1/",
-            "file:///etc/passwd", "unix:/run/x", "gopher://example.com/", "http://user@example.com/",
+            "http://127.0.0.1/",
+            "http://0x7f000001/",
+            "http://2130706433/",
+            "http://0177.0.0.1/",
+            "http://127.1/",
+            "http://１２７.0.0.1/",
+            "http://[::1]/",
+            "http://[::ffff:7f00:1]/",
+            "http://[64:ff9b::7f00:1]/",
+            "http://[2002:7f00:1::]/",
+            "http://0.0.0.0/",
+            "http://[::]/",
+            "http://[fec0::1]/",
+            "http://100.64.0.1/",
+            "http://localhost./",
+            "http://a.localhost/",
+            "http://metadata.google.internal/",
+            "http://u:p@example.com/",
+            "http://exa\tmple.com/",
+            "http://example.com/\n",
+            "http://169.254.169.254/latest",
+            "http://10.0.0.1/",
+            "file:///etc/passwd",
+            "unix:/run/x",
+            "gopher://example.com/",
+            "http://user@example.com/",
         ] {
             assert!(policy.parse_url(url).is_err(), "{url:?} was accepted");
         }

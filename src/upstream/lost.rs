@@ -53,7 +53,9 @@ pub(super) fn classify_send_failure(cause: SendRequestError, head_bytes: usize) 
         SendRequestError::Response(ParseError::Io(_) | ParseError::Incomplete) => {
             SendFailure::Lost("the connection broke".into())
         }
-        SendRequestError::Response(_) => SendFailure::Clear(UpstreamError::Protocol("its answer is not HTTP/1.1".into())),
+        SendRequestError::Response(_) => {
+            SendFailure::Clear(UpstreamError::Protocol("its answer is not HTTP/1.1".into()))
+        }
         SendRequestError::Timeout => SendFailure::Late,
         _ => SendFailure::Lost("the connection broke".into()),
     }

@@ -180,10 +180,8 @@ fn judge_discovery(reply: &Reply) -> Step {
 }
 
 fn initialize() -> Question {
-    let members = format!(
-        r#""protocolVersion":"{}","capabilities":{{}},"clientInfo":{CLIENT_INFO}"#,
-        Revision::LATEST_LEGACY
-    );
+    let members =
+        format!(r#""protocolVersion":"{}","capabilities":{{}},"clientInfo":{CLIENT_INFO}"#, Revision::LATEST_LEGACY);
     Question::new(Mint::default().mint(), "initialize", &members, false)
 }
 
@@ -239,7 +237,8 @@ async fn confirm(approach: &Approach<'_>, connected: &Connected) -> Result<(), U
     let endpoint = Endpoint::new(approach.client, approach.url, Stage::Known(&connected.wire), approach.injected)?;
     let method = "notifications/initialized";
     let body = jsonrpc::notification(method, None).into();
-    let sent = Rc::new(endpoint).send(Outgoing { body: &body, method, name: None, extra: &[] }, approach.patience).await;
+    let sent =
+        Rc::new(endpoint).send(Outgoing { body: &body, method, name: None, extra: &[] }, approach.patience).await;
     match sent {
         Err(failure) if failure.is_outage() || matches!(failure, UpstreamError::Unauthorized(_)) => Err(failure),
         _ => Ok(()),

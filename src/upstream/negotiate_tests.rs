@@ -20,11 +20,7 @@ fn legacy(to_discover: impl Fn(&Request) -> Reply) -> impl Fn(&Request) -> Reply
     }
 }
 
-async fn approach(
-    fake: &Fake,
-    choice: ProtocolChoice,
-    remembered: Option<Era>,
-) -> Result<Negotiated, UpstreamError> {
+async fn approach(fake: &Fake, choice: ProtocolChoice, remembered: Option<Era>) -> Result<Negotiated, UpstreamError> {
     let client = HttpClient::new(open_policy(), &small_config());
     let patience = Patience::within(SOON);
     connect(&Approach { client: &client, url: &fake.url, injected: &[], choice, remembered, patience }).await
@@ -54,7 +50,12 @@ async fn a_legacy_server_is_recognised_however_it_refuses_the_probe() {
         |request| Reply::error(200, request, -32601),
         |request| Reply::error(200, request, -32000),
         |request| Reply::error(400, request, -32022),
-        |_| Reply::json(400, r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Mcp-Session-Id header is required"}}"#),
+        |_| {
+            Reply::json(
+                400,
+                r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32600,"message":"Mcp-Session-Id header is required"}}"#,
+            )
+        },
         |_| Reply::empty(400),
         |_| Reply::empty(404),
         |_| Reply::empty(202),
@@ -135,10 +136,7 @@ async fn http_with_sse_is_the_last_resort_and_talks_on_its_stream() {
     let found = auto(&fake).await.unwrap();
     assert!(matches!(&found.connected.wire, Wire::Sse { post, .. } if post.path() == "/messages"));
     assert!(found.stream.is_some());
-    assert_eq!(
-        fake.methods(),
-        ["server/discover", "initialize", "GET", "initialize", "notifications/initialized"]
-    );
+    assert_eq!(fake.methods(), ["server/discover", "initialize", "GET", "initialize", "notifications/initialized"]);
 }
 
 #[actix_rt::test]
@@ -150,7 +148,11 @@ async fn a_url_that_is_simply_wrong_says_404() {
 #[actix_rt::test]
 async fn answers_that_make_no_sense_are_refused() {
     let nonsense = [
-        "{}}", "[]", "\u{feff}{}", r#"{"jsonrpc":"2.0","id":"other","result":{}}"#, r#"{"id":1,"result":{}}"#,
+        "{}}",
+        "[]",
+        "\u{feff}{}",
+        r#"{"jsonrpc":"2.0","id":"other","result":{}}"#,
+        r#"{"id":1,"result":{}}"#,
         r#"{"jsonrpc":"2.0","id":1,"id":1,"result":{}}"#,
     ];
     for body in nonsense {

@@ -49,7 +49,13 @@ mod tests {
         let posts = |named: &str| resolve(&url, named.as_bytes()).ok().map(|url| url.to_string());
         assert_eq!(posts("/messages?sessionId=1").as_deref(), Some("https://a.example/messages?sessionId=1"));
         assert_eq!(posts("https://a.example:443/m").as_deref(), Some("https://a.example/m"));
-        for foreign in ["https://b.example/m", "http://a.example/m", "//b.example/m", "https://a.example:444/m", "https://u@a.example/m"] {
+        for foreign in [
+            "https://b.example/m",
+            "http://a.example/m",
+            "//b.example/m",
+            "https://a.example:444/m",
+            "https://u@a.example/m",
+        ] {
             assert_eq!(posts(foreign), None, "{foreign}");
         }
     }

@@ -2,13 +2,7 @@
 //! event and the time between bytes, resumes a legacy stream that its server closed early on purpose (SEP-1699), and
 //! drops what is only noise when a server floods. Never looks into events otherwise.
 
-use std::{
-    future::poll_fn,
-    pin::Pin,
-    rc::Rc,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll, time::Duration};
 
 use awc::ClientResponse;
 use bytes::Bytes;
@@ -57,7 +51,12 @@ enum Source {
 
 impl EventStream {
     /// The events in the body of `response`; `resume` names the endpoint where a broken legacy stream goes on.
-    pub(super) fn http(response: ClientResponse, limit: usize, patience: Patience, resume: Option<Rc<Endpoint>>) -> Self {
+    pub(super) fn http(
+        response: ClientResponse,
+        limit: usize,
+        patience: Patience,
+        resume: Option<Rc<Endpoint>>,
+    ) -> Self {
         EventStream::of(Source::Http(Box::new(HttpEvents {
             body: Some(response),
             decoder: Decoder::new(limit),
@@ -269,7 +268,8 @@ impl Flood {
 
     fn refill(&mut self) {
         let now = clock::monotonic_ns();
-        let earned = now.saturating_sub(self.filled_at).saturating_mul(u64::from(NOTIFICATIONS_PER_SECOND)) / 1_000_000_000;
+        let earned =
+            now.saturating_sub(self.filled_at).saturating_mul(u64::from(NOTIFICATIONS_PER_SECOND)) / 1_000_000_000;
         if earned > 0 {
             self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(NOTIFICATIONS_BURST);
             self.filled_at = now;

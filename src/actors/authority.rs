@@ -1,0 +1,295 @@
+//! What the TokenAuthority does, without the actor: every change of a credential is one transaction (rules, limit,
+//! row and audit entry), followed by the change of what is in force. The order of a revocation is: commit, take the
+//! grant out of the ledger, end everything that runs under it, answer.
+
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::sync::watch;
+
+use crate::{
+    actors::{
+        failed_lookups::FailedLookups, grant::Grant, last_used::LastUsed, token_authority::WindowSource,
+        token_ledger::Ledger, token_rules,
+    },
+    domain::{
+        ids::{AccountId, ApiKeyId, TokenId, WorkspaceId},
+        plan::Plan,
+        role::Principal,
+        token::{self, Credential, TokenHash},
+    },
+    error::{Error, ErrorCode, Result, err},
+    store::{
+        Store, Tx, accounts, api_keys,
+        audit::AuditEntry,
+        tokens::{self, TokenRecord},
+        workspaces::{self, WorkspaceRecord},
+    },
+};
+
+/// How often a look-up is repeated because something was withdrawn while it read.
+const ATTEMPTS: usize = 16;
+/// Rows per transaction when times of last use are written: other writers get their turn in between.
+const FLUSH_ROWS: usize = 500;
+
+/// A token to be issued.
+#[derive(Debug, Clone)]
+pub struct IssueToken {
+    /// The workspace whose tools it will call.
+    pub workspace: WorkspaceId,
+    /// What it is for; unique among the workspace's active tokens.
+    pub name: String,
+    /// Its life; none: no end.
+    pub expires_in_seconds: Option<u64>,
+    /// The account it is for, a member of the namespace.
+    pub member: Option<AccountId>,
+    /// Its own limit; none: `limits.requests_per_minute`.
+    pub requests_per_minute: Option<u32>,
+    /// Who issues it.
+    pub by: Principal,
+}
+
+/// An issued token. `raw` exists only here: it is shown once and stored nowhere.
+pub struct IssuedToken {
+    /// What is stored of it.
+    pub record: TokenRecord,
+    /// The token.
+    pub raw: SecretString,
+}
+
+/// A token to be revoked, or to be given another value.
+#[derive(Debug, Clone)]
+pub struct NameToken {
+    /// Its workspace (a token of another one is unknown).
+    pub workspace: WorkspaceId,
+    /// The token.
+    pub token: TokenId,
+    /// Who does it.
+    pub by: Principal,
+}
+
+/// State of the authority; outlives the actor's incarnations.
+pub(super) struct Authority {
+    pub(super) store: Store,
+    pub(super) ledger: Ledger,
+    pub(super) windows: Arc<dyn WindowSource>,
+    pub(super) failed: FailedLookups,
+    pub(super) used: LastUsed<TokenId>,
+    pub(super) used_keys: LastUsed<ApiKeyId>,
+    /// False while a fresh incarnation has not compared the ledger with the database yet.
+    pub(super) settled: watch::Sender<bool>,
+}
+
+impl Authority {
+    pub(super) async fn until_settled(&self) {
+        // The sender is a field of self: it cannot be gone.
+        _ = self.settled.subscribe().wait_for(|settled| *settled).await;
+    }
+
+    /// The grant of a token that is not in the ledger.
+    pub(super) async fn find(&self, hash: TokenHash) -> Result<Option<Arc<Grant>>> {
+        self.until_settled().await;
+        for _ in 0..ATTEMPTS {
+            let epoch = self.ledger.epoch();
+            let found = self.store.read(move |db| async move { tokens::by_hash(&db, &hash).await }).await?;
+            let Some((record, slug)) = found else { return Ok(None) };
+            if !record.is_active(self.ledger.now()) {
+                return Ok(None);
+            }
+            if let Some(grant) = self.ledger.admit(epoch, hash, || self.grant(&record, slug.into())) {
+                return Ok(Some(grant));
+            }
+        }
+        Err(Error::new(ErrorCode::Overloaded, "Too many tokens change at once").with_retry_after(1))
+    }
+
+    fn grant(&self, record: &TokenRecord, slug: Arc<str>) -> Grant {
+        Grant::new(
+            record.id,
+            record.workspace,
+            slug,
+            record.name.as_str().into(),
+            record.member,
+            record.expires_at,
+            self.windows.requests(record.id, record.requests_per_minute),
+            self.windows.notifications(record.id),
+        )
+    }
+
+    pub(super) async fn issue(&self, wanted: IssueToken) -> Result<IssuedToken> {
+        self.until_settled().await;
+        let now = self.ledger.now();
+        let fresh = token::generate(Credential::Mwt);
+        let record = TokenRecord {
+            id: TokenId::generate(),
+            workspace: wanted.workspace,
+            name: token_rules::name(&wanted.name)?,
+            hint: fresh.hint,
+            member: wanted.member,
+            created_by: wanted.by.account,
+            created_at: now,
+            expires_at: token_rules::expiry(now, wanted.expires_in_seconds)?,
+            last_used_at: None,
+            revoked_at: None,
+            requests_per_minute: token_rules::requests_per_minute(wanted.requests_per_minute)?,
+        };
+        let epoch = self.ledger.epoch();
+        let (row, by, hash) = (record.clone(), wanted.by, fresh.hash);
+        let workspace = self.store.write(move |tx| Box::pin(async move { insert(tx, &row, &by, &hash).await })).await?;
+        // Not admitted when something was withdrawn meanwhile (perhaps this very token): its first use looks it up.
+        self.ledger.admit(epoch, hash, || self.grant(&record, workspace.slug.shared()));
+        Ok(IssuedToken { record, raw: fresh.raw })
+    }
+
+    pub(super) async fn revoke(&self, named: NameToken) -> Result<TokenRecord> {
+        let (token, now) = (named.token, self.ledger.now());
+        let written = self
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let workspace = workspace_of(tx, named.workspace).await?;
+                    let Some((_, record)) = tokens::revoke(tx, workspace.id, token, now).await? else {
+                        // Revoked already: the answer is the same, and whatever still runs is ended below.
+                        let known = tokens::get(tx.conn(), workspace.id, token).await?;
+                        return known.ok_or_else(|| err::not_found("No such token in this workspace"));
+                    };
+                    tx.audit(entry(&workspace, &named.by, "token_revoked", &record)).await?;
+                    tx.change("token", token).await?;
+                    Ok(record)
+                })
+            })
+            .await;
+        // When the database does not say whether it committed, the token is cut all the same: if it is still valid,
+        // its next use finds that out.
+        if !matches!(&written, Err(refused) if refused.code() == ErrorCode::NotFound) {
+            self.end(self.ledger.withdraw([token])).await;
+        }
+        if written.is_ok() {
+            self.windows.forget(token);
+        }
+        written
+    }
+
+    /// Gives a token a new value. The old one is dead when this returns; name, limit and window stay.
+    pub(super) async fn rotate(&self, named: NameToken) -> Result<IssuedToken> {
+        let (token, now) = (named.token, self.ledger.now());
+        let fresh = token::generate(Credential::Mwt);
+        let (hash, hint) = (fresh.hash, fresh.hint);
+        let written = self
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let workspace = workspace_of(tx, named.workspace).await?;
+                    let known = tokens::get(tx.conn(), workspace.id, token).await?;
+                    let record = known.filter(|record| record.is_active(now)).ok_or_else(|| {
+                        err::not_found("No such active token in this workspace")
+                            .with_hint("A revoked or expired token cannot come back: create a new one")
+                    })?;
+                    tokens::replace_hash(tx, workspace.id, token, &hash, &hint).await?;
+                    tx.audit(entry(&workspace, &named.by, "token_rotated", &record)).await?;
+                    tx.change("token", token).await?;
+                    Ok(TokenRecord { hint, ..record })
+                })
+            })
+            .await;
+        if !matches!(&written, Err(refused) if refused.code() == ErrorCode::NotFound) {
+            self.end(self.ledger.withdraw([token])).await;
+        }
+        Ok(IssuedToken { record: written?, raw: fresh.raw })
+    }
+
+    /// Ends everything of a workspace that is gone (the caller has committed that).
+    pub(super) async fn cut_workspace(&self, workspace: WorkspaceId) {
+        self.end(self.ledger.withdraw_workspace(workspace)).await;
+    }
+
+    /// Ends grants whose time is over.
+    pub(super) async fn expire(&self) {
+        self.end(self.ledger.withdraw_expired()).await;
+    }
+
+    async fn end(&self, grants: Vec<Arc<Grant>>) {
+        futures_util::future::join_all(grants.iter().map(|grant| grant.kill())).await;
+        self.ledger.bury(&grants);
+    }
+
+    /// Makes the ledger equal to the database: after a restart, when an earlier incarnation may have died between a
+    /// commit and its consequence, and now and then.
+    pub(super) async fn reconcile(&self) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let (revision, now) = (self.ledger.revision(), self.ledger.now());
+            let active = self.store.read(move |db| async move { tokens::active_with_hash(&db, now).await }).await?;
+            let grants =
+                active.into_iter().map(|(hash, record, slug)| (hash, move || self.grant(&record, slug.into())));
+            if let Some(gone) = self.ledger.reconcile(revision, grants.collect()) {
+                if !gone.is_empty() {
+                    tracing::warn!(tokens = gone.len(), "tokens in force were not active in the database");
+                }
+                self.end(gone).await;
+                return Ok(());
+            }
+        }
+        Err(Error::new(ErrorCode::Overloaded, "Too many tokens change at once").with_retry_after(1))
+    }
+
+    /// Writes buffered times of last use.
+    pub(super) async fn flush(&self) {
+        let (used, keys) = (self.used.take(), self.used_keys.take());
+        for rows in used.chunks(FLUSH_ROWS) {
+            let batch = rows.to_vec();
+            let done = self.store.write(move |tx| Box::pin(async move { tokens::touch_last_used(tx, &batch).await }));
+            if let Err(error) = done.await {
+                tracing::warn!(%error, "times of last use were not written; they will be tried again");
+                self.used.give_back(rows.iter().map(|(id, _)| *id));
+            }
+        }
+        for rows in keys.chunks(FLUSH_ROWS) {
+            let batch = rows.to_vec();
+            let done = self.store.write(move |tx| Box::pin(async move { api_keys::touch_last_used(tx, &batch).await }));
+            if let Err(error) = done.await {
+                tracing::warn!(%error, "times of last use were not written; they will be tried again");
+                self.used_keys.give_back(rows.iter().map(|(id, _)| *id));
+            }
+        }
+    }
+}
+
+/// The whole rule of issuing, under the workspace's lock: what is counted and compared still holds at the commit.
+async fn insert(tx: &Tx, record: &TokenRecord, by: &Principal, hash: &TokenHash) -> Result<WorkspaceRecord> {
+    workspaces::lock(tx, record.workspace).await?;
+    let workspace = workspace_of(tx, record.workspace).await?;
+    if let Some(member) = record.member
+        && accounts::role_of(tx.conn(), workspace.namespace, member).await?.is_none()
+    {
+        return Err(err::not_found("The account this token is for is not a member of the namespace"));
+    }
+    let tokens = tokens::list(tx.conn(), workspace.id).await?;
+    let active: Vec<_> = tokens.iter().filter(|token| token.is_active(record.created_at)).collect();
+    let wanted = token_rules::folded(&record.name);
+    if let Some(same) = active.iter().find(|token| token_rules::folded(&token.name) == wanted) {
+        let known = format!("An active token of this workspace is already called \"{}\"", same.name);
+        return Err(err::conflict(known).with_hint(format!(
+            "Choose another name, or replace its value: aerostack workspace token rotate {} {}",
+            workspace.slug, same.id
+        )));
+    }
+    let plan = accounts::get(tx.conn(), workspace.namespace).await?.map(|account| Plan::parse(&account.plan));
+    let plan = plan.unwrap_or_default();
+    let used = active.len() as u64;
+    if let Some(limit) = plan.tokens().filter(|limit| used >= *limit) {
+        return Err(plan.exceeded(&format!("active tokens in {}", workspace.slug), used, limit));
+    }
+    tokens::insert(tx, record, hash).await?;
+    tx.audit(entry(&workspace, by, "token_created", record)).await?;
+    tx.change("token", record.id).await?;
+    Ok(workspace)
+}
+
+async fn workspace_of(tx: &Tx, id: WorkspaceId) -> Result<WorkspaceRecord> {
+    workspaces::get(tx.conn(), id).await?.ok_or_else(|| err::not_found("No such workspace"))
+}
+
+fn entry(workspace: &WorkspaceRecord, by: &Principal, action: &str, record: &TokenRecord) -> AuditEntry {
+    let entry = AuditEntry { namespace: workspace.namespace, ..AuditEntry::new(by, action, ("token", &record.name)) };
+    entry.in_workspace(workspace.id).with("token", record.id.to_string()).with("workspace", workspace.slug.to_string())
+}
