@@ -122,7 +122,7 @@ impl Grant {
 
     /// Wraps `future` so that it is polled only through the gate and ends with `None` when the token is revoked.
     pub fn gated<F: Future>(self: &Arc<Self>, future: F) -> Gated<F> {
-        Gated { cut: Box::pin(self.cut.clone().cancelled_owned()), grant: self.clone(), future: Box::pin(future) }
+        Gated::new(self, future)
     }
 }
 
@@ -137,6 +137,13 @@ pub struct Gated<F> {
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     grant: Arc<Grant>,
     future: Pin<Box<F>>,
+}
+
+impl<F: Future> Gated<F> {
+    /// `future` under `grant`.
+    pub fn new(grant: &Arc<Grant>, future: F) -> Self {
+        Gated { cut: Box::pin(grant.cut.clone().cancelled_owned()), grant: grant.clone(), future: Box::pin(future) }
+    }
 }
 
 impl<F: Future> Future for Gated<F> {

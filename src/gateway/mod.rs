@@ -1,1 +1,102 @@
-//! gateway
+//! The editor-facing front: `/ws/{slug}` and its equals. Everything that a workspace token can reach is here.
+//!
+//! A request passes, in this order: host and origin, token, body and envelope, era, limit, method. Identity comes only
+//! from the token; one parsed envelope serves every decision.
+
+pub mod call;
+pub mod dispatch;
+pub mod era;
+pub mod front;
+pub mod list;
+pub mod open;
+pub mod origin;
+pub mod reply;
+pub mod session;
+pub mod stream;
+
+use std::sync::{Arc, atomic::AtomicUsize};
+
+use crate::{
+    actors::{
+        analytics_sink::Analytics,
+        client_session::ClientSessions,
+        grant::Grant,
+        secret_vault::Vault,
+        token_authority::Tokens,
+        upstreams::Upstreams,
+        workspace_catalog::CatalogRef,
+    },
+    config::Config,
+    protocol::{revision::Revision, scan::ScanLimits, trace::TraceContext},
+    store::Store,
+};
+
+/// What the front needs; one per process, shared by the workers.
+pub struct Gateway {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// Limits of the scan of a request body.
+    pub scan: ScanLimits,
+    /// Hosts and origins that are ours.
+    pub addressed: origin::Addressed,
+    /// Credentials.
+    pub tokens: Tokens,
+    /// Workspaces, servers, tools.
+    pub catalog: CatalogRef,
+    /// MCP servers.
+    pub upstreams: Upstreams,
+    /// Secrets.
+    pub vault: Vault,
+    /// Open streams.
+    pub streams: ClientSessions,
+    /// Call statistics.
+    pub analytics: Analytics,
+    /// Legacy sessions.
+    pub sessions: Arc<session::Sessions>,
+    /// Where ended sessions are remembered.
+    pub store: Store,
+    /// Calls under way in the process.
+    pub calls: AtomicUsize,
+}
+
+/// How the client of one request speaks.
+#[derive(Debug, Clone)]
+pub enum Speech {
+    /// 2026-07-28.
+    Modern,
+    /// A legacy revision over Streamable HTTP, in a session.
+    Session(Arc<session::Session>),
+    /// A legacy revision over HTTP+SSE.
+    Sse(Revision),
+}
+
+impl Speech {
+    /// Whether it is 2026-07-28.
+    pub fn is_modern(&self) -> bool {
+        matches!(self, Speech::Modern)
+    }
+
+    /// The name analytics count it under.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Speech::Modern => Revision::MODERN.as_str(),
+            Speech::Session(session) => session.state.revision.as_str(),
+            Speech::Sse(_) => Revision::V20241105.as_str(),
+        }
+    }
+}
+
+/// Who asks, in which workspace, in which words.
+#[derive(Clone)]
+pub struct Caller {
+    /// The token's grant.
+    pub grant: Arc<Grant>,
+    /// How the client speaks.
+    pub speech: Speech,
+    /// The client's `User-Agent`, shortened.
+    pub client: Arc<str>,
+    /// The trace this request belongs to.
+    pub trace: Option<TraceContext>,
+    /// The client takes event streams.
+    pub takes_events: bool,
+}

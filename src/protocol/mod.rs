@@ -10,3 +10,4 @@ pub mod scan;
 pub mod scrub;
 pub mod splice;
 pub mod sse;
+pub mod trace;

@@ -1,0 +1,173 @@
+//! `tools/call`: from the exposed name to the server's answer.
+//!
+//! Invariants: the call runs under its token's gate; bytes of arguments and results travel as they came; whatever ends
+//! a call early (cancellation, a leaving client of 2026-07-28, a revoked token) ends it at the server too; every call
+//! is recorded exactly once.
+
+mod active;
+mod pump;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+pub use pump::CallPump;
+
+use crate::{
+    actors::{
+        catalog::Route,
+        grant::{Gated, Grant},
+    },
+    error::{Error, ErrorCode, Result},
+    gateway::{Caller, Gateway, Speech, dispatch::Request, list, stream::Pump as _},
+    upstream::{Answer, UpstreamError},
+};
+
+/// How a call ended, or goes on.
+pub enum CallOutcome {
+    /// With one JSON-RPC message.
+    Message(Vec<u8>),
+    /// With a failure.
+    Failure(Error),
+    /// The answer comes as a stream.
+    Stream(Box<CallPump>),
+    /// The client cancelled it.
+    Cancelled,
+}
+
+/// Makes the call. On a legacy session it outlives a leaving client: there, leaving is not cancelling.
+pub async fn run(gateway: Arc<Gateway>, caller: Caller, request: Request) -> CallOutcome {
+    let route = match find(&gateway, &caller, &request).await {
+        Ok(route) => route,
+        Err(error) => return CallOutcome::Failure(error),
+    };
+    let places = match Places::take(&gateway, &caller.grant) {
+        Ok(places) => places,
+        Err(error) => return CallOutcome::Failure(error),
+    };
+    let under_way = match &caller.speech {
+        Speech::Session(session) => Some(gateway.sessions.under_way(session, &request.id)),
+        Speech::Modern | Speech::Sse(_) => None,
+    };
+    let (cancel, under_way) = under_way.unzip();
+    let cancel = cancel.or_else(|| request.cancel.clone());
+    let outlives = matches!(caller.speech, Speech::Session(_));
+    let grant = caller.grant.clone();
+    let ticket = active::Ticket { gateway, caller, request, route, places, cancel: cancel.clone(), under_way };
+    let work = Gated::new(&grant, perform(ticket, cancel));
+    let ended = if outlives { Detached(Some(work)).await } else { work.await };
+    ended.unwrap_or_else(|| CallOutcome::Failure(Error::new(ErrorCode::Unauthorized, "Unauthorized: the token was revoked")))
+}
+
+/// Finds the tool. A server whose tools are not known yet gets a moment to say them.
+async fn find(gateway: &Gateway, caller: &Caller, request: &Request) -> Result<Arc<Route>> {
+    let Some(name) = request.env.param_str(&request.body, "name") else {
+        return Err(Error::new(ErrorCode::InvalidParams, "Invalid params: tools/call needs params.name, a string"));
+    };
+    let arguments = request.env.param(&request.body, "arguments").and_then(|raw| raw.first().copied());
+    if !matches!(arguments, None | Some(b'{' | b'n')) {
+        return Err(Error::new(ErrorCode::InvalidParams, "Invalid params: params.arguments must be an object"));
+    }
+    let view = gateway.workspace(caller)?;
+    if let Some(route) = view.routes.get(&*name) {
+        return Ok(route.clone());
+    }
+    let view = gateway.discovered(caller).await?;
+    if let Some(route) = view.routes.get(&*name) {
+        return Ok(route.clone());
+    }
+    // A tool of a server that does not answer is not "unknown": say whose fault it is.
+    let silent = view.undiscovered().find(|one| name.starts_with(&*one.prefix) || name.starts_with(&*one.def.slug));
+    match silent {
+        Some(one) => Err(UpstreamError::Unavailable("its tools could not be listed".into()).into_error(&one.def.slug)),
+        None => Err(list::unknown_tool(&name)),
+    }
+}
+
+async fn perform(ticket: active::Ticket, cancel: Option<CancellationToken>) -> CallOutcome {
+    let Some(cancel) = cancel else { return attempt(ticket).await };
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => CallOutcome::Cancelled,
+        outcome = attempt(ticket) => outcome,
+    }
+}
+
+async fn attempt(ticket: active::Ticket) -> CallOutcome {
+    let mut active = match active::Active::start(ticket).await {
+        Ok(active) => active,
+        Err(error) => return CallOutcome::Failure(error),
+    };
+    match active.send().await {
+        Ok(Answer::Json(body)) => active.finish_with(body),
+        Ok(Answer::Events(events)) => pump::follow(active, events).await,
+        Ok(Answer::Accepted) => active.fail(UpstreamError::Protocol("it accepted the call but gave no answer".into())),
+        Err(failure) => active.fail(failure),
+    }
+}
+
+/// The places a call takes: of its token's and of the process's calls under way.
+pub struct Places {
+    grant: Arc<Grant>,
+    gateway: Arc<Gateway>,
+}
+
+impl Places {
+    fn take(gateway: &Arc<Gateway>, grant: &Arc<Grant>) -> Result<Self> {
+        let limits = &gateway.config.limits;
+        let places = Places { grant: grant.clone(), gateway: gateway.clone() };
+        let mine = grant.calls.fetch_add(1, SeqCst);
+        let all = gateway.calls.fetch_add(1, SeqCst);
+        if mine >= limits.calls_per_token {
+            let most = limits.calls_per_token;
+            return Err(Error::new(ErrorCode::Overloaded, format!("This token has {most} calls under way, the most allowed"))
+                .with_retry_after(1));
+        }
+        if all >= limits.calls {
+            return Err(Error::new(ErrorCode::Overloaded, "The gateway has as many calls under way as it may").with_retry_after(1));
+        }
+        Ok(places)
+    }
+}
+
+impl Drop for Places {
+    fn drop(&mut self) {
+        self.grant.calls.fetch_sub(1, SeqCst);
+        self.gateway.calls.fetch_sub(1, SeqCst);
+    }
+}
+
+/// A call that goes on by itself when the one who awaits it goes away.
+struct Detached<F: Future<Output = Option<CallOutcome>> + Unpin + 'static>(Option<F>);
+
+impl<F: Future<Output = Option<CallOutcome>> + Unpin + 'static> Future for Detached<F> {
+    type Output = Option<CallOutcome>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(work) = self.0.as_mut() else { return Poll::Pending };
+        let polled = Pin::new(work).poll(cx);
+        if polled.is_ready() {
+            self.0 = None;
+        }
+        polled
+    }
+}
+
+impl<F: Future<Output = Option<CallOutcome>> + Unpin + 'static> Drop for Detached<F> {
+    fn drop(&mut self) {
+        let Some(work) = self.0.take() else { return };
+        actix_rt::spawn(async move {
+            if let Some(CallOutcome::Stream(mut pump)) = work.await {
+                while pump.next().await.is_some() {}
+            }
+        });
+    }
+}
+
+/// How long a stream may be silent before the head of an event stream is sent ahead of the first event.
+const HEAD_AFTER: Duration = Duration::from_secs(10);

@@ -1,0 +1,452 @@
+//! The HTTP side of `/ws/{slug}` and its equals: who may enter, what a body must look like, which message goes where.
+
+use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{self, HeaderMap},
+    web::{self, Payload},
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+
+use crate::{
+    actors::grant::Grant,
+    domain::{slug, token},
+    error::{Error, ErrorCode, Result},
+    gateway::{
+        Caller, Gateway, Speech,
+        dispatch::{Outcome, Request},
+        era::{self, Era},
+        list, reply, session,
+    },
+    protocol::{
+        headers,
+        jsonrpc::{self, Incoming, classify},
+        scan::{self, Document, Envelope},
+        session_id::ClientCapabilities,
+        trace::TraceContext,
+    },
+};
+
+/// A body that is only read for its id (401) may be this large.
+const ID_BODY: usize = 64 * 1024;
+/// Distinct user agents a worker remembers.
+const AGENTS: usize = 256;
+/// Longest user agent kept.
+const AGENT: usize = 120;
+
+/// The routes of the front.
+pub fn configure(service: &mut web::ServiceConfig) {
+    for path in ["/ws/{slug}", "/ws/{slug}/sse", "/ws/{slug}/mcp"] {
+        service.service(
+            web::resource(path)
+                .route(web::post().to(post))
+                .route(web::get().to(super::open::get))
+                .route(web::delete().to(super::open::delete))
+                .route(web::method(actix_web::http::Method::OPTIONS).to(super::open::preflight))
+                .default_service(web::to(other_method)),
+        );
+    }
+    service.service(
+        web::resource("/ws/{slug}/messages")
+            .route(web::post().to(super::open::message))
+            .route(web::method(actix_web::http::Method::OPTIONS).to(super::open::preflight))
+            .default_service(web::to(|| async { reply::method_not_allowed("POST", "Only POST is served here") })),
+    );
+}
+
+async fn other_method() -> HttpResponse {
+    reply::method_not_allowed("GET, POST, DELETE", "This HTTP method is not served here")
+}
+
+impl Gateway {
+    /// Host, origin and token. `Err` is the response to give (`sent` tells whether a token was there at all).
+    pub async fn enter(&self, request: &HttpRequest) -> std::result::Result<Arc<Grant>, Refusal> {
+        self.addressed.check(request).map_err(Refusal::Error)?;
+        let slug = request.match_info().get("slug").unwrap_or_default();
+        if !slug::has_shape(slug) {
+            return Err(Refusal::NotServed);
+        }
+        if request.query_string().contains("mwt_") {
+            return Err(Refusal::Error(
+                Error::new(ErrorCode::InvalidRequest, "A token does not belong into the URL (it ends up in logs)")
+                    .with_hint("send it in the header Authorization: Bearer mwt_…, and replace this token"),
+            ));
+        }
+        let Some(bearer) = request.headers().get(header::AUTHORIZATION) else { return Err(Refusal::Unauthorized(false)) };
+        let text = bearer.to_str().unwrap_or_default();
+        let value = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer ")).and_then(|_| text.get(7..));
+        let hash = value.and_then(|value| token::parse(token::Credential::Mwt, value.trim()));
+        let peer = request.peer_addr().map(|peer| peer.ip());
+        let grant = match hash {
+            Some(hash) => self.tokens.authenticate(slug, &hash, peer).await.map_err(Refusal::Error)?,
+            None => None,
+        };
+        grant.ok_or(Refusal::Unauthorized(true))
+    }
+
+    /// The caller of a request, before its session is known.
+    pub fn caller(&self, request: &HttpRequest, grant: Arc<Grant>, speech: Speech) -> Caller {
+        let accept = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
+        let trace = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+        Caller {
+            grant,
+            speech,
+            client: agent(request.headers()),
+            trace: trace.and_then(TraceContext::parse),
+            takes_events: accept.is_none_or(|accept| accept.contains(headers::EVENT_STREAM) || accept.contains("*/*")),
+        }
+    }
+}
+
+/// Why somebody may not enter.
+pub enum Refusal {
+    /// 401; whether a token was sent.
+    Unauthorized(bool),
+    /// 404: the path names no workspace.
+    NotServed,
+    /// Something else.
+    Error(Error),
+}
+
+impl Refusal {
+    /// The response, with the id of the request it answers.
+    pub fn response(&self, id: Option<&[u8]>) -> HttpResponse {
+        match self {
+            Refusal::Unauthorized(sent) => reply::unauthorized(*sent, id),
+            Refusal::NotServed => reply::not_served(),
+            Refusal::Error(error) => reply::error_response(error, id, false),
+        }
+    }
+}
+
+/// The client's name for analytics. Clients are few, so each name is kept once per worker.
+fn agent(headers: &HeaderMap) -> Arc<str> {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<Box<str>, Arc<str>>> = RefCell::new(HashMap::new());
+    }
+    let text = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = text.get(..AGENT).unwrap_or(text);
+    KNOWN.with_borrow_mut(|known| {
+        if let Some(agent) = known.get(text) {
+            return agent.clone();
+        }
+        if known.len() >= AGENTS {
+            known.clear();
+        }
+        let agent: Arc<str> = text.into();
+        known.insert(text.into(), agent.clone());
+        agent
+    })
+}
+
+/// Reads a body, within its size and time. A body that came in one piece is not copied.
+pub async fn read_body(mut payload: Payload, limit: usize, within: Duration) -> Result<Bytes> {
+    let read = async {
+        let mut first = Bytes::new();
+        let mut rest: Option<BytesMut> = None;
+        let mut total = 0;
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_cause| Error::new(ErrorCode::InvalidRequest, "The request body was cut off"))?;
+            total += chunk.len();
+            if total > limit {
+                return Err(Error::new(ErrorCode::TooLarge, format!("The request body is larger than {limit} bytes"))
+                    .with_hint("send less, or ask an admin to raise limits.body_bytes"));
+            }
+            match rest.as_mut() {
+                Some(rest) => rest.extend_from_slice(&chunk),
+                None if first.is_empty() => first = chunk,
+                None => {
+                    let mut joined = BytesMut::with_capacity(total.max(16 * 1024));
+                    joined.extend_from_slice(&first);
+                    joined.extend_from_slice(&chunk);
+                    rest = Some(joined);
+                }
+            }
+        }
+        Ok(rest.map_or(first, BytesMut::freeze))
+    };
+    match tokio::time::timeout(within, read).await {
+        Ok(read) => read,
+        Err(_elapsed) => Err(Error::new(ErrorCode::RequestTimeout, "The request body did not arrive in time")),
+    }
+}
+
+/// The id of a request that is refused unread, if its body is small and comes soon.
+async fn id_of(payload: Payload) -> Option<Bytes> {
+    let body = read_body(payload, ID_BODY, Duration::from_secs(5)).await.ok()?;
+    match scan::scan(&body, scan::ScanLimits::default()) {
+        Ok(Document::Object(env)) => env.id.clone().map(|range| body.slice(range)),
+        _ => None,
+    }
+}
+
+/// `Content-Encoding`, `Content-Type` and `Accept` of a POST.
+fn check_media(headers_in: &HeaderMap) -> Result<()> {
+    let text = |name: header::HeaderName| headers_in.get(name).map(|value| value.to_str().unwrap_or("?").trim());
+    if let Some(encoding) = text(header::CONTENT_ENCODING).filter(|value| !value.eq_ignore_ascii_case("identity")) {
+        let shown: String = encoding.chars().take(32).collect();
+        return Err(Error::new(ErrorCode::UnsupportedMediaType, format!("Content-Encoding {shown} is not served"))
+            .with_hint("send the body uncompressed"));
+    }
+    let media = text(header::CONTENT_TYPE).unwrap_or_default();
+    let essence = media.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case(headers::JSON) {
+        return Err(Error::new(ErrorCode::UnsupportedMediaType, "Content-Type must be application/json"));
+    }
+    match text(header::ACCEPT) {
+        Some(accept) if !["application/json", "application/*", "*/*", headers::EVENT_STREAM].iter().any(|kind| accept.contains(kind)) => {
+            Err(Error::new(ErrorCode::NotAcceptable, "Not Acceptable: the client must accept application/json and text/event-stream"))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn post(gateway: web::Data<Gateway>, request: HttpRequest, payload: Payload) -> HttpResponse {
+    let gateway = gateway.into_inner();
+    let grant = match gateway.enter(&request).await {
+        Ok(grant) => grant,
+        Err(refusal) => {
+            let id = id_of(payload).await;
+            return with_cors(&request, refusal.response(id.as_deref()));
+        }
+    };
+    let limits = &gateway.config.limits;
+    let within = Duration::from_secs(gateway.config.server.body_timeout_seconds);
+    let read = match check_media(request.headers()) {
+        Ok(()) => read_body(payload, limits.body_bytes, within).await,
+        Err(error) => Err(error),
+    };
+    let response = match read {
+        Ok(body) => gateway.clone().receive(&request, grant, body).await,
+        Err(error) => reply::error_response(&error, None, false),
+    };
+    with_cors(&request, response)
+}
+
+/// Lets a page of an allowed origin read the answer (an `Origin` that got this far is allowed).
+pub fn with_cors(request: &HttpRequest, mut response: HttpResponse) -> HttpResponse {
+    if let Some(origin) = request.headers().get(header::ORIGIN) {
+        let allowed = response.status() != actix_web::http::StatusCode::FORBIDDEN;
+        let headers = response.headers_mut();
+        if allowed {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+            headers.insert(header::VARY, header::HeaderValue::from_static("origin"));
+            headers.insert(
+                header::ACCESS_CONTROL_EXPOSE_HEADERS,
+                header::HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate, retry-after"),
+            );
+        }
+    }
+    response
+}
+
+impl Gateway {
+    async fn receive(self: Arc<Self>, request: &HttpRequest, grant: Arc<Grant>, body: Bytes) -> HttpResponse {
+        match scan::scan(&body, self.scan) {
+            Ok(Document::Object(env)) => self.receive_one(request, grant, body, env).await,
+            Ok(Document::Array(elements)) => {
+                let messages = elements.into_iter().map(|range| body.slice(range)).collect();
+                self.receive_batch(request, grant, messages).await
+            }
+            Ok(Document::Other) => {
+                reply::error_response(&Error::new(ErrorCode::InvalidRequest, "The body is not a JSON-RPC message"), None, false)
+            }
+            Err(cause) => reply::error_response(&cause.into(), None, false),
+        }
+    }
+
+    async fn receive_one(self: &Arc<Self>, request: &HttpRequest, grant: Arc<Grant>, body: Bytes, env: Envelope) -> HttpResponse {
+        let incoming = match classify(&body, &env) {
+            Ok(incoming) => incoming,
+            Err(cause) => return reply::error_response(&cause.into(), valid_id(&body, &env), false),
+        };
+        let (method, id) = match incoming {
+            Incoming::Request { id, method } => (method.into_owned(), Some(body.slice_ref(id))),
+            Incoming::Notification { method } => (method.into_owned(), None),
+            Incoming::Response { .. } => return self.receive_response(request, &grant),
+        };
+        let era = match era::classify(request.headers(), &body, &env, &method, id.is_some()) {
+            Ok(era) => era,
+            Err(error) => return reply::error_response(&error, id.as_deref(), true),
+        };
+        let Some(id) = id else { return self.receive_notification(request, grant, &body, &env, &method, era) };
+        let message = Request { body, env, method, id, cancel: None };
+        match era {
+            Era::Handshake => self.handshake(request, grant, &message),
+            Era::Modern if message.method == "subscriptions/listen" => self.listen(request, grant, message),
+            Era::Modern => {
+                let caller = self.caller(request, grant, Speech::Modern);
+                self.serve(caller, message).await
+            }
+            Era::Legacy => match self.session_of(request, &grant) {
+                Ok(session) => {
+                    let caller = self.caller(request, grant, Speech::Session(session));
+                    self.serve(caller, message).await
+                }
+                Err(error) => reply::error_response(&error, Some(&message.id), false),
+            },
+        }
+    }
+
+    /// Counts a request and answers it.
+    async fn serve(self: &Arc<Self>, mut caller: Caller, message: Request) -> HttpResponse {
+        let decision = self.admit(&caller);
+        let id = message.id.clone();
+        let mut response = if decision.allowed {
+            if caller.trace.is_none() {
+                let in_meta = message.env.meta_str(&message.body, "traceparent");
+                caller.trace = in_meta.as_deref().and_then(TraceContext::parse);
+            }
+            let outcome = self.handle(&caller, message).await;
+            self.respond(&caller, &id, outcome)
+        } else {
+            reply::error_response(&reply::rate_limited(&decision), Some(&id), caller.speech.is_modern())
+        };
+        reply::rate_headers(&mut response, &decision);
+        response
+    }
+
+    fn handshake(&self, request: &HttpRequest, grant: Arc<Grant>, message: &Request) -> HttpResponse {
+        let caller = self.caller(request, grant, Speech::Modern);
+        let decision = self.admit(&caller);
+        if !decision.allowed {
+            return reply::error_response(&reply::rate_limited(&decision), Some(&message.id), false);
+        }
+        let begun = (|| {
+            let revision = Gateway::negotiate(message)?;
+            let view = self.workspace(&caller)?;
+            let capabilities = message.env.param(&message.body, "capabilities").unwrap_or(b"{}");
+            let id = self.sessions.begin(&caller.grant, revision, ClientCapabilities::parse(capabilities))?;
+            Ok((id, list::handshake(&view, revision)))
+        })();
+        let mut response = match begun {
+            Ok((session, result)) => {
+                let mut response = reply::json(jsonrpc::response(&message.id, &result));
+                if let Ok(value) = header::HeaderValue::try_from(session) {
+                    response.headers_mut().insert(header::HeaderName::from_static(headers::SESSION_ID), value);
+                }
+                response
+            }
+            Err(error) => reply::error_response(&error, Some(&message.id), false),
+        };
+        reply::rate_headers(&mut response, &decision);
+        response
+    }
+
+    /// The session a legacy request belongs to.
+    pub fn session_of(&self, request: &HttpRequest, grant: &Grant) -> Result<Arc<session::Session>> {
+        let id = request.headers().get(headers::SESSION_ID).ok_or_else(session::required)?;
+        self.sessions.open(grant, id.to_str().unwrap_or_default())
+    }
+
+    fn receive_notification(
+        &self,
+        request: &HttpRequest,
+        grant: Arc<Grant>,
+        body: &[u8],
+        env: &Envelope,
+        method: &str,
+        era: Era,
+    ) -> HttpResponse {
+        if era == Era::Legacy {
+            match self.session_of(request, &grant) {
+                Ok(session) => self.notified(&self.caller(request, grant, Speech::Session(session)), body, env, method),
+                Err(error) => return reply::error_response(&error, None, false),
+            }
+        }
+        reply::accepted()
+    }
+
+    /// An answer to a request of ours. A shared session asks clients nothing, so nobody waits for it.
+    fn receive_response(&self, request: &HttpRequest, grant: &Grant) -> HttpResponse {
+        match self.session_of(request, grant) {
+            Ok(_) => reply::accepted(),
+            Err(error) => reply::error_response(&error, None, false),
+        }
+    }
+
+    /// A batch: only in a session that negotiated 2025-03-26, each message counted.
+    async fn receive_batch(self: &Arc<Self>, request: &HttpRequest, grant: Arc<Grant>, messages: Vec<Bytes>) -> HttpResponse {
+        let session = match self.check_batch(request, &grant, &messages) {
+            Ok(session) => session,
+            Err(error) => return reply::error_response(&error, None, false),
+        };
+        let caller = self.caller(request, grant, Speech::Session(session));
+        // A stream cannot be one element of an array, so calls of a batch answer as one message each.
+        let caller = Caller { takes_events: false, ..caller };
+        let mut answers: Vec<Vec<u8>> = Vec::new();
+        for body in messages {
+            if let Some(answer) = self.receive_element(&caller, body).await {
+                answers.push(answer);
+            }
+        }
+        if answers.is_empty() {
+            return reply::accepted();
+        }
+        let mut all = Vec::with_capacity(answers.iter().map(|answer| answer.len() + 1).sum::<usize>() + 1);
+        for (at, answer) in answers.iter().enumerate() {
+            all.push(if at == 0 { b'[' } else { b',' });
+            all.extend_from_slice(answer);
+        }
+        all.push(b']');
+        reply::json(all)
+    }
+
+    fn check_batch(&self, request: &HttpRequest, grant: &Grant, messages: &[Bytes]) -> Result<Arc<session::Session>> {
+        let refused = |why: &str| Err(Error::new(ErrorCode::InvalidRequest, why.to_owned()));
+        if messages.is_empty() {
+            return refused("An empty batch is not a request");
+        }
+        if request.headers().get(headers::SESSION_ID).is_none() {
+            return refused("Batches are served only in a session that negotiated 2025-03-26; send one message per request");
+        }
+        let session = self.session_of(request, grant)?;
+        if !session.state.revision.has_batches() {
+            return refused("This revision has no batches; send one message per request");
+        }
+        let most = self.config.limits.batch_messages;
+        if messages.len() > most {
+            return refused(&format!("A batch may hold {most} messages"));
+        }
+        Ok(session)
+    }
+
+    async fn receive_element(self: &Arc<Self>, caller: &Caller, body: Bytes) -> Option<Vec<u8>> {
+        let refuse = |error: Error, id: Option<&[u8]>| Some(reply::error_message(&error, id));
+        let env = match scan::scan(&body, self.scan) {
+            Ok(Document::Object(env)) => env,
+            Ok(_) => return refuse(Error::new(ErrorCode::InvalidRequest, "Not a JSON-RPC message"), None),
+            Err(cause) => return refuse(cause.into(), None),
+        };
+        let (method, id) = match classify(&body, &env) {
+            Ok(Incoming::Request { id, method }) => (method.into_owned(), body.slice_ref(id)),
+            Ok(Incoming::Notification { method }) => {
+                let method = method.into_owned();
+                self.notified(caller, &body, &env, &method);
+                return None;
+            }
+            Ok(Incoming::Response { .. }) => return None,
+            Err(cause) => return refuse(cause.into(), valid_id(&body, &env)),
+        };
+        if method == "initialize" {
+            return refuse(Error::new(ErrorCode::InvalidRequest, "initialize must not be part of a batch"), Some(&id));
+        }
+        let decision = self.admit(caller);
+        if !decision.allowed {
+            return refuse(reply::rate_limited(&decision), Some(&id));
+        }
+        let message = Request { body, env, method, id: id.clone(), cancel: None };
+        match self.handle(caller, message).await {
+            Outcome::Message(message) => Some(message),
+            Outcome::Failure(error) => refuse(error, Some(&id)),
+            Outcome::Stream(_) | Outcome::Cancelled => None,
+        }
+    }
+}
+
+/// The id of a message that is not one, if it has a valid one.
+fn valid_id<'a>(body: &'a [u8], env: &Envelope) -> Option<&'a [u8]> {
+    env.raw_id(body).filter(|id| scan::IdKind::of(id).is_valid())
+}

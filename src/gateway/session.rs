@@ -1,0 +1,129 @@
+//! Sessions of the legacy revisions. The id handed to a client is sealed state (token, workspace, revision): nothing is
+//! stored for it, it survives a restart and works wherever the key is. Only "ended" is remembered.
+//!
+//! Invariant: a session belongs to one token. Presented with another, it does not exist (404).
+
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
+
+use dashmap::{DashMap, DashSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    actors::grant::Grant,
+    domain::clock,
+    error::{Error, ErrorCode, Result},
+    protocol::{
+        revision::Revision,
+        session_id::{self, SessionState, StateKey},
+    },
+};
+
+/// Opened session ids a worker remembers.
+const REMEMBERED: usize = 1024;
+
+thread_local! {
+    static OPENED: RefCell<HashMap<Box<str>, Arc<Session>>> = RefCell::new(HashMap::new());
+}
+
+/// An opened session.
+#[derive(Debug)]
+pub struct Session {
+    /// Its id, as the client sends it.
+    pub id: Arc<str>,
+    /// What was sealed in it.
+    pub state: SessionState,
+}
+
+/// Seals, opens and ends sessions, and knows the calls under way in them (`notifications/cancelled` arrives on a
+/// request of its own).
+pub struct Sessions {
+    key: StateKey,
+    ended: DashSet<Arc<str>>,
+    calls: DashMap<CallKey, CancellationToken>,
+}
+
+/// (session, request id as written).
+type CallKey = (Arc<str>, Box<[u8]>);
+
+impl Sessions {
+    /// Sessions sealed with `key`; `ended` are those that clients ended before.
+    pub fn new(key: StateKey, ended: impl IntoIterator<Item = String>) -> Self {
+        let ended = ended.into_iter().map(Arc::from).collect();
+        Sessions { key, ended, calls: DashMap::new() }
+    }
+
+    /// A fresh session for a handshake that negotiated `revision`.
+    pub fn begin(&self, grant: &Grant, revision: Revision, capabilities: session_id::ClientCapabilities) -> Result<String> {
+        session_id::seal(&self.key, &SessionState::new(grant.token, grant.workspace, revision, capabilities, clock::now()))
+            .map_err(|cause| Error::internal("opening a session", cause))
+    }
+
+    /// The session of that id, if it is this grant's and not ended.
+    pub fn open(&self, grant: &Grant, id: &str) -> Result<Arc<Session>> {
+        let known = OPENED.with_borrow(|opened| opened.get(id).cloned());
+        let session = match known {
+            Some(session) => session,
+            None => self.unseal(id)?,
+        };
+        if session.state.token != grant.token || session.state.workspace != grant.workspace || self.ended.contains(id) {
+            return Err(unknown());
+        }
+        Ok(session)
+    }
+
+    fn unseal(&self, id: &str) -> Result<Arc<Session>> {
+        let state = session_id::open(&self.key, id).ok_or_else(unknown)?;
+        let session = Arc::new(Session { id: id.into(), state });
+        OPENED.with_borrow_mut(|opened| {
+            if opened.len() >= REMEMBERED {
+                opened.clear();
+            }
+            opened.insert(id.into(), session.clone());
+        });
+        Ok(session)
+    }
+
+    /// Ends a session: its id is unknown from now on.
+    pub fn end(&self, session: &Session) {
+        self.ended.insert(session.id.clone());
+    }
+
+    /// Remembers a call under way until the guard is dropped; `notifications/cancelled` finds it by its id.
+    pub fn under_way(self: &Arc<Self>, session: &Session, request_id: &[u8]) -> (CancellationToken, UnderWay) {
+        let key: CallKey = (session.id.clone(), request_id.into());
+        let cancel = CancellationToken::new();
+        self.calls.insert(key.clone(), cancel.clone());
+        (cancel, UnderWay { sessions: self.clone(), key })
+    }
+
+    /// Cancels a call of that session.
+    pub fn cancel(&self, session: &Session, request_id: &[u8]) {
+        let key: CallKey = (session.id.clone(), request_id.into());
+        if let Some((_, call)) = self.calls.remove(&key) {
+            call.cancel();
+        }
+    }
+}
+
+/// A call under way; forgotten when dropped.
+pub struct UnderWay {
+    sessions: Arc<Sessions>,
+    key: CallKey,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.sessions.calls.remove(&self.key);
+    }
+}
+
+fn unknown() -> Error {
+    Error::new(ErrorCode::SessionNotFound, "Session not found")
+        .with_hint("send initialize again without the Mcp-Session-Id header")
+}
+
+/// 400: a legacy request without a session id.
+pub fn required() -> Error {
+    Error::new(ErrorCode::SessionRequired, "Bad Request: Mcp-Session-Id header is required")
+        .with_hint("send initialize first and repeat the session id it answers with")
+}
