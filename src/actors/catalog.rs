@@ -102,10 +102,9 @@ impl WorkspaceView {
     }
 
     fn add(&mut self, one: &Installed, tool: &Tool, json: &mut String) {
-        let exposed: Arc<str> = tool_name::exposed(&one.prefix, &tool.name).into();
-        if self.routes.contains_key(&*exposed) {
-            tracing::warn!(workspace = %self.slug, tool = %exposed, "two tools with one name; the first is kept");
-            return;
+        let mut exposed: Arc<str> = tool_name::expose(&one.prefix, &tool.name).name.into();
+        if self.listed.iter().any(|route| route.exposed == exposed) {
+            exposed = tool_name::expose_apart(&one.prefix, &tool.name, &one.def.slug).name.into();
         }
         let route = Arc::new(Route { exposed: exposed.clone(), upstream_name: tool.name.clone(), def: one.def.clone() });
         if json.len() > 1 {
@@ -114,8 +113,10 @@ impl WorkspaceView {
         json.push_str(&renamed(tool, &exposed));
         self.listed.push(route.clone());
         self.routes.insert((&*exposed).into(), route.clone());
-        let by_slug = tool_name::exposed(&one.def.slug, &tool.name);
-        self.routes.entry(by_slug.into()).or_insert(route);
+        for prefix in tool_name::accepted_prefixes(&one.def.slug) {
+            let also = tool_name::expose(&prefix, &tool.name).name;
+            self.routes.entry(also.into()).or_insert_with(|| route.clone());
+        }
     }
 
     /// Enabled installations whose tools are not known yet.

@@ -265,13 +265,13 @@ impl Gateway {
         let (method, id) = match incoming {
             Incoming::Request { id, method } => (method.into_owned(), Some(body.slice_ref(id))),
             Incoming::Notification { method } => (method.into_owned(), None),
-            Incoming::Response { .. } => return self.receive_response(request, &grant),
+            Incoming::Response { .. } => return self.receive_response(request, &grant).await,
         };
         let era = match era::classify(request.headers(), &body, &env, &method, id.is_some()) {
             Ok(era) => era,
             Err(error) => return reply::error_response(&error, id.as_deref(), true),
         };
-        let Some(id) = id else { return self.receive_notification(request, grant, &body, &env, &method, era) };
+        let Some(id) = id else { return self.receive_notification(request, grant, &body, &env, &method, era).await };
         let message = Request { body, env, method, id, cancel: None };
         match era {
             Era::Handshake => self.handshake(request, grant, &message),
@@ -280,7 +280,7 @@ impl Gateway {
                 let caller = self.caller(request, grant, Speech::Modern);
                 self.serve(caller, message).await
             }
-            Era::Legacy => match self.session_of(request, &grant) {
+            Era::Legacy => match self.session_of(request, &grant).await {
                 Ok(session) => {
                     let caller = self.caller(request, grant, Speech::Session(session));
                     self.serve(caller, message).await
@@ -318,7 +318,7 @@ impl Gateway {
             let revision = Gateway::negotiate(message)?;
             let view = self.workspace(&caller)?;
             let capabilities = message.env.param(&message.body, "capabilities").unwrap_or(b"{}");
-            let id = self.sessions.begin(&caller.grant, revision, ClientCapabilities::parse(capabilities))?;
+            let id = self.sessions.begin(&caller.grant, revision, ClientCapabilities::from_json(capabilities));
             Ok((id, list::handshake(&view, revision)))
         })();
         let mut response = match begun {
@@ -336,12 +336,12 @@ impl Gateway {
     }
 
     /// The session a legacy request belongs to.
-    pub fn session_of(&self, request: &HttpRequest, grant: &Grant) -> Result<Arc<session::Session>> {
+    pub async fn session_of(&self, request: &HttpRequest, grant: &Grant) -> Result<Arc<session::Session>> {
         let id = request.headers().get(headers::SESSION_ID).ok_or_else(session::required)?;
-        self.sessions.open(grant, id.to_str().unwrap_or_default())
+        self.sessions.open(grant, id.to_str().unwrap_or_default()).await
     }
 
-    fn receive_notification(
+    async fn receive_notification(
         &self,
         request: &HttpRequest,
         grant: Arc<Grant>,
@@ -351,7 +351,7 @@ impl Gateway {
         era: Era,
     ) -> HttpResponse {
         if era == Era::Legacy {
-            match self.session_of(request, &grant) {
+            match self.session_of(request, &grant).await {
                 Ok(session) => self.notified(&self.caller(request, grant, Speech::Session(session)), body, env, method),
                 Err(error) => return reply::error_response(&error, None, false),
             }
@@ -360,8 +360,8 @@ impl Gateway {
     }
 
     /// An answer to a request of ours. A shared session asks clients nothing, so nobody waits for it.
-    fn receive_response(&self, request: &HttpRequest, grant: &Grant) -> HttpResponse {
-        match self.session_of(request, grant) {
+    async fn receive_response(&self, request: &HttpRequest, grant: &Grant) -> HttpResponse {
+        match self.session_of(request, grant).await {
             Ok(_) => reply::accepted(),
             Err(error) => reply::error_response(&error, None, false),
         }
@@ -369,7 +369,7 @@ impl Gateway {
 
     /// A batch: only in a session that negotiated 2025-03-26, each message counted.
     async fn receive_batch(self: &Arc<Self>, request: &HttpRequest, grant: Arc<Grant>, messages: Vec<Bytes>) -> HttpResponse {
-        let session = match self.check_batch(request, &grant, &messages) {
+        let session = match self.check_batch(request, &grant, &messages).await {
             Ok(session) => session,
             Err(error) => return reply::error_response(&error, None, false),
         };
@@ -394,7 +394,7 @@ impl Gateway {
         reply::json(all)
     }
 
-    fn check_batch(&self, request: &HttpRequest, grant: &Grant, messages: &[Bytes]) -> Result<Arc<session::Session>> {
+    async fn check_batch(&self, request: &HttpRequest, grant: &Grant, messages: &[Bytes]) -> Result<Arc<session::Session>> {
         let refused = |why: &str| Err(Error::new(ErrorCode::InvalidRequest, why.to_owned()));
         if messages.is_empty() {
             return refused("An empty batch is not a request");
@@ -402,7 +402,7 @@ impl Gateway {
         if request.headers().get(headers::SESSION_ID).is_none() {
             return refused("Batches are served only in a session that negotiated 2025-03-26; send one message per request");
         }
-        let session = self.session_of(request, grant)?;
+        let session = self.session_of(request, grant).await?;
         if !session.state.revision.has_batches() {
             return refused("This revision has no batches; send one message per request");
         }

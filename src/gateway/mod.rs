@@ -28,7 +28,6 @@ use crate::{
     },
     config::Config,
     protocol::{revision::Revision, scan::ScanLimits, trace::TraceContext},
-    store::Store,
 };
 
 /// What the front needs; one per process, shared by the workers.
@@ -53,8 +52,6 @@ pub struct Gateway {
     pub analytics: Analytics,
     /// Legacy sessions.
     pub sessions: Arc<session::Sessions>,
-    /// Where ended sessions are remembered.
-    pub store: Store,
     /// Calls under way in the process.
     pub calls: AtomicUsize,
 }

@@ -50,7 +50,7 @@ pub async fn get(gateway: web::Data<Gateway>, request: HttpRequest) -> HttpRespo
     let response = if !accepts(&request, headers::EVENT_STREAM) || (!session && versioned) {
         reply::method_not_allowed("POST", "GET serves event streams only, and 2026-07-28 has none: use POST")
     } else if session {
-        gateway.session_stream(&request, grant)
+        gateway.session_stream(&request, grant).await
     } else {
         gateway.sse_stream(&request, grant)
     };
@@ -67,15 +67,12 @@ pub async fn delete(gateway: web::Data<Gateway>, request: HttpRequest) -> HttpRe
     if !request.headers().contains_key(headers::SESSION_ID) {
         return with_cors(&request, reply::method_not_allowed("POST", "DELETE ends a session, and this request names none"));
     }
-    let response = match gateway.session_of(&request, &grant) {
-        Ok(session) => {
-            gateway.sessions.end(&session);
-            let (store, id) = (gateway.store.clone(), session.id.to_string());
-            match store.end_session(&id, clock::now()).await {
-                Ok(()) => HttpResponse::NoContent().finish(),
-                Err(error) => reply::error_response(&error, None, false),
-            }
-        }
+    let ended = match gateway.session_of(&request, &grant).await {
+        Ok(session) => gateway.sessions.end(&session).await,
+        Err(error) => Err(error),
+    };
+    let response = match ended {
+        Ok(()) => HttpResponse::NoContent().finish(),
         Err(error) => reply::error_response(&error, None, false),
     };
     with_cors(&request, response)
@@ -133,8 +130,8 @@ impl Gateway {
         Ok(stream::response(QueueBody::new(queue, &stream.handle, slot, limits.keep_alive_comment_seconds)))
     }
 
-    fn session_stream(&self, request: &HttpRequest, grant: Arc<Grant>) -> HttpResponse {
-        let opened = self.session_of(request, &grant).and_then(|_session| self.open(&grant, Kind::Get, |_| None));
+    async fn session_stream(&self, request: &HttpRequest, grant: Arc<Grant>) -> HttpResponse {
+        let opened = self.session_of(request, &grant).await.and_then(|_session| self.open(&grant, Kind::Get, |_| None));
         opened.unwrap_or_else(|error| reply::error_response(&error, None, false))
     }
 

@@ -1,5 +1,5 @@
 //! Sessions of the legacy revisions. The id handed to a client is sealed state (token, workspace, revision): nothing is
-//! stored for it, it survives a restart and works wherever the key is. Only "ended" is remembered.
+//! stored for it, it survives a restart and works wherever the key is. Only "ended" is stored.
 //!
 //! Invariant: a session belongs to one token. Presented with another, it does not exist (404).
 
@@ -14,8 +14,9 @@ use crate::{
     error::{Error, ErrorCode, Result},
     protocol::{
         revision::Revision,
-        session_id::{self, SessionState, StateKey},
+        session_id::{self, ClientCapabilities, SessionState, StateKey},
     },
+    store::{Store, sessions},
 };
 
 /// Opened session ids a worker remembers.
@@ -30,6 +31,8 @@ thread_local! {
 pub struct Session {
     /// Its id, as the client sends it.
     pub id: Arc<str>,
+    /// Under which it is remembered.
+    row: [u8; 32],
     /// What was sealed in it.
     pub state: SessionState,
 }
@@ -38,7 +41,8 @@ pub struct Session {
 /// request of its own).
 pub struct Sessions {
     key: StateKey,
-    ended: DashSet<Arc<str>>,
+    store: Store,
+    ended: DashSet<[u8; 32]>,
     calls: DashMap<CallKey, CancellationToken>,
 }
 
@@ -46,34 +50,39 @@ pub struct Sessions {
 type CallKey = (Arc<str>, Box<[u8]>);
 
 impl Sessions {
-    /// Sessions sealed with `key`; `ended` are those that clients ended before.
-    pub fn new(key: StateKey, ended: impl IntoIterator<Item = String>) -> Self {
-        let ended = ended.into_iter().map(Arc::from).collect();
-        Sessions { key, ended, calls: DashMap::new() }
+    /// Sessions sealed with `key`; the ends of sessions are remembered in `store`.
+    pub fn new(key: StateKey, store: Store) -> Self {
+        Sessions { key, store, ended: DashSet::new(), calls: DashMap::new() }
     }
 
     /// A fresh session for a handshake that negotiated `revision`.
-    pub fn begin(&self, grant: &Grant, revision: Revision, capabilities: session_id::ClientCapabilities) -> Result<String> {
-        session_id::seal(&self.key, &SessionState::new(grant.token, grant.workspace, revision, capabilities, clock::now()))
-            .map_err(|cause| Error::internal("opening a session", cause))
+    pub fn begin(&self, grant: &Grant, revision: Revision, capabilities: ClientCapabilities) -> String {
+        session_id::seal(&self.key, &SessionState::new(grant.token, grant.workspace, revision, capabilities))
     }
 
     /// The session of that id, if it is this grant's and not ended.
-    pub fn open(&self, grant: &Grant, id: &str) -> Result<Arc<Session>> {
+    pub async fn open(&self, grant: &Grant, id: &str) -> Result<Arc<Session>> {
         let known = OPENED.with_borrow(|opened| opened.get(id).cloned());
         let session = match known {
             Some(session) => session,
-            None => self.unseal(id)?,
+            None => self.unseal(grant, id).await?,
         };
-        if session.state.token != grant.token || session.state.workspace != grant.workspace || self.ended.contains(id) {
+        let state = &session.state;
+        if state.token != grant.token || state.workspace != grant.workspace || self.ended.contains(&session.row) {
             return Err(unknown());
         }
         Ok(session)
     }
 
-    fn unseal(&self, id: &str) -> Result<Arc<Session>> {
-        let state = session_id::open(&self.key, id).ok_or_else(unknown)?;
-        let session = Arc::new(Session { id: id.into(), state });
+    /// The first time a worker sees an id: it is opened, and the store asked whether it was ended before a restart.
+    async fn unseal(&self, grant: &Grant, id: &str) -> Result<Arc<Session>> {
+        let state = session_id::open(&self.key, id).filter(|state| state.token == grant.token).ok_or_else(unknown)?;
+        let (token, row) = (state.token, state.row_key());
+        let stored = self.store.read(move |db| async move { sessions::get(&db, token, &row).await }).await?;
+        if stored.is_some_and(|stored| stored.ended_at.is_some()) {
+            return Err(unknown());
+        }
+        let session = Arc::new(Session { id: id.into(), row, state });
         OPENED.with_borrow_mut(|opened| {
             if opened.len() >= REMEMBERED {
                 opened.clear();
@@ -83,9 +92,11 @@ impl Sessions {
         Ok(session)
     }
 
-    /// Ends a session: its id is unknown from now on.
-    pub fn end(&self, session: &Session) {
-        self.ended.insert(session.id.clone());
+    /// Ends a session: its id is unknown from now on, after a restart too.
+    pub async fn end(&self, session: &Session) -> Result<()> {
+        let (token, row) = (session.state.token, session.row);
+        self.ended.insert(row);
+        self.store.write(move |tx| Box::pin(async move { sessions::end(tx, token, &row, clock::now()).await })).await
     }
 
     /// Remembers a call under way until the guard is dropped; `notifications/cancelled` finds it by its id.

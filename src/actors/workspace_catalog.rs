@@ -1,0 +1,487 @@
+//! WorkspaceCatalog: the only writer of workspaces, server definitions and installations. It commits, then publishes a
+//! new [`Catalog`] snapshot that workers read without a message, then tells open streams what changed.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed, atomic::AtomicU64},
+    time::Duration,
+};
+
+use actix::{
+    Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, AtomicResponse, Context, Handler, Message,
+    MessageResult, WrapFuture as _,
+};
+use arc_swap::{ArcSwap, Guard};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::{
+    actors::{
+        actor_ref::ActorRef,
+        catalog::{Catalog, Tool, WorkspaceView},
+        catalog_books::Books,
+        client_session::ClientSessions,
+        supervisor::{self, Drain, Group, Heartbeat, Runtime, Spec, supervise},
+    },
+    config::UpstreamConfig,
+    domain::{
+        clock,
+        ids::{InstallationId, RevisionId, ServerId, WorkspaceId},
+        plan::Plan,
+        role::Principal,
+        server::ServerSpec,
+        slug::Slug,
+        tool_name,
+    },
+    error::{Error, Result, err},
+    store::{
+        Store, accounts,
+        audit::AuditEntry,
+        servers::{self, InstallationRecord, ServerRecord},
+        workspaces::{self, WorkspaceRecord},
+    },
+};
+
+/// Makes a workspace.
+#[derive(Message)]
+#[rtype(result = "Result<WorkspaceRecord>")]
+pub struct CreateWorkspace {
+    /// Its slug, unique in the installation.
+    pub slug: Slug,
+    /// Its display name.
+    pub name: String,
+    /// Who asks; the workspace becomes their namespace's.
+    pub by: Principal,
+}
+
+/// Deletes a workspace with its tokens, installations and overrides.
+#[derive(Message)]
+#[rtype(result = "Result<()>")]
+pub struct DeleteWorkspace {
+    /// Which.
+    pub workspace: WorkspaceId,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// Adds a server definition.
+#[derive(Message)]
+#[rtype(result = "Result<ServerRecord>")]
+pub struct AddServer {
+    /// Its slug, unique in the namespace.
+    pub slug: Slug,
+    /// Its display name.
+    pub title: String,
+    /// Where it is and how to talk to it.
+    pub spec: ServerSpec,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// Removes a server definition with its secrets and installations.
+#[derive(Message)]
+#[rtype(result = "Result<()>")]
+pub struct RemoveServer {
+    /// Which.
+    pub server: ServerId,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// Installs a server in a workspace.
+#[derive(Message)]
+#[rtype(result = "Result<InstallationRecord>")]
+pub struct Install {
+    /// Where.
+    pub workspace: WorkspaceId,
+    /// What.
+    pub server: ServerId,
+    /// An own prefix; empty: names pass unchanged; none: derived from the slug.
+    pub prefix: Option<String>,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// Takes a server out of a workspace.
+#[derive(Message)]
+#[rtype(result = "Result<()>")]
+pub struct Uninstall {
+    /// Where.
+    pub workspace: WorkspaceId,
+    /// What.
+    pub server: ServerId,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// A server said what tools it has.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ToolsDiscovered {
+    /// Which server.
+    pub server: ServerId,
+    /// Asked with whose credentials: a workspace's override, or everybody's.
+    pub scope: Option<WorkspaceId>,
+    /// Its tools, in its order.
+    pub tools: Arc<[Tool]>,
+}
+
+/// The actor.
+pub struct WorkspaceCatalog {
+    store: Store,
+    published: Published,
+    config: UpstreamConfig,
+    books: Books,
+}
+
+/// What outlives an incarnation.
+#[derive(Clone)]
+struct Published {
+    snapshot: Arc<ArcSwap<Catalog>>,
+    version: watch::Sender<u64>,
+    streams: ClientSessions,
+    changes: Arc<AtomicU64>,
+}
+
+impl Published {
+    fn publish(&self, catalog: Catalog) {
+        let before = self.snapshot.swap(Arc::new(catalog));
+        let after = self.snapshot.load();
+        self.changes.fetch_add(1, Relaxed);
+        self.version.send_modify(|version| *version += 1);
+        for view in after.workspaces.values() {
+            let same = before.workspace(&view.slug).is_some_and(|old| old.tools_json == view.tools_json);
+            if !same {
+                self.streams.tools_changed(view.id);
+            }
+        }
+        for (id, def) in &before.servers {
+            let kept = after.servers.get(id).is_some_and(|now| Arc::ptr_eq(now, def));
+            if !kept {
+                def.retired.cancel();
+            }
+        }
+    }
+}
+
+impl Actor for WorkspaceCatalog {
+    type Context = Context<Self>;
+
+    /// A fresh incarnation believes the database, not its predecessor; no message is handled before it has read it.
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let (store, config) = (self.store.clone(), self.config.clone());
+        let known = self.published.snapshot.load_full();
+        let load = async move { Books::load(&store, &config, &known).await };
+        ctx.wait(load.into_actor(self).map(|loaded, actor, ctx| match loaded {
+            Ok(books) => {
+                actor.books = books;
+                actor.published.publish(actor.books.catalog());
+            }
+            Err(cause) => {
+                tracing::error!(%cause, "the catalogue cannot be read");
+                ctx.stop();
+            }
+        }));
+    }
+}
+
+type Reply<T> = AtomicResponse<WorkspaceCatalog, Result<T>>;
+
+impl WorkspaceCatalog {
+    /// Runs `work` on the store, then notes its result in the books and publishes them; nothing else runs meanwhile.
+    fn change<T: 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + 'static,
+        note: impl FnOnce(&mut Books, &T) + 'static,
+    ) -> Reply<T> {
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(|result, actor, _| {
+            if let Ok(done) = &result {
+                note(&mut actor.books, done);
+                actor.published.publish(actor.books.catalog());
+            }
+            result
+        })))
+    }
+}
+
+impl Handler<CreateWorkspace> for WorkspaceCatalog {
+    type Result = Reply<WorkspaceRecord>;
+    fn handle(&mut self, create: CreateWorkspace, _: &mut Context<Self>) -> Self::Result {
+        let store = self.store.clone();
+        let record = WorkspaceRecord {
+            id: WorkspaceId::generate(),
+            namespace: create.by.namespace,
+            slug: create.slug,
+            name: create.name,
+            created_by: create.by.account,
+            created_at: clock::now(),
+        };
+        let work = async move {
+            let made = record.clone();
+            store.write(move |tx| Box::pin(async move {
+                let account = accounts::get(tx.conn(), record.namespace).await?.ok_or_else(|| err::not_found("No such namespace"))?;
+                let plan = Plan::parse(&account.plan);
+                let used = workspaces::count(tx.conn(), record.namespace).await?;
+                if let Some(limit) = plan.workspaces().filter(|limit| used >= *limit) {
+                    return Err(plan.exceeded("workspaces", used, limit));
+                }
+                workspaces::insert(tx, &record).await?;
+                tx.change("workspace", record.id).await?;
+                let entry = AuditEntry::new(&create.by, "workspace_created", ("workspace", &record.slug));
+                tx.audit(entry.in_workspace(record.id)).await
+            })).await?;
+            Ok(made)
+        };
+        self.change(work, |books, record| books.add_workspace(record.clone()))
+    }
+}
+
+impl Handler<DeleteWorkspace> for WorkspaceCatalog {
+    type Result = Reply<()>;
+    fn handle(&mut self, delete: DeleteWorkspace, _: &mut Context<Self>) -> Self::Result {
+        let store = self.store.clone();
+        let id = delete.workspace;
+        let slug = self.books.workspace_slug(id);
+        let work = async move {
+            let slug = slug.ok_or_else(|| err::not_found("No such workspace"))?;
+            store.write(move |tx| Box::pin(async move {
+                if !workspaces::delete(tx, delete.by.namespace, id).await? {
+                    return Err(err::not_found(format!("No workspace \"{slug}\"")));
+                }
+                tx.change("workspace", id).await?;
+                tx.audit(AuditEntry::new(&delete.by, "workspace_deleted", ("workspace", &slug))).await
+            })).await
+        };
+        self.change(work, move |books, ()| books.remove_workspace(id))
+    }
+}
+
+impl Handler<AddServer> for WorkspaceCatalog {
+    type Result = Reply<ServerRecord>;
+    fn handle(&mut self, add: AddServer, _: &mut Context<Self>) -> Self::Result {
+        let store = self.store.clone();
+        let now = clock::now();
+        let record = ServerRecord {
+            id: ServerId::generate(),
+            namespace: add.by.namespace,
+            slug: add.slug,
+            title: add.title,
+            kind: "http".into(),
+            revision: RevisionId::generate(),
+            spec: add.spec,
+            created_by: add.by.account,
+            created_at: now,
+            updated_at: now,
+        };
+        let work = async move {
+            let made = record.clone();
+            store.write(move |tx| Box::pin(async move {
+                servers::insert(tx, &record).await?;
+                tx.change("server", record.id).await?;
+                tx.audit(AuditEntry::new(&add.by, "mcp_added", ("server", &record.slug))).await
+            })).await?;
+            Ok(made)
+        };
+        self.change(work, |books, record| books.add_server(record.clone()))
+    }
+}
+
+impl Handler<RemoveServer> for WorkspaceCatalog {
+    type Result = Reply<()>;
+    fn handle(&mut self, remove: RemoveServer, _: &mut Context<Self>) -> Self::Result {
+        let store = self.store.clone();
+        let id = remove.server;
+        let slug = self.books.server_slug(id);
+        let work = async move {
+            let slug = slug.ok_or_else(|| err::not_found("No such MCP server"))?;
+            store.write(move |tx| Box::pin(async move {
+                let shown_in = servers::workspaces_with(tx.conn(), id).await?;
+                if !servers::delete(tx, remove.by.namespace, id).await? {
+                    return Err(err::not_found(format!("No MCP server \"{slug}\"")));
+                }
+                tx.change("server", id).await?;
+                let entry = AuditEntry::new(&remove.by, "mcp_removed", ("server", &slug));
+                tx.audit(entry.in_workspaces(shown_in)).await
+            })).await
+        };
+        self.change(work, move |books, ()| books.remove_server(id))
+    }
+}
+
+impl Handler<Install> for WorkspaceCatalog {
+    type Result = Reply<InstallationRecord>;
+    fn handle(&mut self, install: Install, _: &mut Context<Self>) -> Self::Result {
+        let store = self.store.clone();
+        let planned = self.plan_installation(&install);
+        let work = async move {
+            let (record, slug) = planned?;
+            let made = record.clone();
+            store.write(move |tx| Box::pin(async move {
+                servers::install(tx, &record).await?;
+                tx.change("installation", record.id).await?;
+                let entry = AuditEntry::new(&install.by, "mcp_installed", ("server", &slug));
+                tx.audit(entry.in_workspace(record.workspace)).await
+            })).await?;
+            Ok(made)
+        };
+        self.change(work, |books, record| books.install(record.clone()))
+    }
+}
+
+impl WorkspaceCatalog {
+    fn plan_installation(&self, install: &Install) -> Result<(InstallationRecord, Slug)> {
+        let record = self.books.server(install.server).ok_or_else(|| err::not_found("No such MCP server"))?;
+        let workspace = self.books.workspace_slug(install.workspace).ok_or_else(|| err::not_found("No such workspace"))?;
+        let there = self.books.installations(install.workspace);
+        if there.iter().any(|one| one.server == install.server) {
+            return Err(err::conflict(format!("{} is installed in {workspace} already", record.slug)));
+        }
+        let taken = |prefix: &str| there.iter().any(|one| one.exposed_prefix == prefix);
+        let exposed_prefix = match &install.prefix {
+            Some(prefix) => {
+                tool_name::check_prefix(prefix)?;
+                if taken(prefix) {
+                    return Err(err::conflict(format!("The prefix \"{prefix}\" is in use in {workspace}"))
+                        .with_hint("choose another with --prefix"));
+                }
+                prefix.clone()
+            }
+            None => tool_name::choose_prefix(&record.slug, taken),
+        };
+        let position = there.iter().map(|one| one.position).max().unwrap_or(0) + 1;
+        let installation = InstallationRecord {
+            id: InstallationId::generate(),
+            workspace: install.workspace,
+            server: install.server,
+            revision: record.revision,
+            prefix: install.prefix.clone(),
+            exposed_prefix,
+            position,
+            enabled: true,
+            created_by: install.by.account,
+            created_at: clock::now(),
+        };
+        Ok((installation, record.slug.clone()))
+    }
+}
+
+impl Handler<Uninstall> for WorkspaceCatalog {
+    type Result = Reply<()>;
+    fn handle(&mut self, uninstall: Uninstall, _: &mut Context<Self>) -> Self::Result {
+        let store = self.store.clone();
+        let slug = self.books.server_slug(uninstall.server);
+        let (workspace, server) = (uninstall.workspace, uninstall.server);
+        let work = async move {
+            let slug = slug.ok_or_else(|| err::not_found("No such MCP server"))?;
+            store.write(move |tx| Box::pin(async move {
+                if !servers::uninstall(tx, workspace, server).await? {
+                    return Err(err::not_found(format!("{slug} is not installed in this workspace")));
+                }
+                tx.change("installation", server).await?;
+                let entry = AuditEntry::new(&uninstall.by, "mcp_uninstalled", ("server", &slug));
+                tx.audit(entry.in_workspace(workspace)).await
+            })).await
+        };
+        self.change(work, move |books, ()| books.uninstall(workspace, server))
+    }
+}
+
+impl Handler<ToolsDiscovered> for WorkspaceCatalog {
+    type Result = ();
+    fn handle(&mut self, found: ToolsDiscovered, _: &mut Context<Self>) {
+        if self.books.discovered(found.server, found.scope, found.tools) {
+            self.published.publish(self.books.catalog());
+        }
+    }
+}
+
+impl Handler<Heartbeat> for WorkspaceCatalog {
+    type Result = MessageResult<Heartbeat>;
+    fn handle(&mut self, _: Heartbeat, _: &mut Context<Self>) -> Self::Result {
+        let catalog = self.published.snapshot.load();
+        MessageResult(json!({
+            "workspaces": catalog.workspaces.len(),
+            "servers": catalog.servers.len(),
+            "tools": catalog.workspaces.values().map(|view| view.listed.len()).sum::<usize>(),
+            "snapshots": self.published.changes.load(Relaxed),
+        }))
+    }
+}
+
+impl Handler<Drain> for WorkspaceCatalog {
+    type Result = ();
+    fn handle(&mut self, _: Drain, _: &mut Context<Self>) {}
+}
+
+/// The catalogue, as everybody else holds it.
+#[derive(Clone)]
+pub struct CatalogRef {
+    actor: ActorRef<WorkspaceCatalog>,
+    published: Published,
+    timeout: Duration,
+}
+
+impl CatalogRef {
+    /// Reads the books from the store and starts the actor.
+    pub async fn start(runtime: &Runtime, store: &Store, config: &UpstreamConfig, streams: ClientSessions) -> Result<Self> {
+        let books = Books::load(store, config, &Catalog::default()).await?;
+        let published = Published {
+            snapshot: Arc::new(ArcSwap::from_pointee(books.catalog())),
+            version: watch::Sender::new(0),
+            streams,
+            changes: Arc::default(),
+        };
+        let (store, shared, config) = (store.clone(), published.clone(), config.clone());
+        let actor = supervise(runtime, Spec::singleton("WorkspaceCatalog", Group::Control), move || WorkspaceCatalog {
+            store: store.clone(),
+            published: shared.clone(),
+            books: Books::empty(&config),
+            config: config.clone(),
+        });
+        Ok(CatalogRef { actor, published, timeout: runtime.ask_timeout() })
+    }
+
+    /// The snapshot.
+    pub fn load(&self) -> Guard<Arc<Catalog>> {
+        self.published.snapshot.load()
+    }
+
+    /// Sends a change and waits for its commit.
+    pub async fn apply<M, T>(&self, change: M) -> Result<T>
+    where
+        WorkspaceCatalog: Handler<M>,
+        M: Message<Result = Result<T>> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.actor.ask(change, self.timeout).await.map_err(Error::from)?
+    }
+
+    /// Notes what a server said (from its session; never waits).
+    pub fn tools_discovered(&self, server: ServerId, scope: Option<WorkspaceId>, tools: Arc<[Tool]>) {
+        if self.actor.tell(ToolsDiscovered { server, scope, tools }).is_err() {
+            tracing::warn!(%server, "a tool list was not taken; it is fetched again later");
+        }
+    }
+
+    /// Waits, at most `wait`, until `answered` fewer installations of the workspace are undiscovered than now, or none.
+    pub async fn settled(&self, workspace: WorkspaceId, answered: usize, wait: Duration) {
+        let mut version = self.published.version.subscribe();
+        let open = |catalog: &Catalog| {
+            catalog.workspace_by_id(workspace).map_or(0, |view: &Arc<WorkspaceView>| view.undiscovered().count())
+        };
+        let goal = open(&self.load()).saturating_sub(answered);
+        let _ = tokio::time::timeout(wait, async {
+            while open(&self.load()) > goal {
+                if version.changed().await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+
+    /// Finishes what is under way.
+    pub async fn drain(&self, deadline: Duration) {
+        supervisor::drain(&self.actor, deadline).await;
+    }
+
+}
