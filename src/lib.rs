@@ -6,7 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod error;
-pub mod gateway;
+//GW pub mod gateway;
 pub mod protocol;
 pub mod store;
 pub mod upstream;

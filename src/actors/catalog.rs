@@ -106,7 +106,8 @@ impl WorkspaceView {
         if self.listed.iter().any(|route| route.exposed == exposed) {
             exposed = tool_name::expose_apart(&one.prefix, &tool.name, &one.def.slug).name.into();
         }
-        let route = Arc::new(Route { exposed: exposed.clone(), upstream_name: tool.name.clone(), def: one.def.clone() });
+        let route =
+            Arc::new(Route { exposed: exposed.clone(), upstream_name: tool.name.clone(), def: one.def.clone() });
         if json.len() > 1 {
             json.push(',');
         }

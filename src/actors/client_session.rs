@@ -127,7 +127,8 @@ impl Handler<ToolsChanged> for ClientSession {
         match &self.kind {
             Kind::Sse | Kind::Get => self.handle.send_message(&jsonrpc::notification(METHOD, None)),
             Kind::Listen { id, tools: true } => {
-                let params = [br#"{"_meta":{""#.as_slice(), meta::SUBSCRIPTION_ID.as_bytes(), b"\":", id, b"}}"].concat();
+                let params =
+                    [br#"{"_meta":{""#.as_slice(), meta::SUBSCRIPTION_ID.as_bytes(), b"\":", id, b"}}"].concat();
                 self.handle.send_message(&jsonrpc::notification(METHOD, Some(&params)));
             }
             Kind::Listen { tools: false, .. } => {}

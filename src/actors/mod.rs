@@ -19,5 +19,10 @@ mod token_rules;
 mod vault;
 mod vault_changes;
 
+pub mod catalog;
+pub mod catalog_books;
+pub mod client_session;
+pub mod rate_limiter;
 #[cfg(test)]
 mod runtime_tests;
+pub mod workspace_catalog;

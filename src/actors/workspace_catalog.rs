@@ -2,7 +2,7 @@
 //! new [`Catalog`] snapshot that workers read without a message, then tells open streams what changed.
 
 use std::{
-    sync::{Arc, atomic::Ordering::Relaxed, atomic::AtomicU64},
+    sync::{Arc, atomic::AtomicU64, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -217,18 +217,24 @@ impl Handler<CreateWorkspace> for WorkspaceCatalog {
         };
         let work = async move {
             let made = record.clone();
-            store.write(move |tx| Box::pin(async move {
-                let account = accounts::get(tx.conn(), record.namespace).await?.ok_or_else(|| err::not_found("No such namespace"))?;
-                let plan = Plan::parse(&account.plan);
-                let used = workspaces::count(tx.conn(), record.namespace).await?;
-                if let Some(limit) = plan.workspaces().filter(|limit| used >= *limit) {
-                    return Err(plan.exceeded("workspaces", used, limit));
-                }
-                workspaces::insert(tx, &record).await?;
-                tx.change("workspace", record.id).await?;
-                let entry = AuditEntry::new(&create.by, "workspace_created", ("workspace", &record.slug));
-                tx.audit(entry.in_workspace(record.id)).await
-            })).await?;
+            store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        let account = accounts::get(tx.conn(), record.namespace)
+                            .await?
+                            .ok_or_else(|| err::not_found("No such namespace"))?;
+                        let plan = Plan::parse(&account.plan);
+                        let used = workspaces::count(tx.conn(), record.namespace).await?;
+                        if let Some(limit) = plan.workspaces().filter(|limit| used >= *limit) {
+                            return Err(plan.exceeded("workspaces", used, limit));
+                        }
+                        workspaces::insert(tx, &record).await?;
+                        tx.change("workspace", record.id).await?;
+                        let entry = AuditEntry::new(&create.by, "workspace_created", ("workspace", &record.slug));
+                        tx.audit(entry.in_workspace(record.id)).await
+                    })
+                })
+                .await?;
             Ok(made)
         };
         self.change(work, |books, record| books.add_workspace(record.clone()))
@@ -243,13 +249,17 @@ impl Handler<DeleteWorkspace> for WorkspaceCatalog {
         let slug = self.books.workspace_slug(id);
         let work = async move {
             let slug = slug.ok_or_else(|| err::not_found("No such workspace"))?;
-            store.write(move |tx| Box::pin(async move {
-                if !workspaces::delete(tx, delete.by.namespace, id).await? {
-                    return Err(err::not_found(format!("No workspace \"{slug}\"")));
-                }
-                tx.change("workspace", id).await?;
-                tx.audit(AuditEntry::new(&delete.by, "workspace_deleted", ("workspace", &slug))).await
-            })).await
+            store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        if !workspaces::delete(tx, delete.by.namespace, id).await? {
+                            return Err(err::not_found(format!("No workspace \"{slug}\"")));
+                        }
+                        tx.change("workspace", id).await?;
+                        tx.audit(AuditEntry::new(&delete.by, "workspace_deleted", ("workspace", &slug))).await
+                    })
+                })
+                .await
         };
         self.change(work, move |books, ()| books.remove_workspace(id))
     }
@@ -274,11 +284,15 @@ impl Handler<AddServer> for WorkspaceCatalog {
         };
         let work = async move {
             let made = record.clone();
-            store.write(move |tx| Box::pin(async move {
-                servers::insert(tx, &record).await?;
-                tx.change("server", record.id).await?;
-                tx.audit(AuditEntry::new(&add.by, "mcp_added", ("server", &record.slug))).await
-            })).await?;
+            store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        servers::insert(tx, &record).await?;
+                        tx.change("server", record.id).await?;
+                        tx.audit(AuditEntry::new(&add.by, "mcp_added", ("server", &record.slug))).await
+                    })
+                })
+                .await?;
             Ok(made)
         };
         self.change(work, |books, record| books.add_server(record.clone()))
@@ -293,15 +307,19 @@ impl Handler<RemoveServer> for WorkspaceCatalog {
         let slug = self.books.server_slug(id);
         let work = async move {
             let slug = slug.ok_or_else(|| err::not_found("No such MCP server"))?;
-            store.write(move |tx| Box::pin(async move {
-                let shown_in = servers::workspaces_with(tx.conn(), id).await?;
-                if !servers::delete(tx, remove.by.namespace, id).await? {
-                    return Err(err::not_found(format!("No MCP server \"{slug}\"")));
-                }
-                tx.change("server", id).await?;
-                let entry = AuditEntry::new(&remove.by, "mcp_removed", ("server", &slug));
-                tx.audit(entry.in_workspaces(shown_in)).await
-            })).await
+            store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        let shown_in = servers::workspaces_with(tx.conn(), id).await?;
+                        if !servers::delete(tx, remove.by.namespace, id).await? {
+                            return Err(err::not_found(format!("No MCP server \"{slug}\"")));
+                        }
+                        tx.change("server", id).await?;
+                        let entry = AuditEntry::new(&remove.by, "mcp_removed", ("server", &slug));
+                        tx.audit(entry.in_workspaces(shown_in)).await
+                    })
+                })
+                .await
         };
         self.change(work, move |books, ()| books.remove_server(id))
     }
@@ -315,12 +333,16 @@ impl Handler<Install> for WorkspaceCatalog {
         let work = async move {
             let (record, slug) = planned?;
             let made = record.clone();
-            store.write(move |tx| Box::pin(async move {
-                servers::install(tx, &record).await?;
-                tx.change("installation", record.id).await?;
-                let entry = AuditEntry::new(&install.by, "mcp_installed", ("server", &slug));
-                tx.audit(entry.in_workspace(record.workspace)).await
-            })).await?;
+            store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        servers::install(tx, &record).await?;
+                        tx.change("installation", record.id).await?;
+                        let entry = AuditEntry::new(&install.by, "mcp_installed", ("server", &slug));
+                        tx.audit(entry.in_workspace(record.workspace)).await
+                    })
+                })
+                .await?;
             Ok(made)
         };
         self.change(work, |books, record| books.install(record.clone()))
@@ -330,7 +352,8 @@ impl Handler<Install> for WorkspaceCatalog {
 impl WorkspaceCatalog {
     fn plan_installation(&self, install: &Install) -> Result<(InstallationRecord, Slug)> {
         let record = self.books.server(install.server).ok_or_else(|| err::not_found("No such MCP server"))?;
-        let workspace = self.books.workspace_slug(install.workspace).ok_or_else(|| err::not_found("No such workspace"))?;
+        let workspace =
+            self.books.workspace_slug(install.workspace).ok_or_else(|| err::not_found("No such workspace"))?;
         let there = self.books.installations(install.workspace);
         if there.iter().any(|one| one.server == install.server) {
             return Err(err::conflict(format!("{} is installed in {workspace} already", record.slug)));
@@ -372,14 +395,18 @@ impl Handler<Uninstall> for WorkspaceCatalog {
         let (workspace, server) = (uninstall.workspace, uninstall.server);
         let work = async move {
             let slug = slug.ok_or_else(|| err::not_found("No such MCP server"))?;
-            store.write(move |tx| Box::pin(async move {
-                if !servers::uninstall(tx, workspace, server).await? {
-                    return Err(err::not_found(format!("{slug} is not installed in this workspace")));
-                }
-                tx.change("installation", server).await?;
-                let entry = AuditEntry::new(&uninstall.by, "mcp_uninstalled", ("server", &slug));
-                tx.audit(entry.in_workspace(workspace)).await
-            })).await
+            store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        if !servers::uninstall(tx, workspace, server).await? {
+                            return Err(err::not_found(format!("{slug} is not installed in this workspace")));
+                        }
+                        tx.change("installation", server).await?;
+                        let entry = AuditEntry::new(&uninstall.by, "mcp_uninstalled", ("server", &slug));
+                        tx.audit(entry.in_workspace(workspace)).await
+                    })
+                })
+                .await
         };
         self.change(work, move |books, ()| books.uninstall(workspace, server))
     }
@@ -422,7 +449,12 @@ pub struct CatalogRef {
 
 impl CatalogRef {
     /// Reads the books from the store and starts the actor.
-    pub async fn start(runtime: &Runtime, store: &Store, config: &UpstreamConfig, streams: ClientSessions) -> Result<Self> {
+    pub async fn start(
+        runtime: &Runtime,
+        store: &Store,
+        config: &UpstreamConfig,
+        streams: ClientSessions,
+    ) -> Result<Self> {
         let books = Books::load(store, config, &Catalog::default()).await?;
         let published = Published {
             snapshot: Arc::new(ArcSwap::from_pointee(books.catalog())),
@@ -483,5 +515,4 @@ impl CatalogRef {
     pub async fn drain(&self, deadline: Duration) {
         supervisor::drain(&self.actor, deadline).await;
     }
-
 }

@@ -16,3 +16,4 @@ pub mod seal;
 pub mod server;
 pub mod slug;
 pub mod token;
+pub mod tool_name;

@@ -80,10 +80,14 @@ impl Window {
         (self.ring.lock().admitted, self.refused.load(Relaxed))
     }
 
-    /// Whether nothing happened in the last 60 seconds before `now_ns`.
-    pub fn is_idle(&self, now_ns: u64) -> bool {
-        let ring = self.ring.lock();
-        now_ns.saturating_sub(ring.last) > WINDOW_NS
+    /// The limit in force; 0: unlimited.
+    pub fn limit(&self) -> u32 {
+        self.ring.lock().limit
+    }
+
+    /// Nanoseconds since the last admitted event.
+    pub fn idle_ns(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.ring.lock().last)
     }
 }
 
