@@ -8,6 +8,8 @@ pub mod injection;
 pub mod keys;
 #[cfg(test)]
 mod known_answers;
+pub mod known_servers;
+pub mod period;
 pub mod plan;
 pub mod random;
 pub mod rate;

@@ -8,6 +8,7 @@ pub mod meta;
 pub mod revision;
 pub mod scan;
 pub mod scrub;
+pub mod session_id;
 pub mod splice;
 pub mod sse;
 pub mod trace;
