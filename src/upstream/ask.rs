@@ -178,13 +178,18 @@ pub(super) async fn reply_among(
     Err(UpstreamError::Cut)
 }
 
-/// Answers what a server asks of a session that declared no capabilities: `ping` gets its answer, all else is refused.
-/// Nobody waits for it.
-pub fn answer_request(endpoint: Rc<Endpoint>, id: &[u8], method: &str) {
-    let body = Bytes::from(match method {
+/// The answer to what a server asks of a session that declared no capabilities: `ping` gets its answer, all else is
+/// refused. `id` is raw JSON.
+pub fn own_answer(id: &[u8], method: &str) -> Bytes {
+    Bytes::from(match method {
         "ping" => jsonrpc::response(id, b"{}"),
         _ => jsonrpc::error(Some(id), -32601, "Not supported by this client", None),
-    });
+    })
+}
+
+/// Sends that answer; nobody waits for it.
+pub fn answer_request(endpoint: Rc<Endpoint>, id: &[u8], method: &str) {
+    let body = own_answer(id, method);
     actix_rt::spawn(async move {
         // A response travels like a notification: nothing comes back.
         let message = Outgoing { body: &body, method: "notifications/response", name: None, extra: &[] };

@@ -271,6 +271,8 @@ impl Endpoint {
                 Kind::Json => Verdict::PerhapsError(UpstreamError::SessionExpired),
                 _ => fails(UpstreamError::SessionExpired),
             },
+            // Over HTTP+SSE a status is about the connection; what a request says is answered on the stream.
+            400 | 404 if matches!(self.wire, Some(Wire::Sse { .. })) => fails(UpstreamError::SessionExpired),
             429 | 500..=599 => fails(UpstreamError::Status(status.as_u16(), retry_after(response.headers()))),
             400..=499 if kind == Kind::Json => Verdict::PerhapsError(UpstreamError::Status(status.as_u16(), None)),
             100..=199 => fails(UpstreamError::Protocol("it sent an interim answer only".into())),

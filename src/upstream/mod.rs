@@ -21,6 +21,7 @@ use crate::{
 
 pub mod address;
 pub mod ask;
+pub mod backoff;
 mod body;
 pub mod breaker;
 pub mod client;
@@ -29,12 +30,16 @@ pub mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod guard;
+pub mod listen;
 mod lost;
 pub mod mint;
+pub mod mirror;
 pub mod negotiate;
 pub mod patience;
+pub mod relay;
 mod sse;
 pub mod stream;
+pub mod tools;
 pub mod wire;
 
 pub use breaker::Breaker;

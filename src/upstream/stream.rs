@@ -40,7 +40,7 @@ const DRAIN_TIME: Duration = Duration::from_millis(500);
 pub struct EventStream {
     source: Source,
     flood: Flood,
-    permit: Option<Permit>,
+    permit: Option<Rc<Permit>>,
     begun: bool,
 }
 
@@ -79,7 +79,7 @@ impl EventStream {
     }
 
     /// Counts as a call under way until the stream is gone, and tells the breaker how it began.
-    pub fn hold(&mut self, permit: Permit) {
+    pub fn hold(&mut self, permit: Rc<Permit>) {
         self.permit = Some(permit);
     }
 

@@ -1,0 +1,191 @@
+//! What one call works with: leave to call, the connection, the credentials, minted ids. Lives on the thread that
+//! calls. Dropping the lease or the answer drops the request at the server.
+
+use std::{rc::Rc, sync::Arc, time::{Duration, Instant}};
+
+use awc::http::header::{HeaderName, HeaderValue};
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::{
+    actors::{
+        actor_ref::ActorRef,
+        upstream_lane::{Hand, Prepare, Ready, UpstreamLane},
+        upstream_link::Live,
+        upstream_session::Post,
+    },
+    domain::clock,
+    error::Result,
+    protocol::{
+        jsonrpc, scan::{self, Document, ScanLimits},
+        scrub::Scrubber,
+        splice::json_string,
+    },
+    upstream::{
+        Answer, Connected, EventStream, Permit, ServerDef, UpstreamError, Wire,
+        ask,
+        exchange::{Endpoint, Outgoing},
+        patience::Patience,
+        relay::{self, Posted},
+    },
+};
+
+/// How long a server may take to accept what needs no answer.
+const NOTE_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a lane is asked again when things change while it gets ready.
+const ATTEMPTS: usize = 3;
+
+/// Leave and means to make one call.
+pub struct Lease {
+    hand: Rc<Hand>,
+    lane: ActorRef<UpstreamLane>,
+    ready: Rc<Ready>,
+    permit: Rc<Permit>,
+}
+
+/// Asks the lane to get ready, until what it prepared holds.
+pub(super) async fn make_ready(
+    hand: &Rc<Hand>,
+    lane: &ActorRef<UpstreamLane>,
+    stale: Option<&Arc<Live>>,
+    deadline: Instant,
+) -> Result<Rc<Ready>, UpstreamError> {
+    for _ in 0..ATTEMPTS {
+        let discovery = Duration::from_secs(hand.parts.config.discovery_timeout_seconds);
+        // A little longer than the session takes at most, so that its own reason arrives.
+        let longest = discovery.saturating_add(Duration::from_secs(1));
+        let patience = deadline.saturating_duration_since(clock::instant()).min(longest);
+        let prepared = lane.ask(Prepare { stale: stale.cloned(), patience }, patience).await;
+        prepared.map_err(|cause| UpstreamError::NotUsable(cause.into()))??;
+        let fresh = |ready: &Rc<Ready>| stale.is_none_or(|stale| !Arc::ptr_eq(stale, &ready.live));
+        if let Some(ready) = hand.ready().filter(fresh) {
+            return Ok(ready);
+        }
+    }
+    Err(UpstreamError::Unavailable("its connection changes faster than calls can be made".into()))
+}
+
+impl Lease {
+    pub(super) fn new(hand: Rc<Hand>, lane: ActorRef<UpstreamLane>, ready: Rc<Ready>, permit: Permit) -> Self {
+        Lease { hand, lane, ready, permit: Rc::new(permit) }
+    }
+
+    /// The server.
+    pub fn server(&self) -> &Arc<ServerDef> {
+        &self.hand.session.def
+    }
+
+    /// How the server is talked to.
+    pub fn wire(&self) -> &Wire {
+        &self.ready.live.connected.wire
+    }
+
+    /// What the server said it is.
+    pub fn connected(&self) -> &Connected {
+        &self.ready.live.connected
+    }
+
+    /// A fresh, unguessable id; also used as the progress token.
+    pub fn mint_id(&self) -> String {
+        self.hand.mint.borrow_mut().mint()
+    }
+
+    /// Finds this server's secrets in what it answers.
+    pub fn scrubber(&self) -> &Scrubber {
+        &self.ready.injected.scrubber
+    }
+
+    /// Sends one message. `name` is what it is about (tool, prompt, URI, task); `extra` are further headers. The
+    /// answer must begin within the server's timeout, and be there by `deadline`.
+    pub async fn send(
+        &self,
+        body: Bytes,
+        method: &str,
+        name: Option<&str>,
+        extra: &[(HeaderName, HeaderValue)],
+        deadline: Instant,
+    ) -> Result<Answer, UpstreamError> {
+        let patience = self.patience(deadline);
+        let outcome = match self.wire() {
+            Wire::Sse { .. } => self.relay(body, method, patience),
+            _ => self.ready.endpoint.send(Outgoing { body: &body, method, name, extra }, patience).await,
+        };
+        match outcome {
+            Ok(Answer::Events(mut events)) => {
+                events.hold(self.permit.clone());
+                Ok(Answer::Events(events))
+            }
+            outcome => {
+                self.permit.report(outcome.as_ref().err());
+                outcome
+            }
+        }
+    }
+
+    fn patience(&self, deadline: Instant) -> Patience {
+        let (def, config) = (self.server(), &self.hand.parts.config);
+        let begin = def.call_timeout(config);
+        let total = deadline.min(clock::instant() + def.call_total(config));
+        Patience { begin, idle: Some(begin), total: Some(total) }
+    }
+
+    /// Hands a message to the session that holds an HTTP+SSE server's stream.
+    fn relay(&self, body: Bytes, method: &str, patience: Patience) -> Result<Answer, UpstreamError> {
+        let id = message_id(&body);
+        let (events, answers) = mpsc::channel(relay::QUEUE);
+        let expects = id.is_some();
+        let posted = Posted { id, method: method.into(), body, begin: patience.begin, events: expects.then_some(events) };
+        let told = self.hand.session.address.tell(Post(posted));
+        told.map_err(|cause| UpstreamError::NotUsable(cause.into()))?;
+        match expects {
+            true => Ok(Answer::Events(EventStream::relayed(answers, patience))),
+            false => Ok(Answer::Accepted),
+        }
+    }
+
+    /// Tells a legacy server that the answer to `id` is not wanted any more. A modern one is told by dropping the answer.
+    pub fn cancel(&self, id: &str) {
+        if self.wire().is_modern() {
+            return;
+        }
+        let params = format!(r#"{{"requestId":{},"reason":"cancelled by the client"}}"#, json_string(id));
+        let method = "notifications/cancelled";
+        self.note(jsonrpc::notification(method, Some(params.as_bytes())).into(), method);
+    }
+
+    /// Answers what the server asks (`id` is raw JSON): `ping` gets its answer, all else is refused, because a shared
+    /// session declared no capabilities.
+    pub fn answer_request(&self, id: &[u8], method: &str) {
+        self.note(ask::own_answer(id, method), "notifications/response");
+    }
+
+    /// Sends what needs no answer; nobody waits for it.
+    fn note(&self, body: Bytes, method: &'static str) {
+        if matches!(self.wire(), Wire::Sse { .. }) {
+            let _lost = self.relay(body, method, Patience::within(NOTE_PATIENCE));
+            return;
+        }
+        let endpoint: Rc<Endpoint> = self.ready.endpoint.clone();
+        actix_rt::spawn(async move {
+            let message = Outgoing { body: &body, method, name: None, extra: &[] };
+            if let Err(cause) = endpoint.send(message, Patience::within(NOTE_PATIENCE)).await {
+                tracing::debug!(%cause, method, "a server did not take a notification");
+            }
+        });
+    }
+
+    /// Gets a new session after [`UpstreamError::SessionExpired`]; all who need one share it. What failed that way was
+    /// not processed and may be sent again, once.
+    pub async fn renew(&mut self, deadline: Instant) -> Result<(), UpstreamError> {
+        let stale = self.ready.live.clone();
+        self.ready = make_ready(&self.hand, &self.lane, Some(&stale), deadline).await?;
+        Ok(())
+    }
+}
+
+/// The id of a request, if `body` is one and its id is a string (ours are).
+fn message_id(body: &[u8]) -> Option<String> {
+    let Ok(Document::Object(envelope)) = scan::scan(body, ScanLimits::default()) else { return None };
+    envelope.method.as_ref()?;
+    envelope.raw_id(body).and_then(scan::string_text).map(std::borrow::Cow::into_owned)
+}

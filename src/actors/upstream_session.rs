@@ -1,0 +1,433 @@
+//! `UpstreamSession`: one supervised actor per MCP server and set of credentials. Owns what must be single: the
+//! negotiated protocol and session, the HTTP+SSE stream, the stream of changes, the tool list. Calls do not pass
+//! through it (except HTTP+SSE): it publishes what it found, and the lanes on the worker threads use that.
+//!
+//! Declares no client capabilities, so a server may ask it nothing but `ping`.
+
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture as _};
+use serde_json::{Value, json};
+use tokio::sync::{Notify, oneshot};
+
+use crate::{
+    actors::{
+        supervisor::{Drain, Heartbeat},
+        upstream_link::{Line, Link, Live, Parts, Phase, TestReport},
+    },
+    domain::{clock, ids::WorkspaceId},
+    upstream::{
+        ServerDef, UpstreamError,
+        backoff::Backoff,
+        client::HttpClient,
+        exchange::{Endpoint, Stage},
+        listen::{self, Change},
+        negotiate::{self, Approach, Era, Negotiated},
+        patience::Patience,
+        relay::{Posted, Relay},
+        tools::{Dropped, ToolList, list_tools},
+    },
+};
+
+/// Changes that come within this time are one.
+const DEBOUNCE: Duration = Duration::from_millis(150);
+/// How often it looks whether something is due.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Connects unless it is connected, and says how. `stale`: what no longer works.
+#[derive(Message)]
+#[rtype(result = "Result<Arc<Live>, UpstreamError>")]
+pub struct Connect {
+    /// A connection the server no longer knows.
+    pub stale: Option<Arc<Live>>,
+}
+
+/// Fetches the tool list now. The answer is how many tools there are.
+#[derive(Message)]
+#[rtype(result = "Result<usize, UpstreamError>")]
+pub struct Refresh;
+
+/// Connects anew, fetches the tools, and says what was found.
+#[derive(Message)]
+#[rtype(result = "Result<TestReport, UpstreamError>")]
+pub struct Probe;
+
+/// Posts a message to an HTTP+SSE server.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Post(pub Posted);
+
+type Waiter<T> = oneshot::Sender<Result<T, UpstreamError>>;
+
+/// See the module.
+pub struct UpstreamSession {
+    parts: Arc<Parts>,
+    def: Arc<ServerDef>,
+    scope: Option<WorkspaceId>,
+    link: Arc<Link>,
+    client: HttpClient,
+    line: Option<Rc<Line>>,
+    era: Option<(Era, Instant)>,
+    /// Who waits for the connection that is being made.
+    connecting: Option<Vec<Waiter<Rc<Line>>>>,
+    /// Who waits for the list that is being fetched.
+    listing: Option<Vec<Waiter<usize>>>,
+    /// Something changed while the list was being fetched.
+    list_again: bool,
+    changed: Rc<Notify>,
+    listener: Option<SpawnHandle>,
+    backoff: Backoff,
+    /// When the list is fetched next.
+    due: Instant,
+    /// The credentials' version that was tried last.
+    tried: u64,
+}
+
+impl UpstreamSession {
+    pub(super) fn new(parts: Arc<Parts>, def: Arc<ServerDef>, scope: Option<WorkspaceId>, link: Arc<Link>) -> Self {
+        let client = HttpClient::new(parts.policy.clone(), &parts.config);
+        let longest = Duration::from_secs(parts.config.breaker_max_seconds.max(1));
+        UpstreamSession {
+            parts,
+            def,
+            scope,
+            link,
+            client,
+            line: None,
+            era: None,
+            connecting: None,
+            listing: None,
+            list_again: false,
+            changed: Rc::new(Notify::new()),
+            listener: None,
+            backoff: Backoff::new(Duration::from_secs(1), longest),
+            due: clock::instant(),
+            tried: 0,
+        }
+    }
+
+    fn patience(&self) -> Patience {
+        Patience::within(Duration::from_secs(self.parts.config.discovery_timeout_seconds))
+    }
+
+    /// The present connection, unless it is the stale one or its credentials were changed.
+    fn current(&self, stale: Option<&Arc<Live>>) -> Option<Rc<Line>> {
+        let line = self.line.as_ref()?;
+        let published = self.link.live.load_full()?;
+        let usable = Arc::ptr_eq(&published, &line.live)
+            && stale.is_none_or(|stale| !Arc::ptr_eq(stale, &line.live))
+            && line.live.version == (self.parts.credentials.version)(self.def.id);
+        usable.then(|| line.clone())
+    }
+
+    /// Resolves with a connection; all who ask while one is being made share it.
+    fn connect(&mut self, stale: Option<&Arc<Live>>, ctx: &mut Context<Self>) -> oneshot::Receiver<Result<Rc<Line>, UpstreamError>> {
+        let (waiter, connection) = oneshot::channel();
+        if let Some(waiters) = &mut self.connecting {
+            waiters.push(waiter);
+        } else if let Some(line) = self.current(stale) {
+            let _gone = waiter.send(Ok(line));
+        } else {
+            self.connecting = Some(vec![waiter]);
+            self.start_connecting(ctx);
+        }
+        connection
+    }
+
+    fn start_connecting(&mut self, ctx: &mut Context<Self>) {
+        self.link.set_phase(Phase::Connecting);
+        self.tried = (self.parts.credentials.version)(self.def.id);
+        self.close_line(ctx, false);
+        let believed = Duration::from_secs(self.parts.config.verdict_seconds);
+        let remembered = self.era.filter(|(_, at)| clock::instant().saturating_duration_since(*at) < believed).map(|(era, _)| era);
+        let (parts, def, client) = (self.parts.clone(), self.def.clone(), self.client.clone());
+        let (scope, patience) = (self.scope, self.patience());
+        let attempt = async move {
+            let injected = parts.credentials_for(&def, scope).await?;
+            let approach = Approach {
+                client: &client,
+                url: &def.spec.url,
+                injected: &injected.headers,
+                choice: def.spec.protocol,
+                remembered,
+                patience,
+            };
+            let Negotiated { connected, stream } = negotiate::connect(&approach).await?;
+            let endpoint =
+                Rc::new(Endpoint::new(&client, &def.spec.url, Stage::Known(&connected.wire), &injected.headers)?);
+            let live = Arc::new(Live { connected, version: injected.version });
+            let relay = stream.is_some().then(|| Relay::new(endpoint.clone()));
+            Ok((Rc::new(Line { live, endpoint, relay }), stream))
+        };
+        ctx.spawn(attempt.into_actor(self).map(|outcome, session, ctx| session.finish_connecting(outcome, ctx)));
+    }
+
+    fn finish_connecting(
+        &mut self,
+        outcome: Result<(Rc<Line>, Option<crate::upstream::EventStream>), UpstreamError>,
+        ctx: &mut Context<Self>,
+    ) {
+        let outcome = outcome.map(|(line, stream)| {
+            self.def.breaker.succeeded();
+            self.era = Some((Era::of(&line.live.connected.wire), clock::instant()));
+            self.link.connected(&line.live);
+            self.line = Some(line.clone());
+            self.start_listening(&line, stream, ctx);
+            line
+        });
+        if let Err(failure) = &outcome {
+            if failure.is_outage() {
+                self.def.breaker.failed();
+            }
+            self.link.failed(failure);
+            tracing::info!(server = %self.def.slug, %failure, "cannot connect to an MCP server");
+        }
+        for waiter in self.connecting.take().into_iter().flatten() {
+            let _gone = waiter.send(outcome.clone());
+        }
+    }
+
+    fn start_listening(
+        &mut self,
+        line: &Rc<Line>,
+        stream: Option<crate::upstream::EventStream>,
+        ctx: &mut Context<Self>,
+    ) {
+        let changed = self.changed.clone();
+        let note = move |change| {
+            if change == Change::Tools {
+                changed.notify_one();
+            }
+        };
+        let limit = self.parts.config.event_bytes;
+        let handle = match (&line.relay, stream) {
+            (Some(relay), Some(stream)) => {
+                let (pumped, lost) = (relay.clone().pump(stream, note), line.live.clone());
+                ctx.spawn(pumped.into_actor(self).map(move |(), session, _| session.lose(&lost)))
+            }
+            _ if line.live.connected.declares("tools/listChanged") => {
+                let listening = listen::listen(line.endpoint.clone(), limit, self.patience().begin, note);
+                ctx.spawn(listening.into_actor(self))
+            }
+            _ => return,
+        };
+        self.listener = Some(handle);
+    }
+
+    /// The HTTP+SSE stream ended, and with it the session.
+    fn lose(&mut self, lost: &Arc<Live>) {
+        self.link.withdraw(lost);
+        self.due = clock::instant() + self.backoff.next();
+    }
+
+    /// Stops using the present connection. `end`: also tells the server.
+    fn close_line(&mut self, ctx: &mut Context<Self>, end: bool) {
+        if let Some(handle) = self.listener.take() {
+            ctx.cancel_future(handle);
+        }
+        let Some(line) = self.line.take() else { return };
+        self.link.withdraw(&line.live);
+        // A session made with credentials that were changed must not live on.
+        let replaced = line.live.version != (self.parts.credentials.version)(self.def.id);
+        if end || replaced {
+            let patience = Patience::within(Duration::from_secs(2));
+            actix_rt::spawn(async move { line.endpoint.end_session(patience).await });
+        }
+    }
+
+    /// Resolves with the number of tools once a list that began after now has been fetched.
+    fn refresh(&mut self, ctx: &mut Context<Self>) -> oneshot::Receiver<Result<usize, UpstreamError>> {
+        let (waiter, count) = oneshot::channel();
+        if let Some(waiters) = &mut self.listing {
+            waiters.push(waiter);
+        } else {
+            self.listing = Some(vec![waiter]);
+            self.start_listing(None, ctx);
+        }
+        count
+    }
+
+    fn start_listing(&mut self, stale: Option<Arc<Live>>, ctx: &mut Context<Self>) {
+        let connection = self.connect(stale.as_ref(), ctx);
+        let (parts, patience) = (self.parts.clone(), self.patience());
+        let retried = stale.is_some();
+        let fetch = async move {
+            let line = connection.await.map_err(|_dropped| interrupted())??;
+            let modern = line.live.connected.wire.is_modern();
+            let ask = async |members: &str| line.ask("tools/list", members, patience).await;
+            let listed = list_tools(modern, &parts.config, ask).await;
+            // A server without tools need not know the method.
+            let toolless = !modern && !line.live.connected.declares("tools");
+            let listed = match listed {
+                Err(UpstreamError::Protocol(_)) if toolless => Ok(ToolList::default()),
+                listed => listed,
+            };
+            Ok((listed, line.live.clone()))
+        };
+        ctx.spawn(fetch.into_actor(self).map(move |outcome, session, ctx| match outcome {
+            Ok((Err(UpstreamError::SessionExpired), live)) if !retried => session.start_listing(Some(live), ctx),
+            Ok((listed, _)) => session.finish_listing(listed, ctx),
+            Err(failure) => session.finish_listing(Err(failure), ctx),
+        }));
+    }
+
+    fn finish_listing(&mut self, listed: Result<ToolList, UpstreamError>, ctx: &mut Context<Self>) {
+        let outcome = match listed {
+            Ok(list) => {
+                self.backoff.reset();
+                let refresh = Duration::from_secs(self.parts.config.list_refresh_seconds.max(1));
+                self.due = clock::instant() + refresh;
+                self.report_dropped(&list.dropped);
+                let count = list.tools.len();
+                self.link.listed(count, list.dropped);
+                (self.parts.discovered)(self.def.id, self.scope, list.tools.into());
+                Ok(count)
+            }
+            Err(failure) => {
+                self.due = clock::instant() + self.backoff.next();
+                if failure.is_outage() {
+                    self.def.breaker.failed();
+                }
+                self.link.failed(&failure);
+                Err(failure)
+            }
+        };
+        for waiter in self.listing.take().into_iter().flatten() {
+            let _gone = waiter.send(outcome.clone());
+        }
+        if std::mem::take(&mut self.list_again) {
+            let _nobody_waits = self.refresh(ctx);
+        }
+    }
+
+    fn report_dropped(&self, dropped: &[Dropped]) {
+        if self.link.status.load().dropped != dropped {
+            for Dropped { name, reason } in dropped {
+                tracing::warn!(server = %self.def.slug, tool = %name, reason, "a tool is not offered");
+            }
+        }
+    }
+
+    /// Waits for a change, lets those right after it pass, fetches the list, waits again.
+    fn await_change(&mut self, ctx: &mut Context<Self>) {
+        let changed = self.changed.clone();
+        let quiet = async move {
+            changed.notified().await;
+            tokio::time::sleep(DEBOUNCE).await;
+        };
+        ctx.spawn(quiet.into_actor(self).map(|(), session, ctx| {
+            if session.listing.is_some() {
+                session.list_again = true;
+            } else {
+                let _nobody_waits = session.refresh(ctx);
+            }
+            session.await_change(ctx);
+        }));
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let version = (self.parts.credentials.version)(self.def.id);
+        let due = clock::instant() >= self.due || version != self.tried;
+        if due && self.listing.is_none() {
+            let _nobody_waits = self.refresh(ctx);
+        }
+    }
+}
+
+fn interrupted() -> UpstreamError {
+    UpstreamError::Unavailable("the connection was interrupted while it was being made".into())
+}
+
+impl Actor for UpstreamSession {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.await_change(ctx);
+        ctx.run_interval(TICK, |session, ctx| session.tick(ctx));
+        self.tick(ctx);
+    }
+
+    fn stopped(&mut self, ctx: &mut Context<Self>) {
+        self.close_line(ctx, true);
+    }
+}
+
+impl Handler<Connect> for UpstreamSession {
+    type Result = ResponseFuture<Result<Arc<Live>, UpstreamError>>;
+
+    fn handle(&mut self, message: Connect, ctx: &mut Context<Self>) -> Self::Result {
+        let connection = self.connect(message.stale.as_ref(), ctx);
+        Box::pin(async move { Ok(connection.await.map_err(|_dropped| interrupted())??.live.clone()) })
+    }
+}
+
+impl Handler<Refresh> for UpstreamSession {
+    type Result = ResponseFuture<Result<usize, UpstreamError>>;
+
+    fn handle(&mut self, _: Refresh, ctx: &mut Context<Self>) -> Self::Result {
+        let count = self.refresh(ctx);
+        Box::pin(async move { count.await.map_err(|_dropped| interrupted())? })
+    }
+}
+
+impl Handler<Probe> for UpstreamSession {
+    type Result = ResponseFuture<Result<TestReport, UpstreamError>>;
+
+    fn handle(&mut self, _: Probe, ctx: &mut Context<Self>) -> Self::Result {
+        let begun = clock::instant();
+        let count = self.refresh(ctx);
+        let link = self.link.clone();
+        Box::pin(async move {
+            count.await.map_err(|_dropped| interrupted())??;
+            let latency = clock::instant().saturating_duration_since(begun);
+            let live = link.live.load_full().ok_or_else(interrupted)?;
+            Ok(TestReport::new(latency, &live.connected, &link.status.load()))
+        })
+    }
+}
+
+impl Handler<Post> for UpstreamSession {
+    type Result = ();
+
+    fn handle(&mut self, Post(message): Post, _: &mut Context<Self>) {
+        match self.line.as_ref().and_then(|line| line.relay.as_ref()) {
+            Some(relay) => relay.post(message),
+            None => {
+                if let Some(events) = message.events {
+                    let _gone = events.try_send(Err(UpstreamError::SessionExpired));
+                }
+            }
+        }
+    }
+}
+
+impl Handler<Heartbeat> for UpstreamSession {
+    type Result = actix::MessageResult<Heartbeat>;
+
+    fn handle(&mut self, _: Heartbeat, _: &mut Context<Self>) -> Self::Result {
+        let status = self.link.status.load();
+        let observed = serde_json::to_value(&**status).unwrap_or(Value::Null);
+        let breaker = json!({ "closed": self.def.breaker.is_closed(), "failures": self.def.breaker.failures() });
+        actix::MessageResult(json!({ "session": observed, "breaker": breaker }))
+    }
+}
+
+impl Handler<Drain> for UpstreamSession {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Drain, ctx: &mut Context<Self>) -> Self::Result {
+        let line = self.line.clone();
+        if let Some(handle) = self.listener.take() {
+            ctx.cancel_future(handle);
+        }
+        Box::pin(async move {
+            if let Some(line) = line {
+                line.endpoint.end_session(Patience::within(Duration::from_secs(2))).await;
+            }
+        })
+    }
+}
