@@ -16,6 +16,11 @@ pub mod supervisor;
 pub mod token_authority;
 mod token_ledger;
 mod token_rules;
+mod upstream_lane;
+pub mod upstream_lease;
+pub mod upstream_link;
+mod upstream_session;
+pub mod upstreams;
 mod vault;
 mod vault_changes;
 

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     actors::{
-        injected::InjectedHeaders,
+        secret_vault::InjectedHeaders,
         supervisor::{Drain, Heartbeat},
         upstream_link::{Live, Parts},
         upstream_session::Connect,

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    actors::injected::InjectedHeaders,
+    actors::secret_vault::{InjectedHeaders, Vault},
     config::UpstreamConfig,
     domain::{
         clock::{self, Timestamp},
@@ -39,6 +39,18 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// The secrets of `vault`.
+    pub fn of(vault: Vault) -> Self {
+        let versions = vault.clone();
+        Credentials {
+            version: Arc::new(move |server| versions.version(server)),
+            load: Arc::new(move |server, scope, origin| {
+                let vault = vault.clone();
+                Box::pin(async move { vault.inject(server, scope, &origin).await })
+            }),
+        }
+    }
+
     /// No server has secrets.
     pub fn none() -> Self {
         let empty = || InjectedHeaders {
