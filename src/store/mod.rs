@@ -12,16 +12,26 @@ mod lock;
 mod tx;
 
 pub mod accounts;
+pub mod analytics;
 pub mod api_keys;
 pub mod audit;
+pub mod audit_check;
+pub mod histogram;
 pub mod keyring;
 pub mod secrets;
 pub mod servers;
 pub mod sessions;
 pub mod settings;
 pub mod tokens;
+pub mod usage;
 pub mod workspaces;
 
+#[cfg(test)]
+mod aggregate_tests;
+#[cfg(test)]
+mod analytics_tests;
+#[cfg(test)]
+mod audit_tests;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]

@@ -22,10 +22,10 @@ dir=$(mktemp -d /tmp/pgtest.XXXXXX) || exit 1
     -c full_page_writes=off -c max_connections=300 -c shared_buffers=32MB >"$dir/log" 2>&1 </dev/null &
 pid=$!
 i=0
-until "$1/psql" -h "$dir" -U postgres -d postgres -qc 'select 1' >/dev/null 2>&1; do
-    i=$((i+1)); [ $i -gt 300 ] && break; kill -0 $pid 2>/dev/null || break; sleep 0.1
+until grep -q 'ready to accept connections' "$dir/log"; do
+    i=$((i+1)); [ $i -gt 600 ] && break; kill -0 $pid 2>/dev/null || break; sleep 0.05
 done
-echo "$dir"
+if kill -0 $pid 2>/dev/null; then echo "$dir"; else cat "$dir/log" >&2; echo; fi
 cat >/dev/null
 kill -QUIT $pid 2>/dev/null; wait $pid 2>/dev/null
 rm -rf "$dir"
@@ -73,7 +73,7 @@ fn start() -> Result<Cluster, String> {
     BufReader::new(stdout).read_line(&mut line).map_err(|cause| cause.to_string())?;
     let socket_dir = line.trim().to_owned();
     if socket_dir.is_empty() {
-        return Err("initdb failed (its output is above)".into());
+        return Err("Postgres did not start (its output is above)".into());
     }
     Ok(Cluster { socket_dir, bin, as_postgres, _keeper: keeper })
 }
@@ -112,6 +112,8 @@ fn find_bin() -> Option<PathBuf> {
     let packaged = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = packaged.map(|version| version.path().join("bin")).collect();
     found.sort();
-    found.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths).collect::<Vec<_>>().into_iter().rev());
-    found.into_iter().rev().find(|folder| folder.join("initdb").is_file())
+    found.reverse();
+    found.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
+    let complete = |folder: &PathBuf| ["initdb", "postgres", "createdb"].iter().all(|name| folder.join(name).is_file());
+    found.into_iter().find(complete)
 }

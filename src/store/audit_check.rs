@@ -1,0 +1,271 @@
+//! Is the audit log what was written? Checking walks the chain and names the first entry that is not; pruning
+//! removes its oldest part and leaves a sealed row that says up to where.
+
+use std::collections::BTreeMap;
+
+use entities::{audit_entry, audit_head, audit_workspace};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, sea_query::OnConflict,
+};
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        audit_chain::{AuditKey, AuditRow, GENESIS},
+        clock::Timestamp,
+    },
+    error::Result,
+    store::{
+        Tx,
+        audit::Meta,
+        column::{array, damaged, signed, signed32, unsigned, unsigned32},
+        connect::HEAD,
+        failure::unavailable,
+    },
+};
+
+const PRUNED: &str = "pruned";
+/// Entries read at once.
+const PAGE: u64 = 2000;
+
+/// A place in the chain. Kept outside the database, it shows that the end was cut off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Position of an entry.
+    pub seq: u64,
+    /// Its MAC.
+    pub mac: [u8; 32],
+}
+
+/// What is wrong with an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// It was changed, or another one before it was, or it was put there.
+    Mac,
+    /// It is missing: its successor, the head or the checkpoint knows it.
+    Missing,
+    /// Its columns for queries say something else than its signed part.
+    Columns,
+    /// It was signed with a key version that is not at hand.
+    UnknownKey(u32),
+    /// The note of how far the log was pruned is not genuine.
+    PruneSeal,
+    /// It is not the entry the checkpoint knows.
+    Checkpoint,
+}
+
+/// The result of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Entries that are as they were written.
+    pub checked: u64,
+    /// Up to here the log was pruned, in order.
+    pub pruned_through: u64,
+    /// The end of the chain.
+    pub head: Checkpoint,
+    /// The first entry that is not as it was written.
+    pub broken: Option<(u64, Flaw)>,
+}
+
+/// The end of the chain.
+pub async fn head(db: &impl ConnectionTrait) -> Result<Checkpoint> {
+    let row = audit_head::Entity::find_by_id(HEAD).one(db).await?;
+    row.as_ref().map(place).transpose()?.ok_or_else(|| damaged("audit_head", "the head is missing"))
+}
+
+/// Checks the chain, from entry `from` on if given (the one before it is taken as it is), against `checkpoint` if
+/// given. `keys` are all versions of the audit key.
+pub async fn verify(
+    db: &impl ConnectionTrait,
+    keys: &[AuditKey],
+    from: Option<u64>,
+    checkpoint: Option<Checkpoint>,
+) -> Result<Verdict> {
+    let head = head(db).await?;
+    let pruned = audit_head::Entity::find_by_id(PRUNED).one(db).await?;
+    let mut verdict = Verdict { checked: 0, pruned_through: 0, head, broken: None };
+    let mut last = Checkpoint { seq: 0, mac: GENESIS };
+    if let Some(row) = pruned {
+        last = place(&row)?;
+        verdict.pruned_through = last.seq;
+        let genuine = key_of(keys, row.key_version)
+            .is_some_and(|key| key.verify(&GENESIS, &prune_note(&last, row.ts_ms, &hex(&last.mac)), &row.seal));
+        if !genuine {
+            verdict.broken = Some((last.seq, Flaw::PruneSeal));
+            return Ok(verdict);
+        }
+    }
+    if let Some(before) = from.and_then(|from| from.checked_sub(1)).filter(|before| *before > last.seq) {
+        match audit_entry::Entity::find_by_id(signed(before)).one(db).await? {
+            Some(row) => last = Checkpoint { seq: before, mac: array("audit_entries.mac", &row.mac)? },
+            None => {
+                verdict.broken = Some((before, Flaw::Missing));
+                return Ok(verdict);
+            }
+        }
+    }
+    while last.seq < head.seq && verdict.broken.is_none() {
+        let page = Page::read(db, last.seq, head.seq).await?;
+        if page.rows.is_empty() {
+            verdict.broken = Some((last.seq + 1, Flaw::Missing));
+        }
+        for row in &page.rows {
+            match page.check(row, keys, &last) {
+                Err(flaw) => {
+                    let at = if flaw == Flaw::Missing { last.seq + 1 } else { unsigned(row.seq) };
+                    verdict.broken = Some((at, flaw));
+                    break;
+                }
+                Ok(mac) => last = Checkpoint { seq: unsigned(row.seq), mac },
+            }
+            if checkpoint.is_some_and(|known| known.seq == last.seq && known.mac != last.mac) {
+                verdict.broken = Some((last.seq, Flaw::Checkpoint));
+                break;
+            }
+            verdict.checked += 1;
+        }
+    }
+    if verdict.broken.is_none() {
+        verdict.broken = end_flaw(&head, &last, checkpoint.as_ref());
+    }
+    Ok(verdict)
+}
+
+fn end_flaw(head: &Checkpoint, last: &Checkpoint, checkpoint: Option<&Checkpoint>) -> Option<(u64, Flaw)> {
+    if head.mac != last.mac {
+        return Some((head.seq, Flaw::Mac));
+    }
+    checkpoint.filter(|known| known.seq > head.seq).map(|_| (head.seq + 1, Flaw::Missing))
+}
+
+/// A run of entries with the workspaces they are shown in.
+struct Page {
+    rows: Vec<audit_entry::Model>,
+    shown: BTreeMap<i64, Vec<Uuid>>,
+}
+
+impl Page {
+    async fn read(db: &impl ConnectionTrait, after: u64, through: u64) -> Result<Self> {
+        let rows = audit_entry::Entity::find()
+            .filter(audit_entry::Column::Seq.gt(signed(after)))
+            .filter(audit_entry::Column::Seq.lte(signed(through)))
+            .order_by_asc(audit_entry::Column::Seq)
+            .limit(PAGE)
+            .all(db)
+            .await?;
+        let mut shown: BTreeMap<i64, Vec<Uuid>> = BTreeMap::new();
+        if let Some(end) = rows.last() {
+            let links = audit_workspace::Entity::find()
+                .filter(audit_workspace::Column::Seq.gt(signed(after)))
+                .filter(audit_workspace::Column::Seq.lte(end.seq))
+                .all(db)
+                .await?;
+            for link in links {
+                shown.entry(link.seq).or_default().push(link.workspace_id);
+            }
+        }
+        Ok(Page { rows, shown })
+    }
+
+    fn check(&self, row: &audit_entry::Model, keys: &[AuditKey], last: &Checkpoint) -> Result<[u8; 32], Flaw> {
+        if unsigned(row.seq) != last.seq + 1 {
+            return Err(Flaw::Missing);
+        }
+        let key = key_of(keys, row.key_version).ok_or(Flaw::UnknownKey(unsigned32(row.key_version)))?;
+        let signed = AuditRow {
+            seq: unsigned(row.seq),
+            ts_ms: unsigned(row.ts_ms),
+            actor: &row.actor,
+            action: &row.action,
+            target: &row.target,
+            meta: &row.meta,
+        };
+        if !key.verify(&last.mac, &signed, &row.mac) {
+            return Err(Flaw::Mac);
+        }
+        let meta: Meta = serde_json::from_str(&row.meta).map_err(|_unreadable| Flaw::Columns)?;
+        let mut said: Vec<Uuid> = meta.workspaces.iter().map(|id| id.0).collect();
+        let mut shown = self.shown.get(&row.seq).cloned().unwrap_or_default();
+        said.sort_unstable();
+        shown.sort_unstable();
+        let same = meta.namespace.0 == row.namespace_id && meta.kind.as_str() == row.kind && said == shown;
+        if !same {
+            return Err(Flaw::Columns);
+        }
+        row.mac.as_slice().try_into().map_err(|_length| Flaw::Mac)
+    }
+}
+
+/// Removes entries older than `before`, as far as they form the beginning of the chain; the newest always stays.
+/// Gives back up to where the log is pruned now, if anything was removed.
+pub async fn prune(tx: &Tx, key: &AuditKey, before: Timestamp) -> Result<Option<u64>> {
+    let db = tx.conn();
+    let keep_from = audit_entry::Entity::find()
+        .filter(audit_entry::Column::TsMs.gte(before.timestamp_millis()))
+        .order_by_asc(audit_entry::Column::Seq)
+        .one(db)
+        .await?;
+    let keep_from = match keep_from {
+        Some(row) => row.seq,
+        None => signed(head(db).await?.seq),
+    };
+    let Some(last) = audit_entry::Entity::find_by_id(keep_from.saturating_sub(1)).one(db).await? else {
+        return Ok(None);
+    };
+    let end = Checkpoint { seq: unsigned(last.seq), mac: array("audit_entries.mac", &last.mac)? };
+    let seal = key.mac(&GENESIS, &prune_note(&end, last.ts_ms, &hex(&end.mac)));
+    let row = audit_head::ActiveModel {
+        name: Set(PRUNED.to_owned()),
+        seq: Set(last.seq),
+        mac: Set(last.mac),
+        key_version: Set(signed32(key.version)),
+        seal: Set(seal.to_vec()),
+        ts_ms: Set(last.ts_ms),
+    };
+    use audit_head::Column;
+    let again = OnConflict::column(Column::Name)
+        .update_columns([Column::Seq, Column::Mac, Column::KeyVersion, Column::Seal, Column::TsMs])
+        .to_owned();
+    audit_head::Entity::insert(row).on_conflict(again).exec_without_returning(db).await?;
+    audit_workspace::Entity::delete_many().filter(audit_workspace::Column::Seq.lte(last.seq)).exec(db).await?;
+    audit_entry::Entity::delete_many().filter(audit_entry::Column::Seq.lte(last.seq)).exec(db).await?;
+    Ok(Some(end.seq))
+}
+
+/// The note of a prune is signed like an entry that can never be one: it follows nothing and names a MAC.
+fn prune_note<'a>(end: &Checkpoint, ts_ms: i64, mac: &'a str) -> AuditRow<'a> {
+    AuditRow {
+        seq: end.seq,
+        ts_ms: unsigned(ts_ms),
+        actor: "system:audit",
+        action: "pruned_through",
+        target: mac,
+        meta: "{}",
+    }
+}
+
+fn key_of(keys: &[AuditKey], version: i32) -> Option<&AuditKey> {
+    keys.iter().find(|key| signed32(key.version) == version)
+}
+
+fn place(row: &audit_head::Model) -> Result<Checkpoint> {
+    Ok(Checkpoint { seq: unsigned(row.seq), mac: array("audit_head.mac", &row.mac)? })
+}
+
+/// Lower-case hexadecimal, as checkpoints are printed.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+impl super::Store {
+    /// Prunes the audit log with the key in force.
+    pub async fn prune_audit(&self, before: Timestamp) -> Result<Option<u64>> {
+        let key = self.audit_key().ok_or_else(|| unavailable("The audit key is not loaded yet"))?;
+        self.write(move |tx| Box::pin(async move { prune(tx, &key, before).await })).await
+    }
+}
