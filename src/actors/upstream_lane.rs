@@ -101,7 +101,7 @@ impl Hand {
     }
 
     fn header_life(&self) -> Duration {
-        Duration::from_secs(self.parts.config.header_cache_seconds)
+        Duration::from_secs(self.parts.config.header_cache_seconds.max(1))
     }
 
     /// The headers at hand, or those the vault gives now.
@@ -133,6 +133,11 @@ impl Hand {
         let endpoint = Rc::new(Endpoint::new(&self.client, &self.session.def.spec.url, stage, &injected.headers)?);
         *self.ready.borrow_mut() = Some(Rc::new(Ready { live, injected, endpoint }));
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn holds_headers(&self) -> bool {
+        self.ready.borrow().is_some()
     }
 
     fn forget(&self) {

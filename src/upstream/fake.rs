@@ -102,14 +102,15 @@ impl Reply {
 pub struct Fake {
     pub url: Url,
     seen: Arc<Mutex<Vec<Request>>>,
-    connections: Arc<Connections>,
+    happened: Arc<Happened>,
 }
 
+/// Counts of connections, and a bell that rings with every request and every end of a connection.
 #[derive(Default)]
-struct Connections {
+struct Happened {
     opened: AtomicUsize,
     closed: AtomicUsize,
-    change: Notify,
+    bell: Notify,
 }
 
 impl Fake {
@@ -117,35 +118,41 @@ impl Fake {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/mcp", listener.local_addr().unwrap())).unwrap();
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let connections = Arc::new(Connections::default());
-        let (script, log, count) = (Arc::new(script), seen.clone(), connections.clone());
+        let happened = Arc::new(Happened::default());
+        let (script, log, noted) = (Arc::new(script), seen.clone(), happened.clone());
         actix_rt::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                count.opened.fetch_add(1, SeqCst);
-                let (script, log, count) = (script.clone(), log.clone(), count.clone());
+                noted.opened.fetch_add(1, SeqCst);
+                let (script, log, noted) = (script.clone(), log.clone(), noted.clone());
                 actix_rt::spawn(async move {
-                    serve(stream, script, log).await;
-                    count.closed.fetch_add(1, SeqCst);
-                    count.change.notify_waiters();
+                    serve(stream, script, log, &noted.bell).await;
+                    noted.closed.fetch_add(1, SeqCst);
+                    noted.bell.notify_waiters();
                 });
             }
         });
-        Fake { url, seen, connections }
+        Fake { url, seen, happened }
     }
 
     /// Connections made so far.
     pub fn connections(&self) -> usize {
-        self.connections.opened.load(SeqCst)
+        self.happened.opened.load(SeqCst)
     }
 
     /// Waits until that many connections were closed by the other side.
     pub async fn until_closed(&self, count: usize) {
+        self.until(|| self.happened.closed.load(SeqCst) >= count).await;
+    }
+
+    /// Waits until `condition` holds; looks again whenever something happened at the server.
+    pub async fn until(&self, condition: impl Fn() -> bool) {
         loop {
-            let change = self.connections.change.notified();
-            if self.connections.closed.load(SeqCst) >= count {
+            let mut bell = std::pin::pin!(self.happened.bell.notified());
+            bell.as_mut().enable();
+            if condition() {
                 return;
             }
-            change.await;
+            bell.await;
         }
     }
 
@@ -163,10 +170,16 @@ impl Fake {
     }
 }
 
-async fn serve<S: Fn(&Request) -> Reply>(mut stream: TcpStream, script: Arc<S>, log: Arc<Mutex<Vec<Request>>>) {
+async fn serve<S: Fn(&Request) -> Reply>(
+    mut stream: TcpStream,
+    script: Arc<S>,
+    log: Arc<Mutex<Vec<Request>>>,
+    bell: &Notify,
+) {
     let mut buffer = Vec::new();
     while let Some(request) = read_request(&mut stream, &mut buffer).await {
         log.lock().unwrap().push(request.clone());
+        bell.notify_waiters();
         let reply = script(&request);
         if stream.write_all(&reply.bytes).await.is_err() {
             return;
