@@ -241,7 +241,9 @@ mod tests {
         ledger.admit(0, staying, || grant(here, Some(later))).unwrap();
         ledger.admit(0, other, || grant(there, None)).unwrap();
         assert!(ledger.get(&old).is_none(), "expired is not in force even before it is swept");
-        assert_eq!(ledger.withdraw_expired().len(), 1);
+        let expired = ledger.withdraw_expired();
+        assert_eq!(expired.len(), 1);
+        ledger.bury(&expired);
         assert!(ledger.withdraw_expired().is_empty());
         assert_eq!(ledger.withdraw_workspace(here).len(), 1);
         assert!(ledger.get(&staying).is_none() && ledger.get(&other).is_some());
