@@ -165,6 +165,19 @@ fn run_command(source: &str, line: &str) -> Result<Zeroizing<String>> {
     text.map_err(|cause| failed(format!("its output cannot be read: {cause}")))
 }
 
+/// Keeps keys out of core dumps, and other processes of the same user out of this one's memory. To be called before
+/// the key is read. Best effort: a system that refuses is logged, not fatal.
+pub fn protect_process() {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(cause) = rustix::process::setrlimit(rustix::process::Resource::Core, none) {
+        tracing::warn!(%cause, "core dumps could not be switched off");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(cause) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(%cause, "this process's memory could not be closed to others");
+    }
+}
+
 /// Path of the generated key's file.
 pub fn generated_path(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE_NAME)

@@ -27,13 +27,13 @@ mod vault_changes;
 pub mod catalog;
 pub mod catalog_books;
 pub mod client_session;
-pub mod rate_limiter;
 #[cfg(test)]
 mod credential_fixture;
+pub mod rate_limiter;
 #[cfg(test)]
 mod runtime_tests;
-pub mod workspace_catalog;
 #[cfg(test)]
 mod token_tests;
 #[cfg(test)]
 mod vault_tests;
+pub mod workspace_catalog;

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, ResponseFuture, WrapFuture as _};
+use actix::{
+    Actor, ActorContext as _, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, ResponseFuture,
+    WrapFuture as _,
+};
 use futures_util::{
     FutureExt as _,
     future::{LocalBoxFuture, Shared},

@@ -1,7 +1,11 @@
 //! What one call works with: leave to call, the connection, the credentials, minted ids. Lives on the thread that
 //! calls. Dropping the lease or the answer drops the request at the server.
 
-use std::{rc::Rc, sync::Arc, time::{Duration, Instant}};
+use std::{
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use awc::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
@@ -17,13 +21,13 @@ use crate::{
     domain::clock,
     error::Result,
     protocol::{
-        jsonrpc, scan::{self, Document, ScanLimits},
+        jsonrpc,
+        scan::{self, Document, ScanLimits},
         scrub::Scrubber,
         splice::json_string,
     },
     upstream::{
-        Answer, Connected, EventStream, Permit, ServerDef, UpstreamError, Wire,
-        ask,
+        Answer, Connected, EventStream, Permit, ServerDef, UpstreamError, Wire, ask,
         exchange::{Endpoint, Outgoing},
         patience::Patience,
         relay::{self, Posted},
@@ -134,7 +138,8 @@ impl Lease {
         let id = message_id(&body);
         let (events, answers) = mpsc::channel(relay::QUEUE);
         let expects = id.is_some();
-        let posted = Posted { id, method: method.into(), body, begin: patience.begin, events: expects.then_some(events) };
+        let posted =
+            Posted { id, method: method.into(), body, begin: patience.begin, events: expects.then_some(events) };
         let told = self.hand.session.address.tell(Post(posted));
         told.map_err(|cause| UpstreamError::NotUsable(cause.into()))?;
         match expects {

@@ -27,7 +27,8 @@ use crate::{
     },
 };
 
-type Load = dyn Fn(ServerId, Option<WorkspaceId>, String) -> BoxFuture<'static, Result<Arc<InjectedHeaders>>> + Send + Sync;
+type Load =
+    dyn Fn(ServerId, Option<WorkspaceId>, String) -> BoxFuture<'static, Result<Arc<InjectedHeaders>>> + Send + Sync;
 
 /// The way to the vault.
 #[derive(Clone)]
@@ -59,7 +60,10 @@ impl Credentials {
             version: 0,
             loaded_ns: clock::monotonic_ns(),
         };
-        Credentials { version: Arc::new(|_| 0), load: Arc::new(move |_, _, _| Box::pin(async move { Ok(Arc::new(empty())) })) }
+        Credentials {
+            version: Arc::new(|_| 0),
+            load: Arc::new(move |_, _, _| Box::pin(async move { Ok(Arc::new(empty())) })),
+        }
     }
 }
 
@@ -86,7 +90,8 @@ impl Parts {
         scope: Option<WorkspaceId>,
     ) -> Result<Arc<InjectedHeaders>, UpstreamError> {
         let injected = (self.credentials.load)(def.id, scope, def.spec.origin()).await?;
-        let clear = def.spec.url.scheme() == "http" && !def.spec.allow_http && !self.policy.allows_clear_text(&def.spec.url);
+        let clear =
+            def.spec.url.scheme() == "http" && !def.spec.allow_http && !self.policy.allows_clear_text(&def.spec.url);
         if clear && !injected.headers.is_empty() {
             return Err(UpstreamError::Refused(Refusal {
                 reason: "its secrets would travel unencrypted over http".into(),

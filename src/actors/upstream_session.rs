@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, ResponseFuture, SpawnHandle, WrapFuture as _};
+use actix::{
+    Actor, ActorFutureExt as _, AsyncContext as _, Context, Handler, Message, ResponseFuture, SpawnHandle,
+    WrapFuture as _,
+};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 
@@ -125,7 +128,11 @@ impl UpstreamSession {
     }
 
     /// Resolves with a connection; all who ask while one is being made share it.
-    fn connect(&mut self, stale: Option<&Arc<Live>>, ctx: &mut Context<Self>) -> oneshot::Receiver<Result<Rc<Line>, UpstreamError>> {
+    fn connect(
+        &mut self,
+        stale: Option<&Arc<Live>>,
+        ctx: &mut Context<Self>,
+    ) -> oneshot::Receiver<Result<Rc<Line>, UpstreamError>> {
         let (waiter, connection) = oneshot::channel();
         if let Some(waiters) = &mut self.connecting {
             waiters.push(waiter);
@@ -143,7 +150,8 @@ impl UpstreamSession {
         self.tried = (self.parts.credentials.version)(self.def.id);
         self.close_line(ctx, false);
         let believed = Duration::from_secs(self.parts.config.verdict_seconds);
-        let remembered = self.era.filter(|(_, at)| clock::instant().saturating_duration_since(*at) < believed).map(|(era, _)| era);
+        let remembered =
+            self.era.filter(|(_, at)| clock::instant().saturating_duration_since(*at) < believed).map(|(era, _)| era);
         let (parts, def, client) = (self.parts.clone(), self.def.clone(), self.client.clone());
         let (scope, patience) = (self.scope, self.patience());
         let attempt = async move {

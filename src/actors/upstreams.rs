@@ -164,14 +164,10 @@ impl Upstreams {
         let hand = Hand::new(self.shared.parts.clone(), session);
         let retire = def.retired.child_token();
         let thread = THREAD.with(|thread| *thread);
-        let spec = Spec::instance(
-            format!("{}@{thread}", name("UpstreamLane", def, scope)),
-            Group::Upstream,
-            retire.clone(),
-        );
+        let spec =
+            Spec::instance(format!("{}@{thread}", name("UpstreamLane", def, scope)), Group::Upstream, retire.clone());
         let (held, stop) = (hand.clone(), retire.clone());
-        let address =
-            supervise_here(&self.shared.runtime, spec, move || UpstreamLane::new(held.clone(), stop.clone()));
+        let address = supervise_here(&self.shared.runtime, spec, move || UpstreamLane::new(held.clone(), stop.clone()));
         Lane { revision: def.revision, address, hand, retire }
     }
 

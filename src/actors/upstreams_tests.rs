@@ -29,8 +29,7 @@ const DISCOVERED: &str = r#"{"resultType":"complete","supportedVersions":["2026-
 const TOOLS: &str = r#"{"tools":[{"name":"echo","inputSchema":{"type":"object"}}]}"#;
 const INITIALIZED: &str =
     r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"old","version":"2"}}"#;
-const LISTENING: &str =
-    r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"old","version":"2"}}"#;
+const LISTENING: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"tools":{"listChanged":true}},"serverInfo":{"name":"old","version":"2"}}"#;
 
 /// A gateway's upstream half over one scripted server.
 struct Rig {
@@ -78,7 +77,8 @@ fn legacy(initialized: &'static str, other: impl Fn(&Request) -> Reply) -> impl 
     move |request| match (request.method.as_str(), request.rpc().as_str()) {
         ("POST", "server/discover") => Reply::empty(404),
         ("POST", "initialize") => {
-            let headers = format!("content-type: application/json\r\nmcp-session-id: s{}\r\n", sessions.fetch_add(1, SeqCst));
+            let headers =
+                format!("content-type: application/json\r\nmcp-session-id: s{}\r\n", sessions.fetch_add(1, SeqCst));
             Reply::new(200, &headers, &format!(r#"{{"jsonrpc":"2.0","id":{},"result":{initialized}}}"#, request.id()))
         }
         ("POST", "notifications/initialized") => Reply::empty(202),
@@ -158,7 +158,9 @@ fn versioned(version: &Arc<AtomicU64>) -> Credentials {
             let value = HeaderValue::from_str(&format!("value-{version}")).unwrap();
             let headers = vec![(HeaderName::from_static("x-api-key"), value)];
             let loaded_ns = clock::monotonic_ns();
-            Box::pin(async move { Ok(Arc::new(InjectedHeaders { headers, scrubber: Scrubber::default(), version, loaded_ns })) })
+            Box::pin(async move {
+                Ok(Arc::new(InjectedHeaders { headers, scrubber: Scrubber::default(), version, loaded_ns }))
+            })
         }),
     }
 }
@@ -326,7 +328,10 @@ async fn a_probe_reports_what_it_found() {
     let fake = Fake::start(modern).await;
     let rig = plain(&fake);
     let report = rig.upstreams.probe(&rig.def, None).await.unwrap();
-    assert_eq!((report.tools, report.revision.as_str(), report.server_name.as_deref()), (1, "2026-07-28", Some("fixture")));
+    assert_eq!(
+        (report.tools, report.revision.as_str(), report.server_name.as_deref()),
+        (1, "2026-07-28", Some("fixture"))
+    );
     let broken = Fake::start(|_| Reply::empty(401)).await;
     let error = plain(&broken).upstreams.probe(&plain(&broken).def, None).await.err().unwrap();
     assert_eq!(error.code(), ErrorCode::UpstreamUnauthorized);

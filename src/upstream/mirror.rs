@@ -24,7 +24,8 @@ pub fn mirrored(schema: &RawValue) -> Result<Vec<Mirrored>, String> {
     if memchr::memmem::find(schema.get().as_bytes(), KEYWORD.as_bytes()).is_none() {
         return Ok(Vec::new());
     }
-    let schema: Value = serde_json::from_str(schema.get()).map_err(|_cause| "its inputSchema cannot be read".to_owned())?;
+    let schema: Value =
+        serde_json::from_str(schema.get()).map_err(|_cause| "its inputSchema cannot be read".to_owned())?;
     let mut found = Vec::new();
     search(&schema, &mut Vec::new(), true, &mut found)?;
     Ok(found)
@@ -51,7 +52,9 @@ fn search(schema: &Value, path: &mut Vec<String>, reachable: bool, found: &mut V
                         }
                     }
                     // Plain values cannot hold annotations, whatever they are called.
-                    Value::Object(_) | Value::Array(_) if !matches!(key.as_str(), "const" | "enum" | "default" | "examples") => {
+                    Value::Object(_) | Value::Array(_)
+                        if !matches!(key.as_str(), "const" | "enum" | "default" | "examples") =>
+                    {
                         search(value, path, false, found)?;
                     }
                     _ => {}
@@ -135,7 +138,8 @@ mod tests {
             property(r#"{"type":"string","x-mcp-header":7}"#),
             property(r#"{"type":"array","items":{"type":"string","x-mcp-header":"A"}}"#),
             r#"{"type":"object","x-mcp-header":"A"}"#.into(),
-            r#"{"properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}}}"#.into(),
+            r#"{"properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"string","x-mcp-header":"a"}}}"#
+                .into(),
         ] {
             assert!(find(&bad).is_err(), "{bad}");
         }
