@@ -6,7 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod error;
-//GW pub mod gateway;
+pub mod gateway;
 pub mod protocol;
 pub mod store;
 pub mod upstream;

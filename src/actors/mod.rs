@@ -37,3 +37,4 @@ mod token_tests;
 #[cfg(test)]
 mod vault_tests;
 pub mod workspace_catalog;
+pub mod analytics_sink;

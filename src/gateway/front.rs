@@ -1,6 +1,12 @@
 //! The HTTP side of `/ws/{slug}` and its equals: who may enter, what a body must look like, which message goes where.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -78,12 +84,27 @@ impl Gateway {
         let text = bearer.to_str().unwrap_or_default();
         let value = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer ")).and_then(|_| text.get(7..));
         let hash = value.and_then(|value| token::parse(token::Credential::Mwt, value.trim()));
-        let peer = request.peer_addr().map(|peer| peer.ip());
         let grant = match hash {
-            Some(hash) => self.tokens.authenticate(slug, &hash, peer).await.map_err(Refusal::Error)?,
+            Some(hash) => {
+                let client = self.client_address(request);
+                self.tokens.authenticate(slug, &hash, client).await.map_err(Refusal::Error)?
+            }
             None => None,
         };
         grant.ok_or(Refusal::Unauthorized(true))
+    }
+
+    /// Where a request comes from: the peer, or what a trusted proxy says.
+    fn client_address(&self, request: &HttpRequest) -> IpAddr {
+        let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
+        let proxies = &self.config.server.trusted_proxies;
+        if !proxies.iter().any(|network| network.contains(&peer)) {
+            return peer;
+        }
+        // The rightmost address that no proxy of ours added.
+        let forwarded = request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let hops = forwarded.rsplit(',').filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
+        hops.filter(|hop| !proxies.iter().any(|network| network.contains(hop))).next().unwrap_or(peer)
     }
 
     /// The caller of a request, before its session is known.

@@ -42,11 +42,11 @@ impl Gateway {
     async fn discover(&self, view: &WorkspaceView, wait: Duration) {
         let asked = view.undiscovered().map(|one| {
             let scope = self.vault.scope(view.id, one.def.id);
-            self.upstreams.discover(one.def.clone(), scope, wait)
+            async move { tokio::time::timeout(wait, self.upstreams.refresh(&one.def, scope)).await }
         });
         let begun = clock::instant();
         // Who cannot be reached says so at once; who answers is waited for until its tools are in the catalogue.
-        let answered = join_all(asked).await.into_iter().filter(Result::is_ok).count();
+        let answered = join_all(asked).await.into_iter().filter(|asked| matches!(asked, Ok(Ok(_)))).count();
         if answered > 0 {
             self.catalog.settled(view.id, answered, wait.saturating_sub(begun.elapsed())).await;
         }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     actors::grant::Grant,
-    domain::clock,
+    domain::{clock, random},
     error::{Error, ErrorCode, Result},
     protocol::{
         revision::Revision,
@@ -57,7 +57,15 @@ impl Sessions {
 
     /// A fresh session for a handshake that negotiated `revision`.
     pub fn begin(&self, grant: &Grant, revision: Revision, capabilities: ClientCapabilities) -> String {
-        session_id::seal(&self.key, &SessionState::new(grant.token, grant.workspace, revision, capabilities))
+        session_id::seal(&self.key, &SessionState {
+            token: grant.token,
+            workspace: grant.workspace,
+            revision,
+            capabilities,
+            node: 0,
+            issued_at: clock::now(),
+            nonce: random::bytes(),
+        })
     }
 
     /// The session of that id, if it is this grant's and not ended.

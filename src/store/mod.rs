@@ -11,6 +11,7 @@ mod failure;
 mod lock;
 mod tx;
 
+pub mod analytics;
 pub mod accounts;
 pub mod analytics;
 pub mod api_keys;

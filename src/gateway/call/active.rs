@@ -1,12 +1,13 @@
 //! One call under way: its lease on the server, its ids, its record.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
+use awc::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    actors::{catalog::Route, upstreams::Lease},
+    actors::{catalog::Route, upstream_lease::Lease},
     domain::{
         clock::{self, Timestamp},
         ids::CallId,
@@ -44,6 +45,7 @@ pub struct Ticket {
 pub struct Active {
     ticket: Ticket,
     lease: Lease,
+    deadline: Instant,
     /// The id (and progress token) we gave the call at the server.
     minted: String,
     sent: bool,
@@ -59,9 +61,10 @@ impl Active {
     pub async fn start(ticket: Ticket) -> Result<Self> {
         let begun = (clock::now(), clock::monotonic_ns());
         let scope = ticket.gateway.vault.scope(ticket.caller.grant.workspace, ticket.route.def.id);
-        let lease = ticket.gateway.upstreams.lease(&ticket.route.def, scope).await;
+        let deadline = clock::instant() + ticket.route.def.call_total(&ticket.gateway.config.upstream);
+        let lease = ticket.gateway.upstreams.lease(&ticket.route.def, scope, deadline).await;
         let (lease, minted) = match lease {
-            Ok(mut lease) => {
+            Ok(lease) => {
                 let minted = lease.mint_id();
                 (lease, minted)
             }
@@ -71,7 +74,7 @@ impl Active {
             }
         };
         let upstream_ns = 0;
-        Ok(Active { ticket, lease, minted, sent: false, begun, sent_ns: 0, upstream_ns, bytes_out: 0, ended: None })
+        Ok(Active { ticket, lease, deadline, minted, sent: false, begun, sent_ns: 0, upstream_ns, bytes_out: 0, ended: None })
     }
 
     /// Sends the call. A session that the server has forgotten is opened anew, once, and the call repeated: 404 says it
@@ -81,7 +84,7 @@ impl Active {
         let first = self.send_once().await;
         let answer = match first {
             Err(UpstreamError::SessionExpired) => {
-                self.lease.renew().await?;
+                self.lease.renew(self.deadline).await?;
                 self.minted = self.lease.mint_id();
                 self.send_once().await
             }
@@ -95,9 +98,11 @@ impl Active {
         let traceparent = self.ticket.caller.trace.as_ref().map(|trace| trace.child());
         let body = Bytes::from(self.outbound(traceparent.as_deref()));
         let extra = traceparent.and_then(|text| text.try_into().ok());
-        let extra = extra.map(|value| (awc::http::header::HeaderName::from_static(meta::TRACEPARENT), value));
+        let extra: Option<HeaderValue> = extra;
+        let extra = extra.map(|value| (HeaderName::from_static(meta::TRACEPARENT), value));
         self.sent = true;
-        self.lease.send(&body, "tools/call", Some(&self.ticket.route.upstream_name), extra.as_slice()).await
+        let name = Some(&*self.ticket.route.upstream_name);
+        self.lease.send(body, "tools/call", name, extra.as_slice(), self.deadline).await
     }
 
     /// The body for the server: our id, its own name for the tool, `_meta` of this hop; the rest as it came.
@@ -154,7 +159,7 @@ impl Active {
 
     /// Scans something the server sent, after taking out our secrets.
     pub fn read(&self, body: Bytes) -> Result<(Bytes, Envelope), UpstreamError> {
-        let (body, hits) = self.lease.scrub(body);
+        let (body, hits) = self.lease.scrubber().scrub(body);
         if hits > 0 {
             tracing::warn!(server = %self.ticket.route.def.slug, hits, "the server echoed a secret; it was taken out");
         }
@@ -199,7 +204,6 @@ impl Active {
         let message = answer::rewrite_answer(body, env, &self.ticket.request.id, &edit)
             .map_err(|cause| UpstreamError::Protocol(cause.to_string()))?;
         self.bytes_out += message.len() as u64;
-        self.lease.succeeded();
         self.end(match answer::error_code(body, env) {
             Some(code) => Outcome::Error(i32::try_from(code).unwrap_or(i32::MIN)),
             None if answer::is_tool_error(body, env) => Outcome::ToolError,
@@ -215,7 +219,6 @@ impl Active {
 
     /// Notes a failure of the server's; the call is over.
     pub fn failed(&mut self, failure: UpstreamError) -> Error {
-        self.lease.failed(&failure);
         let error = failure.into_error(&self.ticket.route.def.slug);
         self.end(Outcome::Error(error.code().rpc()));
         error

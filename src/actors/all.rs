@@ -1,0 +1,109 @@
+//! Everything that runs, started in dependency order and drained in the opposite one.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use url::Url;
+
+use crate::{
+    actors::{
+        analytics_sink::Analytics,
+        audit_log::Audit,
+        client_session::ClientSessions,
+        key_source::ConfiguredKeys,
+        rate_limiter::RateLimiters,
+        secret_vault::Vault,
+        supervisor::{self, Runtime},
+        token_authority::Tokens,
+        upstream_link::Credentials,
+        upstreams::Upstreams,
+        workspace_catalog::CatalogRef,
+    },
+    config::Config,
+    domain::clock,
+    error::Result,
+    store::Store,
+    upstream::NetworkPolicy,
+};
+
+/// The handles that fronts work with. Actors know each other only through handles given at construction.
+pub struct Actors {
+    /// Settings.
+    pub config: Arc<Config>,
+    /// The URL editors use.
+    pub public_url: Url,
+    /// The databases.
+    pub store: Store,
+    /// Threads, limits, health board.
+    pub runtime: Runtime,
+    /// Tokens and API keys.
+    pub tokens: Tokens,
+    /// Secrets.
+    pub vault: Vault,
+    /// Workspaces, servers, installations.
+    pub catalog: CatalogRef,
+    /// MCP servers.
+    pub upstreams: Upstreams,
+    /// Windows of tokens.
+    pub limiters: RateLimiters,
+    /// Call statistics.
+    pub analytics: Analytics,
+    /// The audit log.
+    pub audit: Audit,
+    /// Open streams.
+    pub streams: ClientSessions,
+}
+
+impl Actors {
+    /// Opens the databases and the keys and starts every actor. Nothing is served before this has returned.
+    pub async fn start(config: Arc<Config>, public_url: Url, keys: ConfiguredKeys, policy: Arc<NetworkPolicy>) -> Result<Self> {
+        let data_dir = config.server.data_dir.clone();
+        let store = Store::open(&config.database, &data_dir).await?;
+        let started = Actors::start_on(store.clone(), config, public_url, keys, policy, &data_dir).await;
+        if started.is_err() {
+            store.close().await;
+        }
+        started
+    }
+
+    async fn start_on(
+        store: Store,
+        config: Arc<Config>,
+        public_url: Url,
+        keys: ConfiguredKeys,
+        policy: Arc<NetworkPolicy>,
+        data_dir: &Path,
+    ) -> Result<Self> {
+        let runtime = Runtime::start(config.actors.clone());
+        let vault = Vault::start(&runtime, store.clone(), keys, data_dir).await?;
+        let audit = Audit::start(&runtime, store.clone());
+        let limiters = RateLimiters::start(&runtime, &config.limits);
+        let tokens = Tokens::start(&runtime, store.clone(), &config.limits, Arc::new(limiters.clone())).await?;
+        let streams = ClientSessions::new(runtime.clone());
+        let catalog = CatalogRef::start(&runtime, &store, &config.upstream, streams.clone()).await?;
+        let known = catalog.clone();
+        let upstreams = Upstreams::new(
+            runtime.clone(),
+            config.upstream.clone(),
+            policy,
+            Credentials::of(vault.clone()),
+            Arc::new(move |server, scope, tools| known.tools_discovered(server, scope, tools)),
+        );
+        let analytics = Analytics::start(&runtime, store.clone(), &config.analytics);
+        Ok(Actors { config, public_url, store, runtime, tokens, vault, catalog, upstreams, limiters, analytics, audit, streams })
+    }
+
+    /// Lets everything finish, within `deadline`: streams, sessions with servers, then the sinks, then the databases.
+    pub async fn drain(&self, deadline: Duration) {
+        let end = clock::instant() + deadline;
+        let left = || end.saturating_duration_since(clock::instant());
+        self.streams.goodbye();
+        self.upstreams.drain(end).await;
+        self.catalog.drain(left()).await;
+        supervisor::drain(self.tokens.actor(), left()).await;
+        supervisor::drain(self.vault.actor(), left()).await;
+        self.analytics.drain(left()).await;
+        self.audit.drain(left()).await;
+        self.runtime.stop();
+        self.store.close().await;
+    }
+}
