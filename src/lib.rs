@@ -10,3 +10,7 @@ pub mod gateway;
 pub mod protocol;
 pub mod store;
 pub mod upstream;
+pub mod serve;
+pub mod ops;
+pub mod demo;
+pub mod telemetry;

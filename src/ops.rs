@@ -11,7 +11,6 @@ use serde_json::json;
 
 use crate::{
     actors::{Actors, health::ActorState},
-    metrics::Metrics,
 };
 
 /// Whether the gateway takes requests. Ready once every start-up step is done; not ready again when it stops.
@@ -37,8 +36,6 @@ impl Readiness {
 pub struct Ops {
     /// Everything that runs.
     pub actors: Arc<Actors>,
-    /// Counters and histograms.
-    pub metrics: Arc<Metrics>,
     /// Start-up and stop.
     pub readiness: Readiness,
 }
@@ -104,5 +101,5 @@ async fn actor(ops: web::Data<Ops>, name: web::Path<String>) -> HttpResponse {
 async fn metrics(ops: web::Data<Ops>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8"))
-        .body(ops.metrics.render(&ops.actors))
+        .body(ops.actors.metrics.render(&ops.actors))
 }

@@ -16,7 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use url::Url;
 
 use crate::{
-    actors::{Actors, key_source::ConfiguredKeys},
+    actors::{
+        Actors,
+        key_source::{self, ConfiguredKeys},
+    },
     admin::{self, Admin},
     cli::ServeArgs,
     config::{Config, Flags},
@@ -24,7 +27,6 @@ use crate::{
     domain::clock,
     error::{Error, ErrorCode, Result},
     gateway::{self, Gateway, origin::Addressed, session::Sessions},
-    metrics::Metrics,
     ops::{self, Ops, Readiness},
     protocol::session_id::StateKey,
     telemetry,
@@ -103,14 +105,14 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
         policy.exempt_listener(demo.address());
     }
     let config = Arc::new(config);
+    key_source::protect_process();
     let keys = ConfiguredKeys::from_environment()?;
     let actors = Arc::new(Actors::start(config.clone(), public_url.clone(), keys, policy).await?);
     let first = first_start::ensure_owner(&actors, demo.is_some()).await?;
 
     let gateway = web::Data::new(front(&actors));
-    let metrics = actors.metrics.clone();
     let readiness = Readiness::default();
-    let ops = web::Data::new(Ops { actors: actors.clone(), metrics, readiness: readiness.clone() });
+    let ops = web::Data::new(Ops { actors: actors.clone(), readiness: readiness.clone() });
     let addressed = gateway.addressed.clone();
     let admin = web::Data::new(Admin::new(actors.clone(), move |request| addressed.check(request)));
     let main = main_server(&config, &listeners, gateway.clone(), admin, ops.clone())?;
@@ -123,7 +125,7 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     banner::ready(&actors, &first, &listeners, begun.elapsed());
     warm(&gateway);
     if let Some(demo) = &demo {
-        demo::show(demo, &actors, &listeners).await?;
+        demo::show(demo, &actors, listeners.main()).await?;
     }
     let stopped = tokio::select! {
         () = told_to_stop() => Stopped::Asked,
@@ -199,7 +201,12 @@ fn main_server(
     .h1_allow_half_closed(false)
     .shutdown_timeout(server.shutdown_timeout_seconds)
     .disable_signals();
-    listeners.attach(http, config)
+    let listener = listeners.take_main()?;
+    let bound = match listen::tls(config)? {
+        None => http.listen(listener),
+        Some(tls) => http.listen_rustls_0_23(listener, tls),
+    };
+    bound.map(HttpServer::run).map_err(|cause| Error::internal("starting the listener", cause))
 }
 
 fn ops_server(listeners: &listen::Listeners, ops: web::Data<Ops>) -> Result<Option<actix_web::dev::Server>> {

@@ -10,6 +10,7 @@ use crate::{
         audit_log::Audit,
         client_session::ClientSessions,
         key_source::ConfiguredKeys,
+        metrics::Metrics,
         rate_limiter::RateLimiters,
         secret_vault::Vault,
         supervisor::{self, Runtime},
@@ -21,7 +22,7 @@ use crate::{
     config::Config,
     domain::clock,
     error::Result,
-    store::Store,
+    store::{Store, analytics::ToolCallEvent},
     upstream::NetworkPolicy,
 };
 
@@ -51,6 +52,8 @@ pub struct Actors {
     pub audit: Audit,
     /// Open streams.
     pub streams: ClientSessions,
+    /// What is counted for Prometheus.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Actors {
@@ -88,8 +91,11 @@ impl Actors {
             Credentials::of(vault.clone()),
             Arc::new(move |server, scope, tools| known.tools_discovered(server, scope, tools)),
         );
-        let analytics = Analytics::start(&runtime, store.clone(), &config.analytics);
-        Ok(Actors { config, public_url, store, runtime, tokens, vault, catalog, upstreams, limiters, analytics, audit, streams })
+        let metrics = Arc::new(Metrics::default());
+        let counted = metrics.clone();
+        let watch = Arc::new(move |batch: &[ToolCallEvent]| counted.observe(batch));
+        let analytics = Analytics::start(&runtime, store.clone(), &config.analytics, watch);
+        Ok(Actors { config, public_url, store, runtime, tokens, vault, catalog, upstreams, limiters, analytics, audit, streams, metrics })
     }
 
     /// Lets everything finish, within `deadline`: streams, sessions with servers, then the sinks, then the databases.

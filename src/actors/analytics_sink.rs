@@ -1,4 +1,14 @@
 //! stub
+use std::{sync::Arc, time::Duration};
+use crate::{actors::supervisor::Runtime, config::AnalyticsConfig, store::{Store, analytics::ToolCallEvent}};
+/// stub
 #[derive(Clone)]
 pub struct Analytics;
-impl Analytics { pub fn record(&self, _e: crate::store::analytics::ToolCallEvent) {} }
+impl Analytics {
+    /// stub
+    pub fn start(_r: &Runtime, _s: Store, _c: &AnalyticsConfig, _w: Arc<dyn Fn(&[ToolCallEvent]) + Send + Sync>) -> Self { Analytics }
+    /// stub
+    pub fn record(&self, _e: ToolCallEvent) {}
+    /// stub
+    pub async fn drain(&self, _d: Duration) {}
+}

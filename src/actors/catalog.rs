@@ -5,7 +5,6 @@
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::{
     domain::{
@@ -13,17 +12,8 @@ use crate::{
         tool_name,
     },
     protocol::{scan, splice::Splice, splice::json_string},
-    upstream::ServerDef,
+    upstream::{ServerDef, tools::Tool},
 };
-
-/// A tool as its server described it.
-#[derive(Debug, Clone)]
-pub struct Tool {
-    /// The server's own name for it.
-    pub name: Box<str>,
-    /// The whole description, byte for byte.
-    pub raw: Box<RawValue>,
-}
 
 /// An MCP server in a workspace.
 #[derive(Debug, Clone)]

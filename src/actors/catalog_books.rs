@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    actors::catalog::{Catalog, Installed, Tool, WorkspaceView},
+    actors::catalog::{Catalog, Installed, WorkspaceView},
     config::UpstreamConfig,
     domain::{
         ids::{ServerId, WorkspaceId},
@@ -16,7 +16,7 @@ use crate::{
         servers::{self, InstallationRecord, ServerRecord},
         workspaces::{self, WorkspaceRecord},
     },
-    upstream::ServerDef,
+    upstream::{ServerDef, tools::Tool},
 };
 
 /// Discovered tools, by server and credential scope.

@@ -38,3 +38,7 @@ mod token_tests;
 mod vault_tests;
 pub mod workspace_catalog;
 pub mod analytics_sink;
+pub mod all;
+pub mod audit_log;
+pub mod metrics;
+pub use all::Actors;

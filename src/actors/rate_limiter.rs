@@ -98,6 +98,11 @@ impl RateLimiters {
         RateLimiters(directory)
     }
 
+    /// Requests admitted and refused, over all tokens.
+    pub fn totals(&self) -> (u64, u64) {
+        self.0.entries.iter().map(|entry| entry.requests.totals()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+    }
+
     /// The limiter of a token in use.
     pub fn limiter(&self, token: TokenId) -> Option<ActorRef<RateLimiter>> {
         self.0.entries.get(&token)?.limiter.as_ref().map(|(limiter, _)| limiter.clone())

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::{
     actors::{
         actor_ref::ActorRef,
-        catalog::{Catalog, Tool, WorkspaceView},
+        catalog::{Catalog, WorkspaceView},
         catalog_books::Books,
         client_session::ClientSessions,
         supervisor::{self, Drain, Group, Heartbeat, Runtime, Spec, supervise},
@@ -39,6 +39,7 @@ use crate::{
         servers::{self, InstallationRecord, ServerRecord},
         workspaces::{self, WorkspaceRecord},
     },
+    upstream::tools::Tool,
 };
 
 /// Makes a workspace.

@@ -62,6 +62,11 @@ pub fn configure(service: &mut web::ServiceConfig) {
     );
 }
 
+/// Everything that is nobody's: a plain JSON 404 (OAuth discovery above all).
+pub async fn not_served() -> HttpResponse {
+    reply::not_served()
+}
+
 async fn other_method() -> HttpResponse {
     reply::method_not_allowed("GET, POST, DELETE", "This HTTP method is not served here")
 }

@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use actix_web::{HttpServer, dev::Server};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 use crate::{
@@ -50,24 +49,9 @@ impl Listeners {
         self.operators.as_ref().map(|(listener, _)| copy(listener)).transpose()
     }
 
-    /// Starts `http` on the main socket, with TLS if it is configured.
-    pub fn attach<F, I, S, B>(&self, http: HttpServer<F, I, S, B>, config: &Config) -> Result<Server>
-    where
-        F: Fn() -> I + Send + Clone + 'static,
-        I: actix_service::IntoServiceFactory<S, actix_http::Request>,
-        S: actix_service::ServiceFactory<actix_http::Request, Config = actix_web::dev::AppConfig> + 'static,
-        S::Error: Into<actix_web::Error>,
-        S::InitError: std::fmt::Debug,
-        S::Response: Into<actix_http::Response<B>>,
-        S::Service: 'static,
-        B: actix_web::body::MessageBody + 'static,
-    {
-        let listener = copy(&self.main)?;
-        let bound = match tls(config)? {
-            None => http.listen(listener),
-            Some(tls) => http.listen_rustls_0_23(listener, tls),
-        };
-        bound.map(HttpServer::run).map_err(|cause| Error::internal("starting the listener", cause))
+    /// The main socket, for the server that takes its connections.
+    pub fn take_main(&self) -> Result<TcpListener> {
+        copy(&self.main)
     }
 }
 
@@ -106,7 +90,7 @@ fn operators(config: &Config) -> Result<Option<(TcpListener, SocketAddr)>> {
 }
 
 /// The TLS settings, with HTTP/1.1 as the only protocol.
-fn tls(config: &Config) -> Result<Option<rustls::ServerConfig>> {
+pub fn tls(config: &Config) -> Result<Option<rustls::ServerConfig>> {
     let server = &config.server;
     if server.tls_cert.is_empty() {
         return Ok(None);

@@ -13,7 +13,6 @@ mod tx;
 
 pub mod analytics;
 pub mod accounts;
-pub mod analytics;
 pub mod api_keys;
 pub mod audit;
 pub mod audit_check;
