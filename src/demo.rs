@@ -14,7 +14,12 @@ use crate::{
         token_authority::IssueToken,
         workspace_catalog::{AddServer, CreateWorkspace, Install},
     },
-    domain::{clients::{self, Connection}, role::Principal, server::ServerSpec, slug::Slug},
+    domain::{
+        clients::{self, Connection},
+        role::Principal,
+        server::ServerSpec,
+        slug::Slug,
+    },
     error::{Error, ErrorCode, Result},
     store::accounts,
 };
@@ -59,7 +64,8 @@ pub async fn show(demo: &Demo, actors: &Actors, main: SocketAddr) -> Result<()> 
     let owner = owner.ok_or_else(|| Error::new(ErrorCode::Internal, "The demo has no owner"))?;
     let by = Principal::system(owner.id);
     let slug = Slug::parse(WORKSPACE)?;
-    let workspace = actors.catalog.apply(CreateWorkspace { slug: slug.clone(), name: "Demo".into(), by: by.clone() }).await?;
+    let workspace =
+        actors.catalog.apply(CreateWorkspace { slug: slug.clone(), name: "Demo".into(), by: by.clone() }).await?;
     let spec = ServerSpec::for_url(&format!("http://{}/mcp", demo.address))?;
     let server = actors
         .catalog
@@ -80,8 +86,14 @@ pub async fn show(demo: &Demo, actors: &Actors, main: SocketAddr) -> Result<()> 
     let raw = token.raw.expose_secret();
     let url = format!("{}/ws/{WORKSPACE}", actors.public_url.as_str().trim_end_matches('/'));
     let scheme = if actors.config.server.tls_cert.is_empty() { "http" } else { "https" };
-    let said = if scheme == "http" { call(&format!("http://{main}/ws/{WORKSPACE}"), raw).await? } else { "(not called: TLS)".into() };
-    let config = serde_json::to_string_pretty(&clients::mcp_json(&Connection { slug: WORKSPACE, url: &url, token: Some(raw) })).unwrap_or_default();
+    let said = if scheme == "http" {
+        call(&format!("http://{main}/ws/{WORKSPACE}"), raw).await?
+    } else {
+        "(not called: TLS)".into()
+    };
+    let config =
+        serde_json::to_string_pretty(&clients::mcp_json(&Connection { slug: WORKSPACE, url: &url, token: Some(raw) }))
+            .unwrap_or_default();
     print(&format!(
         "\n  A call through the gateway: demo__add {{\"a\": 19, \"b\": 23}}  →  {said}\n\n  URL      {url}\n  Token    {raw}  (one hour)\n\n\
          Paste this into your editor's MCP configuration (Cursor: ~/.cursor/mcp.json):\n\n{config}\n\n\

@@ -9,9 +9,7 @@ use std::sync::{
 use actix_web::{HttpResponse, http::header, web};
 use serde_json::json;
 
-use crate::{
-    actors::{Actors, health::ActorState},
-};
+use crate::actors::{Actors, health::ActorState};
 
 /// Whether the gateway takes requests. Ready once every start-up step is done; not ready again when it stops.
 #[derive(Clone, Default)]
@@ -85,7 +83,13 @@ async fn actors(ops: web::Data<Ops>) -> HttpResponse {
     let reports = ops.actors.runtime.board().reports();
     let failed = reports.iter().any(|one| one.critical && one.state != ActorState::Running);
     let warned = reports.iter().any(|one| !matches!(one.state, ActorState::Running | ActorState::Stopped));
-    let status = if failed { "fail" } else if warned { "warn" } else { "pass" };
+    let status = if failed {
+        "fail"
+    } else if warned {
+        "warn"
+    } else {
+        "pass"
+    };
     let mut response = if failed { HttpResponse::ServiceUnavailable() } else { HttpResponse::Ok() };
     response.json(json!({ "status": status, "actors": reports, "streams": ops.actors.streams.observe() }))
 }

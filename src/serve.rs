@@ -20,7 +20,6 @@ use crate::{
         Actors,
         key_source::{self, ConfiguredKeys},
     },
-    admin::{self, Admin},
     cli::ServeArgs,
     config::{Config, Flags},
     demo::{self, Demo},
@@ -99,7 +98,10 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     }
     let listeners = listen::Listeners::open(&mut config)?;
     let public_url = public_url(&config)?;
-    let policy = Arc::new(NetworkPolicy::new(listens_on_loopback_only(&config, &public_url), config.upstream.allow_networks.clone()));
+    let policy = Arc::new(NetworkPolicy::new(
+        listens_on_loopback_only(&config, &public_url),
+        config.upstream.allow_networks.clone(),
+    ));
     listeners.addresses().for_each(|address| policy.refuse_listener(address));
     if let Some(demo) = &demo {
         policy.exempt_listener(demo.address());
@@ -113,9 +115,7 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     let gateway = web::Data::new(front(&actors));
     let readiness = Readiness::default();
     let ops = web::Data::new(Ops { actors: actors.clone(), readiness: readiness.clone() });
-    let addressed = gateway.addressed.clone();
-    let admin = web::Data::new(Admin::new(actors.clone(), move |request| addressed.check(request)));
-    let main = main_server(&config, &listeners, gateway.clone(), admin, ops.clone())?;
+    let main = main_server(&config, &listeners, gateway.clone(), ops.clone())?;
     let operators = ops_server(&listeners, ops)?;
     let handles = [Some(main.handle()), operators.as_ref().map(|server| server.handle())];
     let mut running = tokio::spawn(main);
@@ -141,8 +141,10 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
 fn public_url(config: &Config) -> Result<Url> {
     let server = &config.server;
     let scheme = if server.tls_cert.is_empty() { "http" } else { "https" };
-    let text = if server.public_url.is_empty() { format!("{scheme}://{}", server.bind) } else { server.public_url.clone() };
-    Url::parse(&text).map_err(|cause| Error::new(ErrorCode::Validation, format!("server.public_url is not a URL: {cause}")))
+    let text =
+        if server.public_url.is_empty() { format!("{scheme}://{}", server.bind) } else { server.public_url.clone() };
+    Url::parse(&text)
+        .map_err(|cause| Error::new(ErrorCode::Validation, format!("server.public_url is not a URL: {cause}")))
 }
 
 fn listens_on_loopback_only(config: &Config, public_url: &Url) -> bool {
@@ -176,7 +178,6 @@ fn main_server(
     config: &Config,
     listeners: &listen::Listeners,
     gateway: web::Data<Gateway>,
-    admin: web::Data<Admin>,
     ops: web::Data<Ops>,
 ) -> Result<actix_web::dev::Server> {
     let server = &config.server;
@@ -187,10 +188,13 @@ fn main_server(
             .app_data(ops.clone())
             .configure(gateway::front::configure)
             .configure(ops::probes)
-            .configure(admin::configure(admin.clone()))
             .default_service(web::to(gateway::front::not_served))
     })
-    .workers(if server.workers == 0 { std::thread::available_parallelism().map_or(1, usize::from) } else { server.workers })
+    .workers(if server.workers == 0 {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    } else {
+        server.workers
+    })
     .backlog(server.backlog)
     .max_connections(server.max_connections)
     .keep_alive(Duration::from_secs(server.keep_alive_seconds))
@@ -211,7 +215,8 @@ fn main_server(
 
 fn ops_server(listeners: &listen::Listeners, ops: web::Data<Ops>) -> Result<Option<actix_web::dev::Server>> {
     let Some(listener) = listeners.operators()? else { return Ok(None) };
-    let http = HttpServer::new(move || App::new().wrap(CatchPanic::default()).app_data(ops.clone()).configure(ops::configure));
+    let http =
+        HttpServer::new(move || App::new().wrap(CatchPanic::default()).app_data(ops.clone()).configure(ops::configure));
     let bound = http.workers(1).shutdown_timeout(1).disable_signals().listen(listener);
     bound.map(|http| Some(http.run())).map_err(|cause| Error::internal("starting the operators' listener", cause))
 }
@@ -229,7 +234,8 @@ fn warm(gateway: &web::Data<Gateway>) {
 }
 
 async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         tracing::error!("signals cannot be heard; stop the process by hand");
         return std::future::pending().await;
     };

@@ -13,7 +13,8 @@ use crate::{
 /// Starts logging to stderr. Call once.
 pub fn init(config: &TelemetryConfig) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log).map_err(|cause| {
-        err::validation(format!("telemetry.log is not a log filter: {cause}")).with_hint("for example: info,aerostack=debug")
+        err::validation(format!("telemetry.log is not a log filter: {cause}"))
+            .with_hint("for example: info,aerostack=debug")
     })?;
     let json = match config.log_format {
         LogFormat::Json => true,

@@ -58,7 +58,12 @@ pub struct Actors {
 
 impl Actors {
     /// Opens the databases and the keys and starts every actor. Nothing is served before this has returned.
-    pub async fn start(config: Arc<Config>, public_url: Url, keys: ConfiguredKeys, policy: Arc<NetworkPolicy>) -> Result<Self> {
+    pub async fn start(
+        config: Arc<Config>,
+        public_url: Url,
+        keys: ConfiguredKeys,
+        policy: Arc<NetworkPolicy>,
+    ) -> Result<Self> {
         let data_dir = config.server.data_dir.clone();
         let store = Store::open(&config.database, &data_dir).await?;
         let started = Actors::start_on(store.clone(), config, public_url, keys, policy, &data_dir).await;
@@ -95,7 +100,21 @@ impl Actors {
         let counted = metrics.clone();
         let watch = Arc::new(move |batch: &[ToolCallEvent]| counted.observe(batch));
         let analytics = Analytics::start(&runtime, store.clone(), &config.analytics, watch);
-        Ok(Actors { config, public_url, store, runtime, tokens, vault, catalog, upstreams, limiters, analytics, audit, streams, metrics })
+        Ok(Actors {
+            config,
+            public_url,
+            store,
+            runtime,
+            tokens,
+            vault,
+            catalog,
+            upstreams,
+            limiters,
+            analytics,
+            audit,
+            streams,
+            metrics,
+        })
     }
 
     /// Lets everything finish, within `deadline`: streams, sessions with servers, then the sinks, then the databases.

@@ -1,12 +1,23 @@
 //! stub
+use crate::{
+    actors::supervisor::Runtime,
+    config::AnalyticsConfig,
+    store::{Store, analytics::ToolCallEvent},
+};
 use std::{sync::Arc, time::Duration};
-use crate::{actors::supervisor::Runtime, config::AnalyticsConfig, store::{Store, analytics::ToolCallEvent}};
 /// stub
 #[derive(Clone)]
 pub struct Analytics;
 impl Analytics {
     /// stub
-    pub fn start(_r: &Runtime, _s: Store, _c: &AnalyticsConfig, _w: Arc<dyn Fn(&[ToolCallEvent]) + Send + Sync>) -> Self { Analytics }
+    pub fn start(
+        _r: &Runtime,
+        _s: Store,
+        _c: &AnalyticsConfig,
+        _w: Arc<dyn Fn(&[ToolCallEvent]) + Send + Sync>,
+    ) -> Self {
+        Analytics
+    }
     /// stub
     pub fn record(&self, _e: ToolCallEvent) {}
     /// stub

@@ -87,7 +87,12 @@ impl Metrics {
         registry.register("build", "Which build this is", version);
         registry.register("tool_calls", "Tool calls by outcome", self.calls.clone());
         registry.register_with_unit("tool_call_duration", "Whole calls", Unit::Seconds, self.durations.clone());
-        registry.register_with_unit("gateway_overhead", "What the gateway adds to a call", Unit::Seconds, self.overhead.clone());
+        registry.register_with_unit(
+            "gateway_overhead",
+            "What the gateway adds to a call",
+            Unit::Seconds,
+            self.overhead.clone(),
+        );
         registry.register("streams", "Open streams to clients", self.streams.clone());
         registry.register("critical_actors_down", "Critical actors that are not running", self.ready.clone());
         registry.register("actor_restarts", "Times an actor was started again", self.restarts.clone());
@@ -100,14 +105,20 @@ impl Metrics {
     pub fn observe(&self, batch: &[ToolCallEvent]) {
         let slugs = self.slugs.lock();
         for event in batch {
-            let workspace = slugs.get(&event.workspace).map_or_else(|| event.workspace.to_string(), |slug| slug.to_string());
+            let workspace =
+                slugs.get(&event.workspace).map_or_else(|| event.workspace.to_string(), |slug| slug.to_string());
             let server = event.server_slug.to_string();
             let outcome = match event.outcome {
                 Outcome::Ok => "ok",
                 Outcome::ToolError => "tool_error",
                 Outcome::Error(_) => "error",
             };
-            let labels = CallLabels { workspace: workspace.clone(), server: server.clone(), tool: event.tool.to_string(), outcome };
+            let labels = CallLabels {
+                workspace: workspace.clone(),
+                server: server.clone(),
+                tool: event.tool.to_string(),
+                outcome,
+            };
             self.calls.get_or_create(&labels).inc();
             let labels = ServerLabels { workspace, server };
             self.durations.get_or_create(&labels).observe(seconds(event.latency_us));

@@ -24,11 +24,15 @@ pub mod upstreams;
 mod vault;
 mod vault_changes;
 
+pub mod all;
+pub mod analytics_sink;
+pub mod audit_log;
 pub mod catalog;
 pub mod catalog_books;
 pub mod client_session;
 #[cfg(test)]
 mod credential_fixture;
+pub mod metrics;
 pub mod rate_limiter;
 #[cfg(test)]
 mod runtime_tests;
@@ -37,8 +41,4 @@ mod token_tests;
 #[cfg(test)]
 mod vault_tests;
 pub mod workspace_catalog;
-pub mod analytics_sink;
-pub mod all;
-pub mod audit_log;
-pub mod metrics;
 pub use all::Actors;

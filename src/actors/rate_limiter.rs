@@ -100,7 +100,11 @@ impl RateLimiters {
 
     /// Requests admitted and refused, over all tokens.
     pub fn totals(&self) -> (u64, u64) {
-        self.0.entries.iter().map(|entry| entry.requests.totals()).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        self.0
+            .entries
+            .iter()
+            .map(|entry| entry.requests.totals())
+            .fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     }
 
     /// The limiter of a token in use.

@@ -11,10 +11,23 @@ use crate::{
 };
 
 /// Environment variables that are not settings of a section.
-const NOT_SETTINGS: &[&str] =
-    &["AEROSTACK_URL", "AEROSTACK_API_KEY", "AEROSTACK_WORKSPACE", "AEROSTACK_PROFILE", "AEROSTACK_OUTPUT", "AEROSTACK_TOKEN"];
+const NOT_SETTINGS: &[&str] = &[
+    "AEROSTACK_URL",
+    "AEROSTACK_API_KEY",
+    "AEROSTACK_WORKSPACE",
+    "AEROSTACK_PROFILE",
+    "AEROSTACK_OUTPUT",
+    "AEROSTACK_TOKEN",
+];
 /// Prefixes of variables that are not settings of a section.
-const NOT_SETTING_PREFIXES: &[&str] = &["AEROSTACK_CONFIG", "AEROSTACK_TEST", "AEROSTACK_REQUIRE", "AEROSTACK_BENCH", "AEROSTACK_INTEROP", "AEROSTACK_BIN"];
+const NOT_SETTING_PREFIXES: &[&str] = &[
+    "AEROSTACK_CONFIG",
+    "AEROSTACK_TEST",
+    "AEROSTACK_REQUIRE",
+    "AEROSTACK_BENCH",
+    "AEROSTACK_INTEROP",
+    "AEROSTACK_BIN",
+];
 /// Largest configuration file, in bytes.
 const FILE_BYTES: u64 = 1024 * 1024;
 
@@ -25,7 +38,8 @@ impl Config {
     /// Reads the file (`given`, else `config.toml` in the data folder if it is there), the environment and the flags.
     pub fn load(given: Option<&Path>, environment: &[(String, String)], flags: Flags) -> Result<Config> {
         let mut problems = Vec::new();
-        let mut table = Table::try_from(Config::default()).map_err(|cause| Error::internal("writing the defaults", cause))?;
+        let mut table =
+            Table::try_from(Config::default()).map_err(|cause| Error::internal("writing the defaults", cause))?;
         let said_data_dir = flags.iter().find(|(section, key, _)| (*section, *key) == ("server", "data_dir"));
         let data_dir = said_data_dir.and_then(|(_, _, value)| value.as_str()).map(PathBuf::from);
         if let Some(path) = file_to_read(given, data_dir.as_deref(), environment) {
@@ -49,7 +63,11 @@ impl Config {
         if problems.is_empty() {
             return Ok(config);
         }
-        Err(err::validation(format!("The configuration has {} problem(s):\n  - {}", problems.len(), problems.join("\n  - "))))
+        Err(err::validation(format!(
+            "The configuration has {} problem(s):\n  - {}",
+            problems.len(),
+            problems.join("\n  - ")
+        )))
     }
 
     fn contradictions(&self) -> Vec<String> {
@@ -71,10 +89,14 @@ impl Config {
         );
         let public = url::Url::parse(&server.public_url);
         must(
-            server.public_url.is_empty() || public.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
+            server.public_url.is_empty()
+                || public.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
             "server.public_url must be an http:// or https:// URL",
         );
-        must(self.limits.requests_per_minute <= 10_000, "limits.requests_per_minute may be 10000 at most (0: unlimited)");
+        must(
+            self.limits.requests_per_minute <= 10_000,
+            "limits.requests_per_minute may be 10000 at most (0: unlimited)",
+        );
         must(self.limits.body_bytes <= 32 * 1024 * 1024, "limits.body_bytes may be 33554432 (32 MiB) at most");
         must((0.0..=1.0).contains(&self.telemetry.sample_ratio), "telemetry.sample_ratio must be between 0 and 1");
         must(
@@ -114,7 +136,10 @@ fn overlay(table: &mut Table, file: Table, from: &str, problems: &mut Vec<String
             if known(table, &section, &key) {
                 set(table, &section, &key, value);
             } else {
-                problems.push(format!("{from}: no setting {section}.{key}{}", did_you_mean(table, &format!("{section}.{key}"))));
+                problems.push(format!(
+                    "{from}: no setting {section}.{key}{}",
+                    did_you_mean(table, &format!("{section}.{key}"))
+                ));
             }
         }
     }
@@ -123,20 +148,25 @@ fn overlay(table: &mut Table, file: Table, from: &str, problems: &mut Vec<String
 fn from_environment(table: &mut Table, environment: &[(String, String)], problems: &mut Vec<String>) {
     for (name, text) in environment {
         let Some(rest) = name.strip_prefix("AEROSTACK_") else { continue };
-        let foreign = NOT_SETTINGS.contains(&name.as_str()) || NOT_SETTING_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let foreign =
+            NOT_SETTINGS.contains(&name.as_str()) || NOT_SETTING_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
         if foreign {
             continue;
         }
         let lower = rest.to_ascii_lowercase();
         let found = lower.split_once('_').filter(|(section, key)| known(table, section, key));
         let Some((section, key)) = found else {
-            problems.push(format!("the environment variable {name} names no setting{}", did_you_mean(table, &lower.replacen('_', ".", 1))));
+            problems.push(format!(
+                "the environment variable {name} names no setting{}",
+                did_you_mean(table, &lower.replacen('_', ".", 1))
+            ));
             continue;
         };
         let old = table.get(section).and_then(|values| values.get(key));
         match parsed_like(old, text) {
             Some(value) => set(table, section, key, value),
-            None => problems.push(format!("the environment variable {name} does not fit: {section}.{key} is not of that kind")),
+            None => problems
+                .push(format!("the environment variable {name} does not fit: {section}.{key} is not of that kind")),
         }
     }
 }
@@ -178,7 +208,8 @@ mod tests {
     use super::*;
 
     fn load(environment: &[(&str, &str)]) -> Result<Config> {
-        let environment: Vec<_> = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let environment: Vec<_> =
+            environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Config::load(None, &environment, Vec::new())
     }
 
@@ -187,7 +218,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("config.toml");
         std::fs::write(&file, "[limits]\nrequests_per_minute = 7\nbatch_messages = 7\ncalls = 7\n").unwrap();
-        let environment = [("AEROSTACK_LIMITS_BATCH_MESSAGES".to_owned(), "8".to_owned()), ("AEROSTACK_LIMITS_CALLS".to_owned(), "8".to_owned())];
+        let environment = [
+            ("AEROSTACK_LIMITS_BATCH_MESSAGES".to_owned(), "8".to_owned()),
+            ("AEROSTACK_LIMITS_CALLS".to_owned(), "8".to_owned()),
+        ];
         let flags = vec![("limits", "calls", Value::Integer(9))];
         let limits = Config::load(Some(&file), &environment, flags).unwrap().limits;
         assert_eq!((limits.requests_per_minute, limits.batch_messages, limits.calls), (7, 8, 9));
@@ -211,6 +245,9 @@ mod tests {
     #[test]
     fn a_listener_beyond_this_machine_needs_a_public_url() {
         assert!(load(&[("AEROSTACK_SERVER_BIND", "0.0.0.0:8787")]).unwrap_err().message().contains("public_url"));
-        assert!(load(&[("AEROSTACK_SERVER_BIND", "0.0.0.0:8787"), ("AEROSTACK_SERVER_PUBLIC_URL", "https://x.example")]).is_ok());
+        assert!(
+            load(&[("AEROSTACK_SERVER_BIND", "0.0.0.0:8787"), ("AEROSTACK_SERVER_PUBLIC_URL", "https://x.example")])
+                .is_ok()
+        );
     }
 }

@@ -32,7 +32,13 @@ pub fn start() -> Result<(SocketAddr, actix_web::dev::Server)> {
             .app_data(web::PayloadConfig::new(BODY))
             .service(web::resource("/mcp").route(web::post().to(post)).default_service(web::to(only_post)))
     });
-    let server = http.workers(1).tcp_nodelay(true).h1_allow_half_closed(false).disable_signals().listen(listener).map_err(failed)?;
+    let server = http
+        .workers(1)
+        .tcp_nodelay(true)
+        .h1_allow_half_closed(false)
+        .disable_signals()
+        .listen(listener)
+        .map_err(failed)?;
     Ok((address, server.run()))
 }
 
@@ -47,7 +53,8 @@ async fn post(request: HttpRequest, body: web::Bytes) -> HttpResponse {
     let Some(id) = message.get("id").filter(|id| !id.is_null()) else { return HttpResponse::Accepted().finish() };
     let params = message.get("params").cloned().unwrap_or_default();
     let method = message.get("method").and_then(Value::as_str).unwrap_or_default();
-    let modern = request.headers().get(headers::PROTOCOL_VERSION).is_some_and(|value| value == Revision::MODERN.as_str());
+    let modern =
+        request.headers().get(headers::PROTOCOL_VERSION).is_some_and(|value| value == Revision::MODERN.as_str());
     let answer = match method {
         "server/discover" if modern => Ok(cacheable(json!({
             "supportedVersions": [Revision::MODERN.as_str()], "capabilities": { "tools": {} },
@@ -71,9 +78,12 @@ async fn post(request: HttpRequest, body: web::Bytes) -> HttpResponse {
         Err((code, text)) => {
             let status = if modern && code == -32601 { 404 } else { 200 };
             let status = actix_web::http::StatusCode::from_u16(status).unwrap_or_default();
-            HttpResponse::build(status)
-                .insert_header(("content-type", headers::JSON))
-                .body(jsonrpc::error(Some(id.as_bytes()), code, text, None))
+            HttpResponse::build(status).insert_header(("content-type", headers::JSON)).body(jsonrpc::error(
+                Some(id.as_bytes()),
+                code,
+                text,
+                None,
+            ))
         }
     }
 }
@@ -100,10 +110,27 @@ fn tools() -> Value {
         tool("add", "Add", "Adds two numbers.", json!({ "a": number, "b": number }), json!(["a", "b"])),
         tool("echo", "Echo", "Says what it was told.", json!({ "message": { "type": "string" } }), json!(["message"])),
         tool("time", "Time", "The time of this machine, in UTC.", json!({}), json!([])),
-        tool("dice", "Dice", "Throws dice.", json!({ "count": { "type": "integer", "minimum": 1, "maximum": 100 } }), json!([])),
-        tool("words", "Words", "Counts the words, lines and characters of a text.", json!({ "text": { "type": "string" } }), json!(["text"])),
-        tool("slow", "Slow", "Takes its time and reports progress once a second.",
-            json!({ "seconds": { "type": "integer", "minimum": 1, "maximum": STEPS } }), json!([])),
+        tool(
+            "dice",
+            "Dice",
+            "Throws dice.",
+            json!({ "count": { "type": "integer", "minimum": 1, "maximum": 100 } }),
+            json!([])
+        ),
+        tool(
+            "words",
+            "Words",
+            "Counts the words, lines and characters of a text.",
+            json!({ "text": { "type": "string" } }),
+            json!(["text"])
+        ),
+        tool(
+            "slow",
+            "Slow",
+            "Takes its time and reports progress once a second.",
+            json!({ "seconds": { "type": "integer", "minimum": 1, "maximum": STEPS } }),
+            json!([])
+        ),
     ])
 }
 
@@ -127,7 +154,14 @@ fn call(params: &Value) -> std::result::Result<Value, (i64, &'static str)> {
         }
         "words" => arguments["text"]
             .as_str()
-            .map(|said| text(format!("{} words, {} lines, {} characters", said.split_whitespace().count(), said.lines().count(), said.chars().count())))
+            .map(|said| {
+                text(format!(
+                    "{} words, {} lines, {} characters",
+                    said.split_whitespace().count(),
+                    said.lines().count(),
+                    said.chars().count()
+                ))
+            })
             .ok_or((-32602, "words needs a text")),
         _ => Err((-32602, "Unknown tool")),
     }

@@ -62,7 +62,9 @@ pub async fn run(gateway: Arc<Gateway>, caller: Caller, request: Request) -> Cal
     let ticket = active::Ticket { gateway, caller, request, route, places, cancel: cancel.clone(), under_way };
     let work = Gated::new(&grant, perform(ticket, cancel));
     let ended = if outlives { Detached(Some(work)).await } else { work.await };
-    ended.unwrap_or_else(|| CallOutcome::Failure(Error::new(ErrorCode::Unauthorized, "Unauthorized: the token was revoked")))
+    ended.unwrap_or_else(|| {
+        CallOutcome::Failure(Error::new(ErrorCode::Unauthorized, "Unauthorized: the token was revoked"))
+    })
 }
 
 /// Finds the tool. A server whose tools are not known yet gets a moment to say them.
@@ -126,11 +128,15 @@ impl Places {
         let all = gateway.calls.fetch_add(1, SeqCst);
         if mine >= limits.calls_per_token {
             let most = limits.calls_per_token;
-            return Err(Error::new(ErrorCode::Overloaded, format!("This token has {most} calls under way, the most allowed"))
-                .with_retry_after(1));
+            return Err(Error::new(
+                ErrorCode::Overloaded,
+                format!("This token has {most} calls under way, the most allowed"),
+            )
+            .with_retry_after(1));
         }
         if all >= limits.calls {
-            return Err(Error::new(ErrorCode::Overloaded, "The gateway has as many calls under way as it may").with_retry_after(1));
+            return Err(Error::new(ErrorCode::Overloaded, "The gateway has as many calls under way as it may")
+                .with_retry_after(1));
         }
         Ok(places)
     }

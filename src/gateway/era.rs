@@ -9,12 +9,7 @@ use serde_json::json;
 
 use crate::{
     error::{Error, ErrorCode, Result},
-    protocol::{
-        headers,
-        meta,
-        revision::Revision,
-        scan::Envelope,
-    },
+    protocol::{headers, meta, revision::Revision, scan::Envelope},
 };
 
 /// What a request turned out to be.
@@ -39,7 +34,9 @@ pub fn classify(headers_in: &HeaderMap, body: &[u8], env: &Envelope, method: &st
     let known = header.map(Revision::parse);
     if method == "initialize" {
         return match known.flatten() {
-            Some(revision) if revision.is_modern() => Err(mismatch("MCP-Protocol-Version", "initialize has no _meta of that revision")),
+            Some(revision) if revision.is_modern() => {
+                Err(mismatch("MCP-Protocol-Version", "initialize has no _meta of that revision"))
+            }
             _ => Ok(Era::Handshake),
         };
     }

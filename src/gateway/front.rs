@@ -85,7 +85,9 @@ impl Gateway {
                     .with_hint("send it in the header Authorization: Bearer mwt_…, and replace this token"),
             ));
         }
-        let Some(bearer) = request.headers().get(header::AUTHORIZATION) else { return Err(Refusal::Unauthorized(false)) };
+        let Some(bearer) = request.headers().get(header::AUTHORIZATION) else {
+            return Err(Refusal::Unauthorized(false));
+        };
         let text = bearer.to_str().unwrap_or_default();
         let value = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer ")).and_then(|_| text.get(7..));
         let hash = value.and_then(|value| token::parse(token::Credential::Mwt, value.trim()));
@@ -107,7 +109,8 @@ impl Gateway {
             return peer;
         }
         // The rightmost address that no proxy of ours added.
-        let forwarded = request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let forwarded =
+            request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let hops = forwarded.rsplit(',').filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
         hops.filter(|hop| !proxies.iter().any(|network| network.contains(hop))).next().unwrap_or(peer)
     }
@@ -174,7 +177,8 @@ pub async fn read_body(mut payload: Payload, limit: usize, within: Duration) -> 
         let mut rest: Option<BytesMut> = None;
         let mut total = 0;
         while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_cause| Error::new(ErrorCode::InvalidRequest, "The request body was cut off"))?;
+            let chunk =
+                chunk.map_err(|_cause| Error::new(ErrorCode::InvalidRequest, "The request body was cut off"))?;
             total += chunk.len();
             if total > limit {
                 return Err(Error::new(ErrorCode::TooLarge, format!("The request body is larger than {limit} bytes"))
@@ -222,8 +226,15 @@ fn check_media(headers_in: &HeaderMap) -> Result<()> {
         return Err(Error::new(ErrorCode::UnsupportedMediaType, "Content-Type must be application/json"));
     }
     match text(header::ACCEPT) {
-        Some(accept) if !["application/json", "application/*", "*/*", headers::EVENT_STREAM].iter().any(|kind| accept.contains(kind)) => {
-            Err(Error::new(ErrorCode::NotAcceptable, "Not Acceptable: the client must accept application/json and text/event-stream"))
+        Some(accept)
+            if !["application/json", "application/*", "*/*", headers::EVENT_STREAM]
+                .iter()
+                .any(|kind| accept.contains(kind)) =>
+        {
+            Err(Error::new(
+                ErrorCode::NotAcceptable,
+                "Not Acceptable: the client must accept application/json and text/event-stream",
+            ))
         }
         _ => Ok(()),
     }
@@ -276,14 +287,22 @@ impl Gateway {
                 let messages = elements.into_iter().map(|range| body.slice(range)).collect();
                 self.receive_batch(request, grant, messages).await
             }
-            Ok(Document::Other) => {
-                reply::error_response(&Error::new(ErrorCode::InvalidRequest, "The body is not a JSON-RPC message"), None, false)
-            }
+            Ok(Document::Other) => reply::error_response(
+                &Error::new(ErrorCode::InvalidRequest, "The body is not a JSON-RPC message"),
+                None,
+                false,
+            ),
             Err(cause) => reply::error_response(&cause.into(), None, false),
         }
     }
 
-    async fn receive_one(self: &Arc<Self>, request: &HttpRequest, grant: Arc<Grant>, body: Bytes, env: Envelope) -> HttpResponse {
+    async fn receive_one(
+        self: &Arc<Self>,
+        request: &HttpRequest,
+        grant: Arc<Grant>,
+        body: Bytes,
+        env: Envelope,
+    ) -> HttpResponse {
         let incoming = match classify(&body, &env) {
             Ok(incoming) => incoming,
             Err(cause) => return reply::error_response(&cause.into(), valid_id(&body, &env), false),
@@ -394,7 +413,12 @@ impl Gateway {
     }
 
     /// A batch: only in a session that negotiated 2025-03-26, each message counted.
-    async fn receive_batch(self: &Arc<Self>, request: &HttpRequest, grant: Arc<Grant>, messages: Vec<Bytes>) -> HttpResponse {
+    async fn receive_batch(
+        self: &Arc<Self>,
+        request: &HttpRequest,
+        grant: Arc<Grant>,
+        messages: Vec<Bytes>,
+    ) -> HttpResponse {
         let session = match self.check_batch(request, &grant, &messages).await {
             Ok(session) => session,
             Err(error) => return reply::error_response(&error, None, false),
@@ -420,13 +444,20 @@ impl Gateway {
         reply::json(all)
     }
 
-    async fn check_batch(&self, request: &HttpRequest, grant: &Grant, messages: &[Bytes]) -> Result<Arc<session::Session>> {
+    async fn check_batch(
+        &self,
+        request: &HttpRequest,
+        grant: &Grant,
+        messages: &[Bytes],
+    ) -> Result<Arc<session::Session>> {
         let refused = |why: &str| Err(Error::new(ErrorCode::InvalidRequest, why.to_owned()));
         if messages.is_empty() {
             return refused("An empty batch is not a request");
         }
         if request.headers().get(headers::SESSION_ID).is_none() {
-            return refused("Batches are served only in a session that negotiated 2025-03-26; send one message per request");
+            return refused(
+                "Batches are served only in a session that negotiated 2025-03-26; send one message per request",
+            );
         }
         let session = self.session_of(request, grant).await?;
         if !session.state.revision.has_batches() {

@@ -22,9 +22,10 @@ impl Gateway {
     /// The workspace of a grant.
     pub fn workspace(&self, caller: &Caller) -> Result<Arc<WorkspaceView>> {
         let catalog = self.catalog.load();
-        catalog.workspace(&caller.grant.slug).cloned().ok_or_else(|| {
-            Error::new(ErrorCode::Unauthorized, "Unauthorized: this workspace does not exist any more")
-        })
+        catalog
+            .workspace(&caller.grant.slug)
+            .cloned()
+            .ok_or_else(|| Error::new(ErrorCode::Unauthorized, "Unauthorized: this workspace does not exist any more"))
     }
 
     /// The workspace, after servers not known yet have had a moment to say what they offer.

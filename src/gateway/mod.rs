@@ -18,13 +18,8 @@ use std::sync::{Arc, atomic::AtomicUsize};
 
 use crate::{
     actors::{
-        analytics_sink::Analytics,
-        client_session::ClientSessions,
-        grant::Grant,
-        secret_vault::Vault,
-        token_authority::Tokens,
-        upstreams::Upstreams,
-        workspace_catalog::CatalogRef,
+        analytics_sink::Analytics, client_session::ClientSessions, grant::Grant, secret_vault::Vault,
+        token_authority::Tokens, upstreams::Upstreams, workspace_catalog::CatalogRef,
     },
     config::Config,
     protocol::{revision::Revision, scan::ScanLimits, trace::TraceContext},

@@ -42,7 +42,9 @@ pub async fn get(gateway: web::Data<Gateway>, request: HttpRequest) -> HttpRespo
     let wants_page = accepts(&request, "text/html");
     let grant = match gateway.enter(&request).await {
         Ok(grant) => grant,
-        Err(_) if wants_page && request.headers().get(header::AUTHORIZATION).is_none() => return how_to_connect(&request),
+        Err(_) if wants_page && request.headers().get(header::AUTHORIZATION).is_none() => {
+            return how_to_connect(&request);
+        }
         Err(refusal) => return with_cors(&request, refusal.response(None)),
     };
     let session = request.headers().contains_key(headers::SESSION_ID);
@@ -65,7 +67,10 @@ pub async fn delete(gateway: web::Data<Gateway>, request: HttpRequest) -> HttpRe
         Err(refusal) => return with_cors(&request, refusal.response(None)),
     };
     if !request.headers().contains_key(headers::SESSION_ID) {
-        return with_cors(&request, reply::method_not_allowed("POST", "DELETE ends a session, and this request names none"));
+        return with_cors(
+            &request,
+            reply::method_not_allowed("POST", "DELETE ends a session, and this request names none"),
+        );
     }
     let ended = match gateway.session_of(&request, &grant).await {
         Ok(session) => gateway.sessions.end(&session).await,
@@ -115,7 +120,9 @@ fn how_to_connect(request: &HttpRequest) -> HttpResponse {
 impl Gateway {
     fn slot(&self, grant: &Arc<Grant>) -> Result<StreamSlot> {
         if self.streams.len() >= self.config.limits.streams {
-            return Err(Error::new(ErrorCode::Overloaded, "The gateway has as many streams open as it may").with_retry_after(5));
+            return Err(
+                Error::new(ErrorCode::Overloaded, "The gateway has as many streams open as it may").with_retry_after(5)
+            );
         }
         StreamSlot::take(grant, self.config.limits.streams_per_token)
     }
@@ -139,7 +146,12 @@ impl Gateway {
         let slug = request.match_info().get("slug").unwrap_or_default();
         let opened = self.open(&grant, Kind::Sse, |id| {
             let mut first = BytesMut::new();
-            sse::encode_event(&mut first, Some("endpoint"), None, format!("/ws/{slug}/messages?sessionId={id}").as_bytes());
+            sse::encode_event(
+                &mut first,
+                Some("endpoint"),
+                None,
+                format!("/ws/{slug}/messages?sessionId={id}").as_bytes(),
+            );
             Some(first.freeze())
         });
         opened.unwrap_or_else(|error| reply::error_response(&error, None, false))
@@ -154,7 +166,10 @@ impl Gateway {
         }
         let opened = (|| {
             if !caller.takes_events {
-                return Err(Error::new(ErrorCode::NotAcceptable, "subscriptions/listen answers with text/event-stream; accept it"));
+                return Err(Error::new(
+                    ErrorCode::NotAcceptable,
+                    "subscriptions/listen answers with text/event-stream; accept it",
+                ));
             }
             let tools = wants_tools(&message)?;
             let id = message.id.to_vec();
@@ -167,7 +182,12 @@ impl Gateway {
 
 /// Whether the listen request asks for changes of the tool list.
 fn wants_tools(message: &Request) -> Result<bool> {
-    let wrong = || Error::new(ErrorCode::InvalidParams, "Invalid params: subscriptions/listen needs params.notifications, an object");
+    let wrong = || {
+        Error::new(
+            ErrorCode::InvalidParams,
+            "Invalid params: subscriptions/listen needs params.notifications, an object",
+        )
+    };
     let (body, env) = (&*message.body, &message.env);
     let wanted = member(&env.params_members, body, "notifications").ok_or_else(wrong)?;
     if body.get(wanted.start) != Some(&b'{') {
@@ -210,7 +230,8 @@ pub async fn message(
             return Err(Error::new(ErrorCode::SessionRequired, "Bad Request: the sessionId parameter is missing"));
         };
         let stream = gateway.streams.get(&id).filter(|stream| stream.token == grant.token).ok_or_else(|| {
-            Error::new(ErrorCode::SessionNotFound, "Session not found").with_hint("open the event stream again with GET")
+            Error::new(ErrorCode::SessionNotFound, "Session not found")
+                .with_hint("open the event stream again with GET")
         })?;
         let body = read_body(payload, limit, within).await?;
         gateway.take(&request, grant, stream, body)
@@ -256,14 +277,22 @@ impl Gateway {
     }
 
     /// Answers one request on its stream. The stream's end cancels the call.
-    async fn serve_on(self: Arc<Self>, caller: Caller, stream: OpenStream, message: Request, cancel: CancellationToken) {
+    async fn serve_on(
+        self: Arc<Self>,
+        caller: Caller,
+        stream: OpenStream,
+        message: Request,
+        cancel: CancellationToken,
+    ) {
         let id = message.id.clone();
         let _ = stream.actor.tell(Begin { id: id.to_vec(), cancel: cancel.clone() });
         let decision = self.admit(&caller);
         let outcome = if !decision.allowed {
             Outcome::Failure(reply::rate_limited(&decision))
         } else if message.method == "initialize" {
-            match Gateway::negotiate(&message).and_then(|revision| Ok(list::handshake(&*self.workspace(&caller)?, revision))) {
+            match Gateway::negotiate(&message)
+                .and_then(|revision| Ok(list::handshake(&*self.workspace(&caller)?, revision)))
+            {
                 Ok(result) => Outcome::Message(jsonrpc::response(&id, &result)),
                 Err(error) => Outcome::Failure(error),
             }

@@ -92,7 +92,9 @@ mod tests {
         for ours in ["localhost", "LOCALHOST:8787", "127.0.0.1:1", "[::1]:65535", "[::1]"] {
             assert!(is_loopback_name(ours), "{ours}");
         }
-        for foreign in ["localhost.evil.example", "127.0.0.1.nip.io", "localhost:", "localhost:80x", "evil", "", "localhost@evil"] {
+        for foreign in
+            ["localhost.evil.example", "127.0.0.1.nip.io", "localhost:", "localhost:80x", "evil", "", "localhost@evil"]
+        {
             assert!(!is_loopback_name(foreign), "{foreign}");
         }
     }

@@ -57,15 +57,18 @@ impl Sessions {
 
     /// A fresh session for a handshake that negotiated `revision`.
     pub fn begin(&self, grant: &Grant, revision: Revision, capabilities: ClientCapabilities) -> String {
-        session_id::seal(&self.key, &SessionState {
-            token: grant.token,
-            workspace: grant.workspace,
-            revision,
-            capabilities,
-            node: 0,
-            issued_at: clock::now(),
-            nonce: random::bytes(),
-        })
+        session_id::seal(
+            &self.key,
+            &SessionState {
+                token: grant.token,
+                workspace: grant.workspace,
+                revision,
+                capabilities,
+                node: 0,
+                issued_at: clock::now(),
+                nonce: random::bytes(),
+            },
+        )
     }
 
     /// The session of that id, if it is this grant's and not ended.

@@ -64,9 +64,12 @@ impl StreamSlot {
     pub fn take(grant: &Arc<Grant>, most: usize) -> Result<Self, Error> {
         if grant.streams.fetch_add(1, SeqCst) >= most {
             grant.streams.fetch_sub(1, SeqCst);
-            return Err(Error::new(ErrorCode::RateLimited, format!("This token has {most} streams open, the most allowed"))
-                .with_hint("close one, or ask an admin to raise limits.streams_per_token")
-                .with_retry_after(5));
+            return Err(Error::new(
+                ErrorCode::RateLimited,
+                format!("This token has {most} streams open, the most allowed"),
+            )
+            .with_hint("close one, or ask an admin to raise limits.streams_per_token")
+            .with_retry_after(5));
         }
         Ok(StreamSlot(grant.clone()))
     }
@@ -218,7 +221,8 @@ impl<P: Pump> MessageBody for PumpBody<P> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let this = &mut *self;
         let Some(running) = this.step.as_mut() else { return Poll::Ready(None) };
-        let polled = if this.cut.as_mut().poll(cx).is_ready() { None } else { this.grant.gate(|| running.as_mut().poll(cx)) };
+        let polled =
+            if this.cut.as_mut().poll(cx).is_ready() { None } else { this.grant.gate(|| running.as_mut().poll(cx)) };
         match polled {
             None => {
                 this.step = None;

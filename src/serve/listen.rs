@@ -24,7 +24,8 @@ impl Listeners {
     /// Opens them. A port 0 is replaced in `config` by the one given.
     pub fn open(config: &mut Config) -> Result<Self> {
         let main = open(config.server.bind, config.server.backlog, "--bind")?;
-        let main_address = main.local_addr().map_err(|cause| Error::internal("asking for the listener's address", cause))?;
+        let main_address =
+            main.local_addr().map_err(|cause| Error::internal("asking for the listener's address", cause))?;
         config.server.bind = main_address;
         Ok(Listeners { main, main_address, operators: operators(config)? })
     }
@@ -61,11 +62,18 @@ fn copy(listener: &TcpListener) -> Result<TcpListener> {
 
 fn open(address: SocketAddr, _backlog: u32, flag: &str) -> Result<TcpListener> {
     TcpListener::bind(address).map_err(|cause| match cause.kind() {
-        io::ErrorKind::AddrInUse => err::conflict(format!("Port {} on {} is in use by another program", address.port(), address.ip()))
-            .with_hint(format!("stop that program, or choose another address: {flag} {}:{}", address.ip(), address.port().wrapping_add(1))),
+        io::ErrorKind::AddrInUse => {
+            err::conflict(format!("Port {} on {} is in use by another program", address.port(), address.ip()))
+                .with_hint(format!(
+                    "stop that program, or choose another address: {flag} {}:{}",
+                    address.ip(),
+                    address.port().wrapping_add(1)
+                ))
+        }
         io::ErrorKind::PermissionDenied => err::forbidden(format!("This user may not listen on {address}"))
             .with_hint(format!("choose a port above 1023: {flag} {}:8787", address.ip())),
-        _ => err::conflict(format!("Cannot listen on {address}: {cause}")).with_hint(format!("choose an address of this machine with {flag}")),
+        _ => err::conflict(format!("Cannot listen on {address}: {cause}"))
+            .with_hint(format!("choose an address of this machine with {flag}")),
     })
 }
 
@@ -102,7 +110,8 @@ pub fn tls(config: &Config) -> Result<Option<rustls::ServerConfig>> {
     let chain = CertificateDer::pem_file_iter(&server.tls_cert)
         .and_then(Iterator::collect::<std::result::Result<Vec<_>, _>>)
         .map_err(|cause| unreadable("The certificate file", &server.tls_cert, &cause))?;
-    let key = PrivateKeyDer::from_pem_file(&server.tls_key).map_err(|cause| unreadable("The key file", &server.tls_key, &cause))?;
+    let key = PrivateKeyDer::from_pem_file(&server.tls_key)
+        .map_err(|cause| unreadable("The key file", &server.tls_key, &cause))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

@@ -11,8 +11,8 @@ mod failure;
 mod lock;
 mod tx;
 
-pub mod analytics;
 pub mod accounts;
+pub mod analytics;
 pub mod api_keys;
 pub mod audit;
 pub mod audit_check;

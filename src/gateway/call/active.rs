@@ -74,7 +74,18 @@ impl Active {
             }
         };
         let upstream_ns = 0;
-        Ok(Active { ticket, lease, deadline, minted, sent: false, begun, sent_ns: 0, upstream_ns, bytes_out: 0, ended: None })
+        Ok(Active {
+            ticket,
+            lease,
+            deadline,
+            minted,
+            sent: false,
+            begun,
+            sent_ns: 0,
+            upstream_ns,
+            bytes_out: 0,
+            ended: None,
+        })
     }
 
     /// Sends the call. A session that the server has forgotten is opened anew, once, and the call repeated: 404 says it
@@ -134,7 +145,8 @@ impl Active {
 
     /// Whether the client wants log messages of this call (legacy revisions always do).
     pub fn wants_log(&self) -> bool {
-        !self.ticket.caller.speech.is_modern() || self.ticket.request.env.meta(&self.ticket.request.body, meta::LOG_LEVEL).is_some()
+        !self.ticket.caller.speech.is_modern()
+            || self.ticket.request.env.meta(&self.ticket.request.body, meta::LOG_LEVEL).is_some()
     }
 
     /// The id we gave the call at the server.
@@ -268,4 +280,3 @@ fn record(ticket: &Ticket, begun: (Timestamp, u64), upstream_ns: u64, bytes_out:
 const ANSWER_VALUES: usize = 4_000_000;
 /// Nesting of an answer.
 const ANSWER_DEPTH: usize = 128;
-

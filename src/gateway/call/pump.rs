@@ -128,4 +128,3 @@ impl Pump for CallPump {
         matches!(self.active.caller().speech, Speech::Session(_))
     }
 }
-
