@@ -59,7 +59,7 @@ pub async fn run(gateway: Arc<Gateway>, caller: Caller, request: Request) -> Cal
     let cancel = cancel.or_else(|| request.cancel.clone());
     let outlives = matches!(caller.speech, Speech::Session(_));
     let grant = caller.grant.clone();
-    let ticket = active::Ticket { gateway, caller, request, route, places, cancel: cancel.clone(), under_way };
+    let ticket = active::Ticket { gateway, caller, request, route, cancel: cancel.clone(), _held: (places, under_way) };
     let work = Gated::new(&grant, perform(ticket, cancel));
     let ended = if outlives { Detached(Some(work)).await } else { work.await };
     ended.unwrap_or_else(|| {

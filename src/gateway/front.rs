@@ -98,7 +98,9 @@ impl Gateway {
             }
             None => None,
         };
-        grant.ok_or(Refusal::Unauthorized(true))
+        let grant = grant.ok_or(Refusal::Unauthorized(true))?;
+        self.tokens.used(grant.token);
+        Ok(grant)
     }
 
     /// Where a request comes from: the peer, or what a trusted proxy says.

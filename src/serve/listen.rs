@@ -113,11 +113,12 @@ pub fn tls(config: &Config) -> Result<Option<rustls::ServerConfig>> {
     let key = PrivateKeyDer::from_pem_file(&server.tls_key)
         .map_err(|cause| unreadable("The key file", &server.tls_key, &cause))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ServerConfig::builder_with_provider(provider)
+    let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|cause| Error::internal("setting up TLS", cause))?
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|cause| unreadable("The certificate file", &server.tls_cert, &cause))?;
-    Ok(Some(rustls::ServerConfig { alpn_protocols: vec![b"http/1.1".to_vec()], ..tls }))
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Some(tls))
 }

@@ -36,9 +36,9 @@ pub struct Ticket {
     pub caller: Caller,
     pub request: Request,
     pub route: Arc<Route>,
-    pub places: Places,
     pub cancel: Option<CancellationToken>,
-    pub under_way: Option<UnderWay>,
+    /// Held until the call is over.
+    pub _held: (Places, Option<UnderWay>),
 }
 
 /// A call under way. Dropped before its end, it is cancelled at the server and recorded as cut.
