@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     actors::{
+        actor_ref::AskError,
         secret_vault::InjectedHeaders,
         supervisor::{Drain, Heartbeat},
         upstream_link::{Live, Parts},
@@ -46,8 +47,14 @@ use crate::{
 pub struct Prepare {
     /// A connection that must not be used any more.
     pub stale: Option<Arc<Live>>,
-    /// How long the session may take.
-    pub patience: Duration,
+}
+
+/// Why an actor of ours gave no answer, told as what it means for the server.
+pub(super) fn not_asked(cause: AskError, patience: Duration) -> UpstreamError {
+    match cause {
+        AskError::TimedOut => UpstreamError::Timeout(patience),
+        other => UpstreamError::NotUsable(other.into()),
+    }
 }
 
 /// What a call needs, all of one moment.
@@ -89,13 +96,15 @@ impl Hand {
         let now = clock::monotonic_ns();
         self.used_ns.set(now);
         let ready = self.ready.borrow();
-        let ready = ready.as_ref()?;
+        let ready = ready.as_ref().filter(|ready| self.holds(ready, now))?;
+        self.calls.set(self.calls.get().wrapping_add(1));
+        Some(ready.clone())
+    }
+
+    fn holds(&self, ready: &Ready, now: u64) -> bool {
         let published = self.session.link.live.load();
         let same = published.as_ref().is_some_and(|live| Arc::ptr_eq(live, &ready.live));
-        (same && self.is_fresh(&ready.injected, now)).then(|| {
-            self.calls.set(self.calls.get().wrapping_add(1));
-            ready.clone()
-        })
+        same && self.is_fresh(&ready.injected, now)
     }
 
     fn is_fresh(&self, injected: &InjectedHeaders, now: u64) -> bool {
@@ -116,7 +125,12 @@ impl Hand {
         }
     }
 
-    async fn prepare(self: Rc<Self>, stale: Option<Arc<Live>>, patience: Duration) -> Result<(), UpstreamError> {
+    /// How long the session may take to connect: as long as it takes at most, and a little more.
+    pub(super) fn connect_patience(&self) -> Duration {
+        Duration::from_secs(self.parts.config.discovery_timeout_seconds.saturating_add(1))
+    }
+
+    async fn prepare(self: Rc<Self>, stale: Option<Arc<Live>>) -> Result<(), UpstreamError> {
         let mut injected = self.injected().await?;
         let usable = |live: &Arc<Live>| {
             live.version == injected.version && stale.as_ref().is_none_or(|stale| !Arc::ptr_eq(stale, live))
@@ -124,8 +138,9 @@ impl Hand {
         let live = match self.session.link.live.load_full().filter(usable) {
             Some(live) => live,
             None => {
+                let patience = self.connect_patience();
                 let asked = self.session.address.ask(Connect { stale }, patience).await;
-                asked.map_err(|cause| UpstreamError::NotUsable(cause.into()))??
+                asked.map_err(|cause| not_asked(cause, patience))??
             }
         };
         if live.version != injected.version {
@@ -167,10 +182,11 @@ impl UpstreamLane {
         UpstreamLane { hand, preparing: None, retire }
     }
 
-    /// Decrypted headers go when they are too old, whether or not anybody calls; the lane goes when it is idle.
+    /// What does not hold any more goes (decrypted headers in time, whether or not anybody calls, and a connection that
+    /// was replaced, so that it can be ended); an idle lane goes as a whole.
     fn tidy(&mut self, ctx: &mut Context<Self>) {
         let now = clock::monotonic_ns();
-        let old = self.hand.ready.borrow().as_ref().is_some_and(|ready| !self.hand.is_fresh(&ready.injected, now));
+        let old = self.hand.ready.borrow().as_ref().is_some_and(|ready| !self.hand.holds(ready, now));
         if old {
             self.hand.forget();
         }
@@ -202,7 +218,7 @@ impl Handler<Prepare> for UpstreamLane {
         if let Some(preparing) = &self.preparing {
             return Box::pin(preparing.clone());
         }
-        let preparing = self.hand.clone().prepare(message.stale, message.patience).boxed_local().shared();
+        let preparing = self.hand.clone().prepare(message.stale).boxed_local().shared();
         self.preparing = Some(preparing.clone());
         ctx.spawn(preparing.clone().into_actor(self).map(|_outcome, lane, _| lane.preparing = None));
         Box::pin(preparing)

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use crate::{
     actors::{
         actor_ref::ActorRef,
-        upstream_lane::{Hand, Prepare, Ready, UpstreamLane},
+        upstream_lane::{self, Hand, Prepare, Ready, UpstreamLane},
         upstream_link::Live,
         upstream_session::Post,
     },
@@ -55,12 +55,11 @@ pub(super) async fn make_ready(
     deadline: Instant,
 ) -> Result<Rc<Ready>, UpstreamError> {
     for _ in 0..ATTEMPTS {
-        let discovery = Duration::from_secs(hand.parts.config.discovery_timeout_seconds);
-        // A little longer than the session takes at most, so that its own reason arrives.
-        let longest = discovery.saturating_add(Duration::from_secs(1));
+        // A little longer than the lane takes at most, so that its own reason arrives.
+        let longest = hand.connect_patience().saturating_add(Duration::from_secs(1));
         let patience = deadline.saturating_duration_since(clock::instant()).min(longest);
-        let prepared = lane.ask(Prepare { stale: stale.cloned(), patience }, patience).await;
-        prepared.map_err(|cause| UpstreamError::NotUsable(cause.into()))??;
+        let prepared = lane.ask(Prepare { stale: stale.cloned() }, patience).await;
+        prepared.map_err(|cause| upstream_lane::not_asked(cause, patience))??;
         let fresh = |ready: &Rc<Ready>| stale.is_none_or(|stale| !Arc::ptr_eq(stale, &ready.live));
         if let Some(ready) = hand.ready().filter(fresh) {
             return Ok(ready);

@@ -123,8 +123,17 @@ impl UpstreamSession {
         let published = self.link.live.load_full()?;
         let usable = Arc::ptr_eq(&published, &line.live)
             && stale.is_none_or(|stale| !Arc::ptr_eq(stale, &line.live))
-            && line.live.version == (self.parts.credentials.version)(self.def.id);
+            && line.live.version == (self.parts.credentials.version)(self.def.id)
+            && self.believed_era().is_some();
         usable.then(|| line.clone())
+    }
+
+    /// What the server was found to speak, unless that is too long ago: a server that has learnt 2026-07-28 since
+    /// would otherwise never be asked again.
+    fn believed_era(&self) -> Option<Era> {
+        let believed = Duration::from_secs(self.parts.config.verdict_seconds);
+        let (era, at) = self.era?;
+        (clock::instant().saturating_duration_since(at) < believed).then_some(era)
     }
 
     /// Resolves with a connection; all who ask while one is being made share it.
@@ -140,18 +149,17 @@ impl UpstreamSession {
             let _gone = waiter.send(Ok(line));
         } else {
             self.connecting = Some(vec![waiter]);
-            self.start_connecting(ctx);
+            self.start_connecting(stale, ctx);
         }
         connection
     }
 
-    fn start_connecting(&mut self, ctx: &mut Context<Self>) {
+    fn start_connecting(&mut self, stale: Option<&Arc<Live>>, ctx: &mut Context<Self>) {
         self.link.set_phase(Phase::Connecting);
         self.tried = (self.parts.credentials.version)(self.def.id);
-        self.close_line(ctx, false);
-        let believed = Duration::from_secs(self.parts.config.verdict_seconds);
-        let remembered =
-            self.era.filter(|(_, at)| clock::instant().saturating_duration_since(*at) < believed).map(|(era, _)| era);
+        let expired = stale.is_some();
+        self.close_line(ctx, !expired);
+        let remembered = self.believed_era();
         let (parts, def, client) = (self.parts.clone(), self.def.clone(), self.client.clone());
         let (scope, patience) = (self.scope, self.patience());
         let attempt = async move {
@@ -181,7 +189,11 @@ impl UpstreamSession {
     ) {
         let outcome = outcome.map(|(line, stream)| {
             self.def.breaker.succeeded();
-            self.era = Some((Era::of(&line.live.connected.wire), clock::instant()));
+            let era = Era::of(&line.live.connected.wire);
+            // A verdict that was only remembered does not get younger.
+            if self.believed_era() != Some(era) {
+                self.era = Some((era, clock::instant()));
+            }
             self.link.connected(&line.live);
             self.line = Some(line.clone());
             self.start_listening(&line, stream, ctx);
@@ -232,18 +244,15 @@ impl UpstreamSession {
         self.due = clock::instant() + self.backoff.next();
     }
 
-    /// Stops using the present connection. `end`: also tells the server.
+    /// Stops using the present connection. `end`: the server is told, once the calls under way on it are done.
     fn close_line(&mut self, ctx: &mut Context<Self>, end: bool) {
         if let Some(handle) = self.listener.take() {
             ctx.cancel_future(handle);
         }
         let Some(line) = self.line.take() else { return };
         self.link.withdraw(&line.live);
-        // A session made with credentials that were changed must not live on.
-        let replaced = line.live.version != (self.parts.credentials.version)(self.def.id);
-        if end || replaced {
-            let patience = Patience::within(Duration::from_secs(2));
-            actix_rt::spawn(async move { line.endpoint.end_session(patience).await });
+        if end && line.live.connected.wire.session().is_some() {
+            actix_rt::spawn(end_when_unused(line, self.def.call_total(&self.parts.config)));
         }
     }
 
@@ -344,6 +353,16 @@ impl UpstreamSession {
             let _nobody_waits = self.refresh(ctx);
         }
     }
+}
+
+/// Ends a session at its server when no call uses it any more, at the latest after the time one call may take.
+async fn end_when_unused(line: Rc<Line>, longest: Duration) {
+    let latest = clock::instant() + longest;
+    // Lanes hold the connection while they may use it; the last reference left is this line's.
+    while Arc::strong_count(&line.live) > 1 && clock::instant() < latest {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    line.endpoint.end_session(Patience::within(Duration::from_secs(2))).await;
 }
 
 fn interrupted() -> UpstreamError {

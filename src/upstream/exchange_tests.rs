@@ -41,7 +41,7 @@ async fn outcome(wire: Wire, reply: Reply) -> Result<Answer, UpstreamError> {
 }
 
 fn failure(outcome: Result<Answer, UpstreamError>) -> UpstreamError {
-    outcome.err().expect("a failure")
+    outcome.expect_err("a failure")
 }
 
 async fn json(outcome: Result<Answer, UpstreamError>) -> String {

@@ -70,6 +70,7 @@ pub struct Negotiated {
 }
 
 /// One step's outcome that is not a failure.
+#[expect(clippy::large_enum_variant, reason = "made once per connection")]
 enum Step {
     Found(Negotiated),
     /// The server is of another era; the failure to report if no era fits.

@@ -90,7 +90,8 @@ async fn a_handshake_answered_by_events_is_understood() {
 
 #[actix_rt::test]
 async fn refused_credentials_outages_and_silence_are_no_evidence_of_an_era() {
-    let cases: [(fn(&Request) -> Reply, fn(&UpstreamError) -> bool); 6] = [
+    type Case = (fn(&Request) -> Reply, fn(&UpstreamError) -> bool);
+    let cases: [Case; 6] = [
         (|_| Reply::empty(401), |f| matches!(f, UpstreamError::Unauthorized(401))),
         (|_| Reply::empty(403), |f| matches!(f, UpstreamError::Unauthorized(403))),
         (|_| Reply::empty(503), |f| matches!(f, UpstreamError::Status(503, _))),
