@@ -35,10 +35,12 @@ const RESUME_FAILURES: u32 = 3;
 const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_millis(500);
 
-/// The events of one answer. Dropping it ends the request; call [`EventStream::finish`] after the last event that
-/// matters, so that the connection can be used again.
+/// The events of one answer. Dropping it before the answer ends the request at the server. Dropping it after the answer
+/// reads the little that is left, so that the connection can be used again.
 pub struct EventStream {
     source: Source,
+    /// The last event looked like the answer.
+    answered: bool,
     flood: Flood,
     permit: Option<Rc<Permit>>,
     begun: bool,
@@ -47,6 +49,7 @@ pub struct EventStream {
 enum Source {
     Http(Box<HttpEvents>),
     Relayed(mpsc::Receiver<Result<Event, UpstreamError>>, Clock),
+    Gone,
 }
 
 impl EventStream {
@@ -75,7 +78,7 @@ impl EventStream {
     }
 
     fn of(source: Source) -> Self {
-        EventStream { source, flood: Flood::new(), permit: None, begun: false }
+        EventStream { source, answered: false, flood: Flood::new(), permit: None, begun: false }
     }
 
     /// Counts as a call under way until the stream is gone, and tells the breaker how it began.
@@ -89,11 +92,19 @@ impl EventStream {
             let next = match &mut self.source {
                 Source::Http(events) => events.next().await,
                 Source::Relayed(events, clock) => relayed(events, clock).await,
+                Source::Gone => Ok(None),
             };
             self.report(&next);
             match next {
                 Ok(Some(event)) if self.flood.is_excess(&event) => {}
-                next => return next,
+                Ok(Some(event)) => {
+                    self.answered = looks_like_an_answer(&event.data);
+                    return Ok(Some(event));
+                }
+                end => {
+                    self.answered = false;
+                    return end;
+                }
             }
         }
     }
@@ -109,14 +120,28 @@ impl EventStream {
         self.begun = true;
     }
 
-    /// The answer is complete: reads the rest of the stream if there is little of it, so that the connection can be
-    /// used again.
-    pub fn finish(self) {
-        let Source::Http(mut events) = self.source else { return };
-        if events.drain().now_or_never().is_none() {
+    /// The answer is complete, whatever it looked like.
+    pub fn finish(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        let source = std::mem::replace(&mut self.source, Source::Gone);
+        let Source::Http(mut events) = source else { return };
+        // Usually the end came with the answer. Else it is waited for, briefly, where there is somebody to wait.
+        if self.answered && events.drain().now_or_never().is_none() && actix_rt::Arbiter::try_current().is_some() {
             actix_rt::spawn(tokio::time::timeout(DRAIN_TIME, async move { events.drain().await }));
         }
     }
+}
+
+/// A guess that costs nothing: only whether a connection is kept depends on it. Requests and notifications name their
+/// method, and nearly always at the beginning.
+fn looks_like_an_answer(data: &[u8]) -> bool {
+    let beginning = data.get(..512).unwrap_or(data);
+    memchr::memmem::find(beginning, b"\"method\"").is_none()
 }
 
 async fn relayed(
