@@ -122,7 +122,7 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     let operating = operators.map(tokio::spawn);
 
     readiness.ready();
-    banner::ready(&actors, &first, &listeners, begun.elapsed());
+    banner::ready(&actors, &first, &listeners, begun.elapsed(), demo.is_some());
     warm(&gateway);
     if let Some(demo) = &demo {
         demo::show(demo, &actors, listeners.main()).await?;

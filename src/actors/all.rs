@@ -17,10 +17,14 @@ use crate::{
         token_authority::Tokens,
         upstream_link::Credentials,
         upstreams::Upstreams,
-        workspace_catalog::CatalogRef,
+        workspace_catalog::{CatalogRef, DeleteWorkspace, RemoveServer},
     },
     config::Config,
-    domain::clock,
+    domain::{
+        clock,
+        ids::{ServerId, WorkspaceId},
+        role::Principal,
+    },
     error::Result,
     store::{Store, analytics::ToolCallEvent},
     upstream::NetworkPolicy,
@@ -115,6 +119,21 @@ impl Actors {
             streams,
             metrics,
         })
+    }
+
+    /// Deletes a workspace. When this returns, its tokens are dead and its streams cut.
+    pub async fn delete_workspace(&self, workspace: WorkspaceId, by: Principal) -> Result<()> {
+        self.catalog.apply(DeleteWorkspace { workspace, by }).await?;
+        self.tokens.cut_workspace(workspace).await;
+        self.vault.forget_workspace(workspace);
+        Ok(())
+    }
+
+    /// Removes a server definition with its secrets.
+    pub async fn remove_server(&self, server: ServerId, by: Principal) -> Result<()> {
+        self.catalog.apply(RemoveServer { server, by }).await?;
+        self.vault.forget_server(server);
+        Ok(())
     }
 
     /// Lets everything finish, within `deadline`: streams, sessions with servers, then the sinks, then the databases.

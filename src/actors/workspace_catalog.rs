@@ -36,6 +36,7 @@ use crate::{
     store::{
         Store, accounts,
         audit::AuditEntry,
+        secrets,
         servers::{self, InstallationRecord, ServerRecord},
         workspaces::{self, WorkspaceRecord},
     },
@@ -253,6 +254,7 @@ impl Handler<DeleteWorkspace> for WorkspaceCatalog {
             store
                 .write(move |tx| {
                     Box::pin(async move {
+                        secrets::delete_of_workspace(tx, id).await?;
                         if !workspaces::delete(tx, delete.by.namespace, id).await? {
                             return Err(err::not_found(format!("No workspace \"{slug}\"")));
                         }

@@ -107,7 +107,7 @@ async fn attempt(ticket: active::Ticket) -> CallOutcome {
         Err(error) => return CallOutcome::Failure(error),
     };
     match active.send().await {
-        Ok(Answer::Json(body)) => active.finish_with(body),
+        Ok(Answer::Json(body)) => active.finish_with(body).await,
         Ok(Answer::Events(events)) => pump::follow(active, events).await,
         Ok(Answer::Accepted) => active.fail(UpstreamError::Protocol("it accepted the call but gave no answer".into())),
         Err(failure) => active.fail(failure),

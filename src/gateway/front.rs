@@ -24,7 +24,7 @@ use crate::{
         Caller, Gateway, Speech,
         dispatch::{Outcome, Request},
         era::{self, Era},
-        list, reply, session,
+        list, reply, scan_body, session,
     },
     protocol::{
         headers,
@@ -283,7 +283,7 @@ pub fn with_cors(request: &HttpRequest, mut response: HttpResponse) -> HttpRespo
 
 impl Gateway {
     async fn receive(self: Arc<Self>, request: &HttpRequest, grant: Arc<Grant>, body: Bytes) -> HttpResponse {
-        match scan::scan(&body, self.scan) {
+        match scan_body(&body, self.scan).await {
             Ok(Document::Object(env)) => self.receive_one(request, grant, body, env).await,
             Ok(Document::Array(elements)) => {
                 let messages = elements.into_iter().map(|range| body.slice(range)).collect();

@@ -16,13 +16,19 @@ pub mod stream;
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
+use bytes::Bytes;
+
 use crate::{
     actors::{
         analytics_sink::Analytics, client_session::ClientSessions, grant::Grant, secret_vault::Vault,
         token_authority::Tokens, upstreams::Upstreams, workspace_catalog::CatalogRef,
     },
     config::Config,
-    protocol::{revision::Revision, scan::ScanLimits, trace::TraceContext},
+    protocol::{
+        revision::Revision,
+        scan::{self, Document, ScanError, ScanLimits},
+        trace::TraceContext,
+    },
 };
 
 /// What the front needs; one per process, shared by the workers.
@@ -49,6 +55,19 @@ pub struct Gateway {
     pub sessions: Arc<session::Sessions>,
     /// Calls under way in the process.
     pub calls: AtomicUsize,
+}
+
+/// Bodies larger than this are scanned off the worker's loop: its other calls must not wait for them.
+const SCANNED_HERE: usize = 256 * 1024;
+
+/// Scans a body, on this thread if it is small.
+pub async fn scan_body(body: &Bytes, limits: ScanLimits) -> Result<Document, ScanError> {
+    if body.len() <= SCANNED_HERE {
+        return scan::scan(body, limits);
+    }
+    let shared = body.clone();
+    let scanned = actix_web::web::block(move || scan::scan(&shared, limits)).await;
+    scanned.unwrap_or(Err(ScanError::TooLarge))
 }
 
 /// How the client of one request speaks.

@@ -23,7 +23,7 @@ use crate::{
         Caller, Gateway, Speech,
         dispatch::{Outcome, Request},
         front::{read_body, with_cors},
-        list, reply,
+        list, reply, scan_body,
         stream::{self, Pump as _, QueueBody, StreamSlot},
     },
     protocol::{
@@ -31,7 +31,7 @@ use crate::{
         jsonrpc::{self, Incoming, classify},
         meta,
         revision::Revision,
-        scan::{self, Document, Envelope, member, object_members},
+        scan::{Document, Envelope, member, object_members},
         sse,
     },
 };
@@ -234,7 +234,8 @@ pub async fn message(
                 .with_hint("open the event stream again with GET")
         })?;
         let body = read_body(payload, limit, within).await?;
-        gateway.take(&request, grant, stream, body)
+        let document = scan_body(&body, gateway.scan).await?;
+        gateway.take(&request, grant, stream, body, document)
     };
     let response = match taken.await {
         Ok(()) => HttpResponse::Accepted().insert_header((header::CONTENT_TYPE, "text/plain")).body("Accepted"),
@@ -244,11 +245,16 @@ pub async fn message(
 }
 
 impl Gateway {
-    fn take(self: &Arc<Self>, request: &HttpRequest, grant: Arc<Grant>, stream: OpenStream, body: Bytes) -> Result<()> {
-        let env = match scan::scan(&body, self.scan) {
-            Ok(Document::Object(env)) => env,
-            Ok(_) => return Err(Error::new(ErrorCode::InvalidRequest, "HTTP+SSE takes one message per request")),
-            Err(cause) => return Err(cause.into()),
+    fn take(
+        self: &Arc<Self>,
+        request: &HttpRequest,
+        grant: Arc<Grant>,
+        stream: OpenStream,
+        body: Bytes,
+        document: Document,
+    ) -> Result<()> {
+        let Document::Object(env) = document else {
+            return Err(Error::new(ErrorCode::InvalidRequest, "HTTP+SSE takes one message per request"));
         };
         let (method, id) = match classify(&body, &env)? {
             Incoming::Request { id, method } => (method.into_owned(), body.slice_ref(id)),

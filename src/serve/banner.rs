@@ -26,7 +26,7 @@ pub fn failed(error: &Error, code: u8) -> ExitCode {
 }
 
 /// Says where everything is; the key of the first start is shown here and nowhere else.
-pub fn ready(actors: &Actors, first: &FirstStart, listeners: &Listeners, took: Duration) {
+pub fn ready(actors: &Actors, first: &FirstStart, listeners: &Listeners, took: Duration, demo: bool) {
     let server = &actors.config.server;
     let data = std::fs::canonicalize(&server.data_dir).unwrap_or_else(|_| server.data_dir.clone());
     let public = actors.public_url.as_str().trim_end_matches('/');
@@ -39,7 +39,7 @@ pub fn ready(actors: &Actors, first: &FirstStart, listeners: &Listeners, took: D
     if let Some(ops) = listeners.ops() {
         text.push_str(&format!("  Operators   http://{ops}/health/actors, http://{ops}/metrics\n"));
     }
-    if let Some(key) = &first.key {
+    if let Some(key) = first.key.as_ref().filter(|_| !demo) {
         text.push_str(&admin_key(reveal(key), first, actors));
     }
     if actors.config.limits.requests_per_minute == 0 {

@@ -17,14 +17,14 @@ use crate::{
         Caller, Gateway,
         call::{CallOutcome, Places},
         dispatch::Request,
-        list,
+        list, scan_body,
         session::UnderWay,
     },
     protocol::{
         answer::{self, AnswerEdit},
         jsonrpc,
         meta::{self, ModernMeta, ParamsEdit},
-        scan::{self, Document, Envelope, ScanLimits},
+        scan::{Document, Envelope, ScanLimits},
     },
     store::analytics::{Outcome, ToolCallEvent},
     upstream::{Answer, UpstreamError, ask},
@@ -170,13 +170,13 @@ impl Active {
     }
 
     /// Scans something the server sent, after taking out our secrets.
-    pub fn read(&self, body: Bytes) -> Result<(Bytes, Envelope), UpstreamError> {
+    pub async fn read(&self, body: Bytes) -> Result<(Bytes, Envelope), UpstreamError> {
         let (body, hits) = self.lease.scrubber().scrub(body);
         if hits > 0 {
             tracing::warn!(server = %self.ticket.route.def.slug, hits, "the server echoed a secret; it was taken out");
         }
         let limits = ScanLimits { values: ANSWER_VALUES, depth: ANSWER_DEPTH, ..ScanLimits::default() };
-        match scan::scan(&body, limits) {
+        match scan_body(&body, limits).await {
             Ok(Document::Object(env)) => Ok((body, env)),
             Ok(_) => Err(UpstreamError::Protocol("its answer is not a JSON-RPC message".into())),
             Err(cause) => Err(UpstreamError::Protocol(format!("its answer is {cause}"))),
@@ -189,8 +189,8 @@ impl Active {
     }
 
     /// Ends with the server's answer, given as one JSON body.
-    pub fn finish_with(mut self, body: Bytes) -> CallOutcome {
-        match self.read(body).and_then(|(body, env)| self.answer_message(&body, &env)) {
+    pub async fn finish_with(mut self, body: Bytes) -> CallOutcome {
+        match self.read(body).await.and_then(|(body, env)| self.answer_message(&body, &env)) {
             Ok(message) => CallOutcome::Message(message),
             Err(failure) => self.fail(failure),
         }

@@ -60,7 +60,7 @@ impl CallPump {
         if event.data.is_empty() {
             return Ok(Step::Nothing);
         }
-        let (body, env) = self.active.read(event.data)?;
+        let (body, env) = self.active.read(event.data).await?;
         match answer::classify(&body, &env).map_err(|cause| UpstreamError::Protocol(cause.to_string()))? {
             Incoming::Response { .. } => Ok(Step::Answer(self.active.answer_message(&body, &env)?)),
             Incoming::Request { id, method } => {
