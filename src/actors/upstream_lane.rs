@@ -30,7 +30,7 @@ use crate::{
         supervisor::{Drain, Heartbeat},
         upstream_link::{Live, Parts},
         upstream_session::Connect,
-        upstreams::Session,
+        upstreams::{self, Session},
     },
     domain::clock,
     upstream::{
@@ -53,7 +53,8 @@ pub struct Prepare {
 pub(super) fn not_asked(cause: AskError, patience: Duration) -> UpstreamError {
     match cause {
         AskError::TimedOut => UpstreamError::Timeout(patience),
-        other => UpstreamError::NotUsable(other.into()),
+        AskError::Down => UpstreamError::Unavailable("what talks to it failed here and is started again".into()),
+        AskError::Saturated => UpstreamError::NotUsable(cause.into()),
     }
 }
 
@@ -207,6 +208,7 @@ impl Actor for UpstreamLane {
 
     fn stopped(&mut self, _: &mut Context<Self>) {
         self.hand.forget();
+        upstreams::sweep_lanes();
     }
 }
 

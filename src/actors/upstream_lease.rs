@@ -110,7 +110,7 @@ impl Lease {
     ) -> Result<Answer, UpstreamError> {
         let patience = self.patience(deadline);
         let outcome = match self.wire() {
-            Wire::Sse { .. } => self.relay(body, method, patience),
+            Wire::Sse { .. } => self.relay(body, method, patience).await,
             _ => self.ready.endpoint.send(Outgoing { body: &body, method, name, extra }, patience).await,
         };
         match outcome {
@@ -132,19 +132,22 @@ impl Lease {
         Patience { begin, idle: Some(begin), total: Some(total) }
     }
 
-    /// Hands a message to the session that holds an HTTP+SSE server's stream.
-    fn relay(&self, body: Bytes, method: &str, patience: Patience) -> Result<Answer, UpstreamError> {
+    /// Sends by way of the session that holds an HTTP+SSE server's stream, and waits until its answer begins: only then
+    /// is known that the session was still good.
+    async fn relay(&self, body: Bytes, method: &str, patience: Patience) -> Result<Answer, UpstreamError> {
         let id = message_id(&body);
         let (events, answers) = mpsc::channel(relay::QUEUE);
         let expects = id.is_some();
-        let posted =
-            Posted { id, method: method.into(), body, begin: patience.begin, events: expects.then_some(events) };
-        let told = self.hand.session.address.tell(Post(posted));
-        told.map_err(|cause| UpstreamError::NotUsable(cause.into()))?;
+        self.post(Posted { id, method: method.into(), body, begin: patience.begin, events: expects.then_some(events) })?;
         match expects {
-            true => Ok(Answer::Events(EventStream::relayed(answers, patience))),
+            true => Ok(Answer::Events(EventStream::relayed(answers, patience).begun().await?)),
             false => Ok(Answer::Accepted),
         }
+    }
+
+    fn post(&self, message: Posted) -> Result<(), UpstreamError> {
+        let told = self.hand.session.address.tell(Post(message));
+        told.map_err(|cause| UpstreamError::NotUsable(cause.into()))
     }
 
     /// Tells a legacy server that the answer to `id` is not wanted any more. A modern one is told by dropping the answer.
@@ -166,7 +169,7 @@ impl Lease {
     /// Sends what needs no answer; nobody waits for it.
     fn note(&self, body: Bytes, method: &'static str) {
         if matches!(self.wire(), Wire::Sse { .. }) {
-            let _lost = self.relay(body, method, Patience::within(NOTE_PATIENCE));
+            let _lost = self.post(Posted { id: None, method: method.into(), body, begin: NOTE_PATIENCE, events: None });
             return;
         }
         let endpoint: Rc<Endpoint> = self.ready.endpoint.clone();

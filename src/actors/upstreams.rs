@@ -9,9 +9,10 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use actix::{Handler, Message};
 use dashmap::DashMap;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,7 @@ use crate::{
     actors::{
         actor_ref::ActorRef,
         supervisor::{Group, Runtime, Spec, drain, supervise, supervise_here},
-        upstream_lane::{Hand, UpstreamLane},
+        upstream_lane::{Hand, UpstreamLane, not_asked},
         upstream_lease::{self, Lease},
         upstream_link::{Credentials, Discovered, Link, Parts, Status, TestReport},
         upstream_session::{Probe, Refresh, UpstreamSession},
@@ -152,7 +153,6 @@ impl Upstreams {
             {
                 return lane.clone();
             }
-            lanes.retain(|_, lane| !lane.retire.is_cancelled());
             let lane = self.start_lane(def, scope);
             lanes.insert(key, lane.clone());
             lane
@@ -173,24 +173,30 @@ impl Upstreams {
 
     /// Fetches the tool list of `def` now; how many tools there are.
     pub async fn refresh(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>) -> Result<usize> {
-        let asked = self.ensure(def, scope).address.ask(Refresh, self.discovery()).await?;
-        asked.map_err(|failure| failure.into_error(&def.slug))
+        self.ask_session(def, scope, Refresh).await
     }
 
     /// Tests `def`: connects, lists, reports. Counts as neither success nor failure of a call.
     pub async fn probe(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>) -> Result<TestReport> {
-        let asked = self.ensure(def, scope).address.ask(Probe, self.discovery()).await?;
-        asked.map_err(|failure| failure.into_error(&def.slug))
+        self.ask_session(def, scope, Probe).await
+    }
+
+    async fn ask_session<M, T>(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>, message: M) -> Result<T>
+    where
+        UpstreamSession: Handler<M>,
+        M: Message<Result = Result<T, UpstreamError>> + Send + 'static,
+        T: Send + 'static,
+    {
+        // Connecting and all pages of a list.
+        let patience = Duration::from_secs(self.shared.parts.config.discovery_timeout_seconds.saturating_mul(3));
+        let asked = self.ensure(def, scope).address.ask(message, patience).await;
+        let answered = asked.unwrap_or_else(|cause| Err(not_asked(cause, patience)));
+        answered.map_err(|failure| failure.into_error(&def.slug))
     }
 
     /// How the session of a server is, if it was ever needed.
     pub fn status(&self, server: ServerId, scope: Option<WorkspaceId>) -> Option<Arc<Status>> {
         self.shared.sessions.get(&(server, scope)).map(|session| session.link.status.load_full())
-    }
-
-    /// Connecting and all pages of a list.
-    fn discovery(&self) -> std::time::Duration {
-        std::time::Duration::from_secs(self.shared.parts.config.discovery_timeout_seconds.saturating_mul(3))
     }
 
     /// Ends the sessions at the servers, all at once, each within the time that is left.
@@ -199,6 +205,15 @@ impl Upstreams {
         let sessions: Vec<Arc<Session>> = self.shared.sessions.iter().map(|entry| entry.value().clone()).collect();
         futures_util::future::join_all(sessions.iter().map(|session| drain(&session.address, left))).await;
     }
+}
+
+/// Lets go of this thread's lanes that were retired, and so of their connections.
+pub(super) fn sweep_lanes() {
+    let gone = LANES.with_borrow_mut(|lanes| {
+        let retired = |_: &(u64, Key), lane: &mut Lane| lane.retire.is_cancelled();
+        lanes.extract_if(retired).collect::<Vec<_>>()
+    });
+    drop(gone);
 }
 
 /// A name that tells sessions of equal slugs apart.

@@ -263,6 +263,29 @@ async fn an_http_sse_server_answers_each_call_on_its_own_channel() {
 }
 
 #[actix_rt::test]
+async fn a_lost_http_sse_session_is_noticed_by_the_call_and_renewed() {
+    let first = sse_server(INITIALIZED).await;
+    let rig = plain(&first);
+    let mut lease = rig.upstreams.lease(&rig.def, None, soon()).await.unwrap();
+    first.forget_streams();
+    let lost = send(&lease).await;
+    assert!(matches!(lost, Err(UpstreamError::SessionExpired | UpstreamError::Cut)), "{lost:?}");
+    lease.renew(soon()).await.unwrap();
+    assert!(matches!(send(&lease).await, Ok(Answer::Events(_))));
+}
+
+#[actix_rt::test]
+async fn an_idle_lane_lets_go_of_its_connections() {
+    let fake = Fake::start(modern).await;
+    let config = UpstreamConfig { lane_idle_seconds: 1, ..UpstreamConfig::default() };
+    let rig = rig(fake.url.as_str(), config, Credentials::none());
+    call(&rig).await.unwrap();
+    assert_eq!(fake.connections(), 2, "one of the session, one of the lane");
+    tokio::time::timeout(Duration::from_secs(5), fake.until_closed(1)).await.unwrap();
+    assert!(call(&rig).await.is_ok());
+}
+
+#[actix_rt::test]
 async fn a_dead_server_is_left_alone_after_five_failures_and_says_so_at_once() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let rig = rig(&format!("http://{free}/mcp"), UpstreamConfig::default(), Credentials::none());

@@ -34,6 +34,9 @@ use crate::{
     },
 };
 
+/// Counts how often a call has passed through a gateway, so that a loop ends (`security.md` S-23).
+pub const HOP: HeaderName = HeaderName::from_static("aerostack-hop");
+
 /// What a server sent back.
 pub enum Answer {
     /// The message was taken; nothing follows.
@@ -63,7 +66,7 @@ pub struct Outgoing<'a> {
     pub method: &'a str,
     /// What it is about, for `Mcp-Name`: the tool, prompt, URI or task.
     pub name: Option<&'a str>,
-    /// Further headers (trace context, `Mcp-Param-*`). None may replace an injected one.
+    /// Further headers (trace context, `Mcp-Param-*`, a higher [`HOP`]). None may replace an injected one.
     pub extra: &'a [(HeaderName, HeaderValue)],
 }
 
@@ -195,7 +198,7 @@ impl Endpoint {
     fn extra_headers(&self, message: Outgoing<'_>) -> HeaderMap {
         let mut extra = HeaderMap::with_capacity(message.extra.len() + 2);
         for (name, value) in message.extra {
-            if !self.base.contains_key(name) {
+            if !self.base.contains_key(name) || *name == HOP {
                 extra.insert(name.clone(), value.clone());
             }
         }
@@ -399,6 +402,7 @@ fn base_headers(
     base.insert(header::USER_AGENT, HeaderValue::from_static(concat!("aerostack/", env!("CARGO_PKG_VERSION"))));
     base.insert(header::CONTENT_TYPE, HeaderValue::from_static(headers::JSON));
     base.insert(header::ACCEPT, HeaderValue::from_static(headers::ACCEPT_BOTH));
+    base.insert(HOP, HeaderValue::from_static("1"));
     base.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let revision = match stage {
         Stage::Discover => Some(Revision::MODERN),

@@ -69,6 +69,11 @@ async fn a_modern_request_names_revision_method_and_tool_and_carries_the_secret_
     assert_eq!(seen.headers.iter().filter(|(name, _)| name == "x-api-key").count(), 1);
     assert_eq!(seen.header("x-api-key"), Some("sk-injected"));
     assert_eq!(seen.header("host"), Some(fake.url.authority()));
+    assert_eq!(seen.header("aerostack-hop"), Some("1"));
+    let second = (HOP, HeaderValue::from_static("2"));
+    json(call(&endpoint(&fake, &modern()), &[second]).await).await;
+    assert_eq!(fake.requests()[1].headers.iter().filter(|(name, _)| name == "aerostack-hop").count(), 1);
+    assert_eq!(fake.requests()[1].header("aerostack-hop"), Some("2"));
 }
 
 #[actix_rt::test]

@@ -103,6 +103,7 @@ pub struct Fake {
     pub url: Url,
     seen: Arc<Mutex<Vec<Request>>>,
     happened: Arc<Happened>,
+    stream: Option<Arc<Mutex<Option<mpsc::UnboundedSender<String>>>>>,
 }
 
 /// Counts of connections, and a bell that rings with every request and every end of a connection.
@@ -131,7 +132,12 @@ impl Fake {
                 });
             }
         });
-        Fake { url, seen, happened }
+        Fake { url, seen, happened, stream: None }
+    }
+
+    /// Ends the open HTTP+SSE stream; posts to it find nothing.
+    pub fn forget_streams(&self) {
+        self.stream.as_ref().unwrap().lock().unwrap().take();
     }
 
     /// Connections made so far.
@@ -245,15 +251,18 @@ async fn read_request(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Re
 /// An HTTP+SSE server: whatever is posted to `/messages` is answered on the stream. `initialized` answers the
 /// handshake; `tools/list` gives one tool, `tools/call` reports progress and echoes its id.
 pub async fn sse_server(initialized: &'static str) -> Fake {
-    let (events, receiver) = mpsc::unbounded_channel::<String>();
-    let receiver = Arc::new(Mutex::new(Some(receiver)));
+    let stream: Arc<Mutex<Option<mpsc::UnboundedSender<String>>>> = Arc::default();
+    let kept = stream.clone();
     let mut fake = Fake::start(move |request| match (request.method.as_str(), request.path.as_str()) {
         ("GET", "/mcp") => {
+            let (events, receiver) = mpsc::unbounded_channel();
+            *kept.lock().unwrap() = Some(events);
             let mut reply = Reply::open_events("event: endpoint\ndata: /messages\n\n");
-            reply.more = Some(receiver.clone());
+            reply.more = Some(Arc::new(Mutex::new(Some(receiver))));
             reply
         }
         ("POST", "/messages") => {
+            let Some(events) = kept.lock().unwrap().clone() else { return Reply::empty(404) };
             let id = request.id();
             let result = match request.rpc().as_str() {
                 "initialize" => initialized.to_owned(),
@@ -273,7 +282,7 @@ pub async fn sse_server(initialized: &'static str) -> Fake {
         _ => Reply::empty(405),
     })
     .await;
-    fake.url.set_path("/mcp");
+    fake.stream = Some(stream);
     fake
 }
 

@@ -44,6 +44,8 @@ pub struct EventStream {
     flood: Flood,
     permit: Option<Rc<Permit>>,
     begun: bool,
+    /// An event that was read ahead.
+    first: Option<Event>,
 }
 
 enum Source {
@@ -78,7 +80,16 @@ impl EventStream {
     }
 
     fn of(source: Source) -> Self {
-        EventStream { source, answered: false, flood: Flood::new(), permit: None, begun: false }
+        EventStream { source, answered: false, flood: Flood::new(), permit: None, begun: false, first: None }
+    }
+
+    /// Waits for the first event, which is then given first.
+    pub async fn begun(mut self) -> Result<Self, UpstreamError> {
+        self.first = self.next().await?;
+        match self.first.is_some() {
+            true => Ok(self),
+            false => Err(UpstreamError::Cut),
+        }
     }
 
     /// Counts as a call under way until the stream is gone, and tells the breaker how it began.
@@ -88,6 +99,11 @@ impl EventStream {
 
     /// The next event that has data; `None` when the stream ended (before the answer, if it has not been seen).
     pub async fn next(&mut self) -> Result<Option<Event>, UpstreamError> {
+        if let Some(first) = self.first.take() {
+            let next = Ok(Some(first));
+            self.report(&next);
+            return next;
+        }
         loop {
             let next = match &mut self.source {
                 Source::Http(events) => events.next().await,
