@@ -10,6 +10,7 @@ pub mod keys;
 #[cfg(test)]
 mod known_answers;
 pub mod known_servers;
+pub mod mcp_json;
 pub mod period;
 pub mod plan;
 pub mod random;

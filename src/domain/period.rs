@@ -61,7 +61,7 @@ pub fn ago(then: Timestamp, now: Timestamp) -> String {
 pub fn until(then: Timestamp, now: Timestamp) -> String {
     match then.signed_duration_since(now).num_seconds() {
         ..=0 => "expired".to_owned(),
-        ..MINUTE => "in 1 min".to_owned(),
+        1..MINUTE => "in 1 min".to_owned(),
         seconds if seconds < 7 * DAY => format!("in {}", rough(seconds)),
         _ => date(then),
     }
@@ -70,7 +70,7 @@ pub fn until(then: Timestamp, now: Timestamp) -> String {
 fn rough(seconds: i64) -> String {
     match seconds {
         ..HOUR => format!("{} min", seconds / MINUTE),
-        ..DAY => format!("{} hr", seconds / HOUR),
+        HOUR..DAY => format!("{} hr", seconds / HOUR),
         _ if seconds / DAY == 1 => "1 day".to_owned(),
         _ => format!("{} days", seconds / DAY),
     }

@@ -103,8 +103,7 @@ mod tests {
         #[test]
         fn a_written_string_reads_back(text in any::<String>()) {
             let written = json_string(&text);
-            prop_assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text.clone());
-            prop_assert_eq!(written, serde_json::to_string(&text).unwrap().replace("\\b", "\\u0008").replace("\\f", "\\u000c"));
+            prop_assert_eq!(serde_json::from_str::<String>(&written).unwrap(), text);
         }
     }
 }
