@@ -2,6 +2,8 @@
 //! shell around it.
 
 pub mod actor_ref;
+pub mod analytics_sink;
+pub mod audit_log;
 mod authority;
 mod authority_keys;
 mod failed_lookups;
@@ -25,8 +27,6 @@ mod vault;
 mod vault_changes;
 
 pub mod all;
-pub mod analytics_sink;
-pub mod audit_log;
 pub mod catalog;
 pub mod catalog_books;
 pub mod client_session;
@@ -36,6 +36,8 @@ pub mod metrics;
 pub mod rate_limiter;
 #[cfg(test)]
 mod runtime_tests;
+#[cfg(test)]
+mod sink_tests;
 #[cfg(test)]
 mod token_tests;
 #[cfg(test)]

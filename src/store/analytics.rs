@@ -1,7 +1,10 @@
 //! Tool calls in the analytics database: what happened on each call, and hourly figures beside them that pages read
 //! instead of millions of rows. Written in batches by the AnalyticsSink only. Reading is in `usage`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use entities::{tool_call, tool_call_hour};
 use sea_orm::{
@@ -87,16 +90,25 @@ pub struct ToolCallEvent {
     pub bytes_out: u64,
 }
 
-/// Writes calls and adds them to their hours. Writing the same batch again (after a commit whose answer was lost)
-/// changes nothing.
+/// Writes calls and adds them to their hours. Those written before (in a commit whose answer was lost) are left out;
+/// they are the first ones if there are any, because a batch is written whole and repeated in order.
 pub async fn insert(tx: &Tx, events: &[ToolCallEvent]) -> Result<()> {
     let Some(first) = events.first() else { return Ok(()) };
+    let mut events: Vec<&ToolCallEvent> = events.iter().collect();
     if tool_call::Entity::find_by_id(first.call.0).one(tx.conn()).await?.is_some() {
-        return Ok(());
+        let mut known: HashSet<Uuid> = HashSet::new();
+        for slice in events.chunks(1000) {
+            let ids = tool_call::Entity::find()
+                .select_only()
+                .column(tool_call::Column::Id)
+                .filter(tool_call::Column::Id.is_in(slice.iter().map(|event| event.call.0)));
+            known.extend(ids.into_tuple::<Uuid>().all(tx.conn()).await?);
+        }
+        events.retain(|event| !known.contains(&event.call.0));
     }
     // In slices: databases bound the number of values in one statement.
     for slice in events.chunks(1000) {
-        tool_call::Entity::insert_many(slice.iter().map(row)).exec_without_returning(tx.conn()).await?;
+        tool_call::Entity::insert_many(slice.iter().map(|event| row(event))).exec_without_returning(tx.conn()).await?;
     }
     let mut hours: BTreeMap<HourKey, Hour> = BTreeMap::new();
     for event in events {
