@@ -33,7 +33,7 @@ pub struct ServeArgs {
     /// PEM private key
     #[arg(long, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
-    /// Configuration file [default: config.toml in the data folder or here, if there]
+    /// Configuration file [default: config.toml in the data folder, if there]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Try it out: a temporary data folder, a demo server, a token with one hour to live
