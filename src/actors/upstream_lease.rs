@@ -138,7 +138,13 @@ impl Lease {
         let id = message_id(&body);
         let (events, answers) = mpsc::channel(relay::QUEUE);
         let expects = id.is_some();
-        self.post(Posted { id, method: method.into(), body, begin: patience.begin, events: expects.then_some(events) })?;
+        self.post(Posted {
+            id,
+            method: method.into(),
+            body,
+            begin: patience.begin,
+            events: expects.then_some(events),
+        })?;
         match expects {
             true => Ok(Answer::Events(EventStream::relayed(answers, patience).begun().await?)),
             false => Ok(Answer::Accepted),
