@@ -20,6 +20,7 @@ use crate::{
         Actors,
         key_source::{self, ConfiguredKeys},
     },
+    admin::{self, Admin},
     cli::ServeArgs,
     config::{Config, Flags},
     demo::{self, Demo},
@@ -115,7 +116,9 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     let gateway = web::Data::new(front(&actors));
     let readiness = Readiness::default();
     let ops = web::Data::new(Ops { actors: actors.clone(), readiness: readiness.clone() });
-    let main = main_server(&config, &listeners, gateway.clone(), ops.clone())?;
+    let addressed = Addressed::new(&config.server, &public_url);
+    let admin = web::Data::new(Admin::new(actors.clone(), move |request| addressed.check(request)));
+    let main = main_server(&config, &listeners, gateway.clone(), ops.clone(), admin)?;
     let operators = ops_server(&listeners, ops)?;
     let handles = [Some(main.handle()), operators.as_ref().map(|server| server.handle())];
     let mut running = tokio::spawn(main);
@@ -179,6 +182,7 @@ fn main_server(
     listeners: &listen::Listeners,
     gateway: web::Data<Gateway>,
     ops: web::Data<Ops>,
+    admin: web::Data<Admin>,
 ) -> Result<actix_web::dev::Server> {
     let server = &config.server;
     let http = HttpServer::new(move || {
@@ -187,6 +191,7 @@ fn main_server(
             .app_data(gateway.clone())
             .app_data(ops.clone())
             .configure(gateway::front::configure)
+            .configure(admin::configure(admin.clone()))
             .configure(ops::probes)
             .default_service(web::to(gateway::front::not_served))
     })

@@ -3,8 +3,6 @@
 //! Owns shapes only. Times are RFC 3339 UTC, durations whole seconds, ids carry their prefix, slugs name things in
 //! paths. Nothing here carries a secret's value outward: [`SetSecret`] only goes in.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,8 +68,10 @@ pub struct FieldError {
 pub struct WhoAmI {
     /// Account id.
     pub account: String,
-    /// User name; it is also the namespace.
+    /// User name of the account.
     pub username: String,
+    /// The namespace acted in.
+    pub namespace: String,
     /// How this account is named in the audit log.
     pub label: String,
     /// `owner`, `admin`, `member` or `viewer`.
@@ -223,6 +223,9 @@ pub struct Snippet {
     /// Short name of the client.
     #[schema(example = "cursor")]
     pub client: String,
+    /// The client's name.
+    #[serde(default)]
+    pub title: String,
     /// Where it belongs.
     pub file: Option<String>,
     /// `json`, `toml`, `yaml` or `shell`.
@@ -295,13 +298,4 @@ pub struct AuditEntry {
     pub skill: Option<String>,
     /// Names the request in the server's log.
     pub request_id: Option<String>,
-}
-
-/// The actors and how they are.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct ActorHealth {
-    /// `pass`, `warn` or `fail`.
-    pub status: String,
-    /// One report each.
-    pub actors: Vec<BTreeMap<String, Value>>,
 }

@@ -72,7 +72,7 @@ pub struct ServerTest {
     /// It answered and listed its tools.
     pub ok: bool,
     /// Milliseconds it took.
-    pub latency_ms: f64,
+    pub latency_ms: u64,
     /// Transport and MCP revision agreed on.
     pub protocol: Option<String>,
     /// Its own name.
@@ -185,7 +185,7 @@ pub struct Secret {
     pub injection: InjectionRule,
     /// The header it travels in, in words.
     pub injected_as: String,
-    /// `ready`, or why it cannot be used (`needs_reentry`, …).
+    /// `active`, or why it cannot be used (`needs_reentry`, …).
     pub state: String,
     /// The workspace it is an override for; `null`: every workspace.
     pub workspace: Option<String>,
@@ -237,4 +237,8 @@ pub struct KnownSecret {
     pub name: String,
     /// How it travels.
     pub injection: InjectionRule,
+    /// The server also works without it.
+    pub optional: bool,
+    /// What to create at the vendor's.
+    pub description: String,
 }

@@ -1,4 +1,138 @@
-//! The admin API.
+//! The admin API under `/api/v1/admin`: one file per resource with its use cases (plain functions that take the actors
+//! and the principal, so that other front ends can call them) and thin routes around them.
+//!
+//! [`ROUTES`] is the one list: it registers the handlers, and the OpenAPI document is made from the same handlers.
 
+pub mod actors;
+pub mod analytics;
+pub mod audit;
+pub mod auth;
+mod discovery;
 pub mod dto;
 mod dto_servers;
+pub mod frame;
+pub mod installations;
+pub mod known;
+pub mod openapi;
+pub mod reply;
+pub mod request;
+pub mod secrets;
+pub mod servers;
+#[cfg(test)]
+mod tests;
+pub mod tokens;
+pub mod whoami;
+pub mod workspaces;
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header,
+    middleware::from_fn,
+    web::{self, ServiceConfig},
+};
+
+pub use self::openapi::document;
+use self::{auth::KeyWindows, reply::Refusal};
+use crate::{
+    actors::Actors,
+    error::{Error, ErrorCode, Result, err},
+};
+
+/// Where the routes are.
+pub const BASE: &str = "/api/v1/admin";
+
+/// Refuses requests that were addressed to somebody else (`Host`, `Origin`).
+type Guard = Box<dyn Fn(&HttpRequest) -> Result<()> + Send + Sync>;
+
+/// What handlers work with. One for the process, shared by all workers.
+pub struct Admin {
+    /// The way to everything that has state.
+    pub actors: Arc<Actors>,
+    guard: Guard,
+    windows: KeyWindows,
+}
+
+impl Admin {
+    /// `guard` refuses requests that were addressed to somebody else (`Host`, `Origin`).
+    pub fn new(actors: Arc<Actors>, guard: impl Fn(&HttpRequest) -> Result<()> + Send + Sync + 'static) -> Self {
+        Admin { actors, guard: Box::new(guard), windows: KeyWindows::default() }
+    }
+}
+
+/// Declares every route once: path, method, handler. Makes the registration, [`ROUTES`] and the OpenAPI paths from it.
+macro_rules! route_table {
+    ($($path:literal { $($method:ident => $module:ident :: $handler:ident),+ $(,)? })+) => {
+        /// Every route: path below [`BASE`] and method.
+        pub const ROUTES: &[(&str, &str)] = &[$($(($path, stringify!($method)),)+)+];
+
+        fn register(scope: &mut ServiceConfig) {
+            $(scope.service(
+                web::resource($path)
+                    $(.route(web::$method().to($module::$handler)))+
+                    .default_service(web::to(|| wrong_method(&[$(stringify!($method)),+]))),
+            );)+
+        }
+
+        /// The handlers' part of the OpenAPI document.
+        #[derive(utoipa::OpenApi)]
+        #[openapi(paths($($($module::$handler,)+)+))]
+        struct Paths;
+    };
+}
+
+route_table! {
+    "/whoami" { get => whoami::show }
+    "/workspaces" { get => workspaces::list_route, post => workspaces::create_route }
+    "/workspaces/{slug}" { get => workspaces::get_route, delete => workspaces::delete_route }
+    "/workspaces/{slug}/tokens" { get => tokens::list_route, post => tokens::create_route }
+    "/workspaces/{slug}/tokens:revoke" { post => tokens::revoke_by_name_route }
+    "/workspaces/{slug}/tokens/{id}" { get => tokens::get_route, delete => tokens::revoke_route }
+    "/workspaces/{slug}/servers" { get => installations::list_route, post => installations::install_route }
+    "/workspaces/{slug}/servers/{server}" { delete => installations::uninstall_route }
+    "/workspaces/{slug}/tools" { get => installations::tools_route }
+    "/workspaces/{slug}/analytics" { get => analytics::usage_route }
+    "/workspaces/{slug}/audit" { get => audit::list_route }
+    "/mcp-servers" { get => servers::list_route, post => servers::add_route }
+    "/mcp-servers/{slug}" { get => servers::get_route, delete => servers::remove_route }
+    "/mcp-servers/{slug}/test" { post => servers::test_route }
+    "/mcp-servers/{slug}/tools" { get => servers::tools_route }
+    "/mcp-servers/{slug}/secrets" { get => secrets::list_route, post => secrets::set_route, delete => secrets::delete_all_route }
+    "/mcp-servers/{slug}/secrets/{name}" { patch => secrets::inject_route, delete => secrets::delete_route }
+    "/known-servers" { get => known::list_route }
+    "/actors" { get => actors::list_route }
+    "/actors/{name:.+}/restart" { post => actors::restart_route }
+    "/actors/{name:.+}" { get => actors::get_route }
+}
+
+/// Registers the admin API and `/openapi.json`.
+pub fn configure(admin: web::Data<Admin>) -> impl FnOnce(&mut ServiceConfig) {
+    move |app| {
+        let limits = &admin.actors.config.limits;
+        let bodies = web::PayloadConfig::new(limits.body_bytes);
+        app.app_data(admin);
+        app.route("/openapi.json", web::get().to(openapi::serve));
+        app.service(
+            web::scope(BASE)
+                .app_data(bodies)
+                .wrap(from_fn(frame::frame))
+                .configure(register)
+                .default_service(web::to(|| std::future::ready(no_such_page()))),
+        );
+    }
+}
+
+fn no_such_page() -> std::result::Result<HttpResponse, Refusal> {
+    Err(err::not_found("No such page of the admin API").with_hint("every route is in /openapi.json").into())
+}
+
+async fn wrong_method(allowed: &'static [&'static str]) -> HttpResponse {
+    let allow = allowed.join(", ").to_uppercase();
+    let error = Error::new(ErrorCode::MethodNotAllowed, format!("Only {allow} is possible here"));
+    let mut answer = HttpResponse::from_error(Refusal(error));
+    if let Ok(value) = header::HeaderValue::from_str(&allow) {
+        answer.headers_mut().insert(header::ALLOW, value);
+    }
+    answer
+}

@@ -1,17 +1,18 @@
 //! `workspace audit`: the seeds show two tables, one with and one without SKILL. Both are this one: rows about a skill
 //! or tool fill SKILL, administrative rows put `verb: target` in ACTION, and SKILL is left out when no row has one.
 
+use chrono::TimeDelta;
 use clap::{Args, ValueEnum};
 
 use super::{
     failure::Outcome,
     output::{Align, Cell, Column, Sheet, Terminal},
     session::Session,
-    text, time,
+    text,
 };
 use crate::{
     admin::dto::{AuditEntry, Page},
-    domain::clock,
+    domain::{clock, period},
 };
 
 /// Runnable examples of `workspace audit`.
@@ -59,8 +60,9 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, args: AuditArgs
     }
     query.extend(args.user.map(|user| ("user", user)));
     if let Some(since) = args.since {
-        let from = time::before(clock::now(), &since)?;
-        query.push(("since", text::exact(from)));
+        let seconds =
+            TimeDelta::try_seconds(i64::try_from(period::parse(&since)?).unwrap_or(i64::MAX)).unwrap_or_default();
+        query.push(("since", text::exact(clock::now() - seconds)));
     }
     let page: Page<AuditEntry> = session.client()?.get(&["workspaces", &workspace, "audit"], query).await?;
     let mut entries = page.data;

@@ -6,14 +6,20 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use crate::{admin::dto::Problem, error::Error};
+use crate::{
+    admin::dto::Problem,
+    error::{Error, ErrorCode},
+};
 
 /// How a command went.
 pub type Outcome<T = ()> = Result<T, Failure>;
 
 /// Why a command failed.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Failure(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
     exit: u8,
     status: Option<u16>,
     title: String,
@@ -27,7 +33,15 @@ impl Failure {
     fn plain(exit: u8, code: &str, title: impl Into<String>) -> Self {
         let title = title.into();
         let document = json!({"title": title, "code": code});
-        Failure { exit, status: None, title, hint: None, request_id: None, fields: Vec::new(), document }
+        Failure(Box::new(Inner {
+            exit,
+            status: None,
+            title,
+            hint: None,
+            request_id: None,
+            fields: Vec::new(),
+            document,
+        }))
     }
     /// Something on this machine: a file, a refusal to guess.
     pub fn local(title: impl Into<String>) -> Self {
@@ -53,7 +67,7 @@ impl Failure {
     pub fn from_problem(status: u16, problem: Problem) -> Self {
         let document = serde_json::to_value(&problem).unwrap_or_default();
         let title = if problem.title.is_empty() { format!("the server answered {status}") } else { problem.title };
-        Failure {
+        Failure(Box::new(Inner {
             exit: exit_of(status),
             status: Some(status),
             title,
@@ -61,49 +75,49 @@ impl Failure {
             request_id: Some(problem.request_id).filter(|id| !id.is_empty()),
             fields: problem.errors.into_iter().map(|e| format!("{}: {}", e.pointer, e.detail)).collect(),
             document,
-        }
+        }))
     }
     /// Adds what to do, unless that was said already.
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        if self.hint.is_none() {
+        if self.0.hint.is_none() {
             let hint = hint.into();
-            if let Value::Object(members) = &mut self.document {
+            if let Value::Object(members) = &mut self.0.document {
                 members.insert("hint".into(), Value::String(hint.clone()));
             }
-            self.hint = Some(hint);
+            self.0.hint = Some(hint);
         }
         self
     }
     /// The HTTP status, if the server answered.
     pub fn status(&self) -> Option<u16> {
-        self.status
+        self.0.status
     }
     /// `403: You are not a member of @acme`.
     pub fn headline(&self) -> String {
-        match self.status {
-            Some(status) => format!("{status}: {}", self.title),
-            None => self.title.clone(),
+        match self.0.status {
+            Some(status) => format!("{status}: {}", self.0.title),
+            None => self.0.title.clone(),
         }
     }
     /// The lines below the headline.
     pub fn details(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.fields.iter().map(|f| format!("  {f}")).collect();
-        lines.extend(self.hint.iter().map(|h| format!("hint: {h}")));
-        lines.extend(self.request_id.iter().map(|id| format!("request id: {id}")));
+        let mut lines: Vec<String> = self.0.fields.iter().map(|f| format!("  {f}")).collect();
+        lines.extend(self.0.hint.iter().map(|h| format!("hint: {h}")));
+        lines.extend(self.0.request_id.iter().map(|id| format!("request id: {id}")));
         lines
     }
     /// The problem document, for `-o json`.
     pub fn document(&self) -> &Value {
-        &self.document
+        &self.0.document
     }
     /// The exit code of the process.
     pub fn exit(&self) -> ExitCode {
-        ExitCode::from(self.exit)
+        ExitCode::from(self.0.exit)
     }
     /// The exit code as a number.
     #[cfg(test)]
     pub fn exit_number(&self) -> u8 {
-        self.exit
+        self.0.exit
     }
 }
 
@@ -128,7 +142,10 @@ impl From<std::io::Error> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let failure = Failure::local(error.message());
+        let failure = match error.code() {
+            ErrorCode::Validation => Failure::usage(error.message()),
+            _ => Failure::local(error.message()),
+        };
         match error.hint() {
             Some(hint) => failure.with_hint(hint),
             None => failure,

@@ -108,7 +108,7 @@ pub async fn whoami(session: &mut Session, terminal: &mut Terminal) -> Outcome {
         Column("GATEWAY", "gateway", Align::Left),
         Column("VERSION", "version", Align::Left),
     ]);
-    let namespace = format!("@{}", who.username);
+    let namespace = format!("@{}", who.namespace);
     sheet.row(
         [who.label.clone(), namespace, who.role.clone(), who.plan.clone(), url, who.version.clone()].map(Cell::text),
     );

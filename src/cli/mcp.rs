@@ -10,9 +10,12 @@ use super::{
     import,
     output::{Align, Cell, Column, Sheet, Terminal},
     session::Session,
-    text, time,
+    text,
 };
-use crate::admin::dto::{AddServer, InstallServer, Installation, Installed, Server, ServerTest, Tool};
+use crate::{
+    admin::dto::{AddServer, InstallServer, Installation, Installed, Server, ServerTest, Tool},
+    domain::period,
+};
 
 /// Runnable examples of `mcp`.
 pub const EXAMPLES: &str = "Examples:
@@ -177,7 +180,7 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: McpCom
 
 async fn add(session: &mut Session, terminal: &mut Terminal, args: AddArgs) -> Outcome {
     let span = |text: &Option<String>| -> Outcome<Option<u64>> {
-        Ok(text.as_deref().map(time::lifetime).transpose()?.flatten())
+        Ok(text.as_deref().map(period::parse_or_never).transpose()?.flatten())
     };
     let body = AddServer {
         timeout_seconds: span(&args.timeout)?,
@@ -307,5 +310,5 @@ async fn test(session: &mut Session, terminal: &mut Terminal, slug: &str) -> Out
     let who = if name.is_empty() { String::new() } else { format!(": {name}") };
     let how = report.protocol.as_deref().unwrap_or("MCP");
     let tools = report.tools.map(|n| format!(", {}", text::counted(n, "tool"))).unwrap_or_default();
-    terminal.done(&format!("{slug} answers{who}, {how}{tools}, {:.0} ms", report.latency_ms), &report, slug)
+    terminal.done(&format!("{slug} answers{who}, {how}{tools}, {} ms", report.latency_ms), &report, slug)
 }

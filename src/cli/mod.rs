@@ -16,8 +16,9 @@ mod secrets;
 mod serve_args;
 mod session;
 mod text;
-mod time;
 mod token;
+#[cfg(test)]
+mod transcript_tests;
 mod workspace;
 
 use std::process::ExitCode;

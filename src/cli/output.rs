@@ -13,9 +13,12 @@ use super::{
     args::{Colors, Format, GlobalArgs},
     failure::{Failure, Outcome},
     session::Session,
-    text, time,
+    text,
 };
-use crate::domain::clock::{self, Timestamp};
+use crate::domain::{
+    clock::{self, Timestamp},
+    period,
+};
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
@@ -138,7 +141,8 @@ impl Terminal {
             ..Terminal::writing_to(Box::new(io::sink()), Box::new(io::sink()), global)
         }
     }
-    fn writing_to(out: Box<dyn Write>, err: Box<dyn Write>, global: &GlobalArgs) -> Self {
+    /// Any two streams; nobody looks at them as a terminal.
+    pub(super) fn writing_to(out: Box<dyn Write>, err: Box<dyn Write>, global: &GlobalArgs) -> Self {
         let asked = if global.json { Some(Format::Json) } else { global.output };
         Terminal {
             out,
@@ -256,7 +260,7 @@ impl Terminal {
         match at {
             None => Cell::both("never", ""),
             Some(at) if self.absolute => Cell::minute(at),
-            Some(at) => Cell::both(time::ago(at, clock::now()), text::exact(at)),
+            Some(at) => Cell::both(period::ago(at, clock::now()), text::exact(at)),
         }
     }
 

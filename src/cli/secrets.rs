@@ -209,7 +209,7 @@ async fn list(session: &mut Session, terminal: &mut Terminal, server: &str, work
     let secrets: Vec<Secret> =
         session.client()?.list(&["mcp-servers", server, "secrets"], of_workspace(workspace)).await?;
     let overrides = secrets.iter().any(|secret| secret.workspace.is_some());
-    let unusable = secrets.iter().any(|secret| secret.state != "ready");
+    let unusable = secrets.iter().any(|secret| secret.state != "active");
     let mut columns = vec![
         Column("SECRET NAME", "name", Align::Left),
         Column("INJECTION", "injection", Align::Left),

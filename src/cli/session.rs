@@ -11,6 +11,7 @@ use super::{
     failure::{Failure, Outcome},
     profile::{Profile, ProfileStore, Profiles},
 };
+use crate::domain::near;
 
 /// Where `aerostack serve` listens unless told otherwise.
 const DEFAULT_URL: &str = "http://127.0.0.1:8787";
@@ -31,7 +32,10 @@ pub struct Session {
 impl Session {
     /// Reads the saved gateways and chooses one.
     pub fn open(global: GlobalArgs) -> Outcome<Self> {
-        let store = ProfileStore::of_this_user()?;
+        Session::at(global, ProfileStore::of_this_user()?)
+    }
+    /// The same, with the saved gateways of `store`.
+    pub(super) fn at(global: GlobalArgs, store: ProfileStore) -> Outcome<Self> {
         let profiles = store.profiles()?;
         Session::choose(global, store, profiles)
     }
@@ -147,13 +151,8 @@ fn profile_of(profiles: &Profiles, url: &Url) -> Option<String> {
 
 /// Names the profile that may have been meant.
 pub fn no_such_profile(profiles: &Profiles, name: &str) -> Failure {
-    let near = profiles
-        .profiles
-        .keys()
-        .filter(|known| strsim::jaro_winkler(known, name) > 0.8)
-        .max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
-    let guess = near.map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
-    Failure::not_found(format!("No profile \"{name}\".{guess}")).with_hint("aerostack profile list")
+    Failure::not_found(near::no_such("profile", name, profiles.profiles.keys().map(String::as_str)))
+        .with_hint("aerostack profile list")
 }
 
 #[cfg(test)]

@@ -7,9 +7,12 @@ use super::{
     failure::{Failure, Outcome},
     output::{Align, Cell, Column, Sheet, Terminal},
     session::Session,
-    text, time,
+    text,
 };
-use crate::admin::dto::{CreateToken, Page, RevokeByName, Seats, Token, TokenCreated, TokenPage, TokenStatus};
+use crate::{
+    admin::dto::{CreateToken, Page, RevokeByName, Seats, Token, TokenCreated, TokenPage, TokenStatus},
+    domain::period,
+};
 
 /// Runnable examples of `token`.
 pub const EXAMPLES: &str = "Examples:
@@ -125,7 +128,7 @@ pub async fn create(
     args: CreateArgs,
 ) -> Outcome {
     let workspace = session.workspace(workspace)?;
-    let expires_in = args.expires_in.as_deref().map(time::lifetime).transpose()?.flatten();
+    let expires_in = args.expires_in.as_deref().map(period::parse_or_never).transpose()?.flatten();
     let body = CreateToken { name: args.name, expires_in, requests_per_minute: args.requests_per_minute };
     let made: TokenCreated = session.client()?.post(&["workspaces", &workspace, "tokens"], vec![], &body).await?;
     if let Some(client) = args.snippet {

@@ -12,6 +12,7 @@ mod known_answers;
 pub mod known_servers;
 pub mod mcp_json;
 pub mod period;
+pub mod near;
 pub mod plan;
 pub mod random;
 pub mod rate;

@@ -1,0 +1,191 @@
+//! The audit log of a workspace: administrative acts and installations from the tamper-evident log, tool calls merged
+//! in by time from the analytics.
+
+use actix_web::{
+    HttpResponse,
+    web::{self, Path},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::{
+    actors::Actors,
+    admin::{
+        Admin,
+        analytics::People,
+        auth::Caller,
+        dto::{AuditEntry, Page},
+        openapi::Problems,
+        reply::Reply,
+        request::{Query, decode_cursor, encode_cursor},
+        workspaces,
+    },
+    domain::{
+        clock::{self, Timestamp},
+        ids::{CallId, WorkspaceId},
+        role::{Principal, Role},
+    },
+    error::{Error, ErrorCode, Result},
+    store::{
+        audit::{self, AuditFilter, AuditKind, AuditRecord},
+        usage::{self, CallFilter, CallRecord, UsageFilter},
+    },
+};
+
+const ENTRIES: u64 = 50;
+const MOST: u64 = 1000;
+const TOOL_CALL: &str = "tool_call";
+
+/// Which acts to show.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// `admin`, `install`, `call` or `security`; left out: the first three.
+    pub kind: Option<String>,
+    /// Only acts of this person or token.
+    pub user: Option<String>,
+    /// Only this action.
+    pub action: Option<String>,
+    /// Not before this moment.
+    #[param(value_type = Option<String>, format = DateTime)]
+    pub since: Option<Timestamp>,
+    /// At most so many: 50 unless given, at most 1000.
+    pub limit: Option<u64>,
+    /// `next_cursor` of the page before.
+    pub cursor: Option<String>,
+}
+
+/// Which page: before which entry, and before which moment calls are merged in.
+struct Before {
+    seq: Option<u64>,
+    call: Option<CallId>,
+    moment: Timestamp,
+}
+
+impl Before {
+    fn now() -> Self {
+        Before { seq: None, call: None, moment: clock::now() }
+    }
+    fn decode(cursor: &str) -> Result<Self> {
+        let text = decode_cursor(cursor)?;
+        let odd = || Error::new(ErrorCode::InvalidRequest, "The cursor is not one of ours");
+        if let Ok(call) = text.parse::<CallId>() {
+            return Ok(Before { call: Some(call), ..Before::now() });
+        }
+        let (seq, ms) = text.split_once('.').ok_or_else(odd)?;
+        let moment = ms.parse().ok().and_then(Timestamp::from_timestamp_millis).ok_or_else(odd)?;
+        Ok(Before { seq: Some(seq.parse().map_err(|_text| odd())?), call: None, moment })
+    }
+}
+
+/// The newest acts first. Tool calls are merged in by time, at most as many as entries were asked for, so that a busy
+/// workspace's calls never push its administrative acts off the page; `kind=call` pages through all of them.
+pub async fn list(actors: &Actors, by: &Principal, slug: &str, query: AuditQuery) -> Result<Page<AuditEntry>> {
+    by.require(Role::Admin)?;
+    let workspace = workspaces::find(actors, by, slug).await?.id;
+    let limit = query.limit.unwrap_or(ENTRIES).clamp(1, MOST);
+    let before = query.cursor.as_deref().map_or_else(|| Ok(Before::now()), Before::decode)?;
+    let people = People::of(actors, by, workspace).await?;
+    if query.kind.as_deref() == Some("call") {
+        let mut found = calls(
+            actors,
+            &people,
+            workspace,
+            &query,
+            (query.since.unwrap_or(Timestamp::UNIX_EPOCH), &before),
+            limit + 1,
+        )
+        .await?;
+        let more = cut(&mut found, limit);
+        let next_cursor = found.last().filter(|_| more).map(|call| encode_cursor(&call.call.to_string()));
+        return Ok(Page { data: found.into_iter().map(|call| call_dto(&people, call)).collect(), next_cursor });
+    }
+    let filter = AuditFilter {
+        workspace: Some(workspace),
+        kinds: kinds(query.kind.as_deref())?,
+        actor: query.user.clone(),
+        action: query.action.clone(),
+        since: query.since,
+        before: before.seq,
+        ..AuditFilter::newest(by.namespace, limit + 1)
+    };
+    let mut records = actors.store.read(move |db| async move { audit::list(&db, filter).await }).await?;
+    let more = cut(&mut records, limit);
+    let oldest = records.last().filter(|_| more).map(|record| (record.seq, record.entry.at));
+    let mut data: Vec<AuditEntry> = Vec::new();
+    if query.kind.is_none() && query.action.as_deref().is_none_or(|action| action == TOOL_CALL) {
+        let from = oldest.map(|(_, at)| at).max(query.since).unwrap_or(Timestamp::UNIX_EPOCH);
+        let found = calls(actors, &people, workspace, &query, (from, &before), limit).await?;
+        data.extend(found.into_iter().map(|call| call_dto(&people, call)));
+    }
+    data.extend(records.into_iter().map(dto));
+    data.sort_by_key(|entry| std::cmp::Reverse(entry.at));
+    let next_cursor = oldest.map(|(seq, at)| encode_cursor(&format!("{seq}.{}", at.timestamp_millis())));
+    Ok(Page { data, next_cursor })
+}
+
+/// Cuts a list that was asked for with one item too many; whether there are more.
+fn cut<T>(items: &mut Vec<T>, limit: u64) -> bool {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = items.len() > limit;
+    items.truncate(limit);
+    more
+}
+
+async fn calls(
+    actors: &Actors,
+    people: &People,
+    workspace: WorkspaceId,
+    query: &AuditQuery,
+    (from, before): (Timestamp, &Before),
+    limit: u64,
+) -> Result<Vec<CallRecord>> {
+    // Somebody who only administers has no token: then there is nothing to merge in, and that is no error.
+    let Ok(tokens) = people.chosen(query.user.as_deref()) else { return Ok(Vec::new()) };
+    let usage = UsageFilter { workspace, tokens, server: None, from, to: before.moment };
+    let filter = CallFilter { usage, tool: None, failed: false, before: before.call, limit };
+    actors.store.analytics(move |db| async move { usage::calls(&db, filter).await }).await
+}
+
+fn kinds(kind: Option<&str>) -> Result<Vec<AuditKind>> {
+    let Some(kind) = kind else { return Ok(vec![AuditKind::Admin, AuditKind::Install]) };
+    let known = kind.parse().map(|kind| vec![kind]);
+    known.map_err(|()| {
+        Error::new(ErrorCode::InvalidRequest, "No such kind of act").with_hint("admin, install, call or security")
+    })
+}
+
+fn call_dto(people: &People, call: CallRecord) -> AuditEntry {
+    AuditEntry {
+        at: call.at,
+        actor: people.name(call.token),
+        kind: "call".to_owned(),
+        action: TOOL_CALL.to_owned(),
+        target: call.tool.clone(),
+        skill: Some(call.tool),
+        request_id: None,
+    }
+}
+
+fn dto(record: AuditRecord) -> AuditEntry {
+    let entry = record.entry;
+    let skill = (entry.target_kind == "skill").then(|| entry.target.clone());
+    let request_id = entry.detail.get("request_id").and_then(|value| value.as_str()).map(str::to_owned);
+    AuditEntry {
+        at: entry.at,
+        kind: entry.kind.as_str().to_owned(),
+        request_id,
+        actor: entry.actor,
+        action: entry.action,
+        target: entry.target,
+        skill,
+    }
+}
+
+/// Who did what
+#[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/audit", tag = "audit", params(("slug" = String, Path), AuditQuery),
+    responses((status = 200, body = Page<AuditEntry>), Problems))]
+pub async fn list_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, query: Query<AuditQuery>) -> Reply {
+    Ok(HttpResponse::Ok().json(list(&admin.actors, &by.0, &slug, query.0).await?))
+}

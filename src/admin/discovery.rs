@@ -1,0 +1,60 @@
+//! Asking servers what tools they have, for lists and tests.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::join_all;
+use serde::Deserialize;
+
+use crate::{
+    actors::{
+        Actors,
+        catalog::{Route, WorkspaceView},
+    },
+    domain::ids::ServerId,
+    store::workspaces::WorkspaceRecord,
+    upstream::tools::Tool,
+};
+
+/// Asks the servers of a workspace whose tools are not known yet, all at once and for a bounded time. Whoever does not
+/// answer in time is left out of this list, not waited for.
+pub async fn discover(actors: &Actors, workspace: &WorkspaceRecord) {
+    let view = actors.catalog.load().workspace(&workspace.slug).cloned();
+    let Some(view) = view else { return };
+    let asked: Vec<_> = view
+        .undiscovered()
+        .map(|one| {
+            let scope = actors.vault.scope(view.id, one.def.id);
+            actors.upstreams.refresh(&one.def, scope)
+        })
+        .collect();
+    if asked.is_empty() {
+        return;
+    }
+    let wait = Duration::from_secs(actors.config.upstream.discovery_timeout_seconds);
+    let answered = actix_web::rt::time::timeout(wait, join_all(asked)).await.unwrap_or_default();
+    let answered = answered.into_iter().filter(|answer| answer.is_ok()).count();
+    actors.catalog.settled(view.id, answered, Duration::from_secs(actors.config.upstream.list_wait_seconds)).await;
+}
+
+#[derive(Deserialize)]
+struct Described {
+    description: Option<String>,
+}
+
+/// What a tool's server says it does.
+pub fn description(view: &WorkspaceView, route: &Arc<Route>) -> Option<String> {
+    let server = view.installed.iter().find(|one| one.def.id == route.def.id)?;
+    server.tools.as_ref()?.iter().find(|tool| tool.name == route.upstream_name).and_then(described)
+}
+
+/// The tools of a server as the catalogue knows them, from any workspace it is installed in.
+pub fn known_tools(actors: &Actors, server: ServerId) -> Option<Arc<[Tool]>> {
+    let catalog = actors.catalog.load();
+    let installed = catalog.workspaces.values().flat_map(|view| view.installed.iter());
+    installed.filter(|one| one.def.id == server).find_map(|one| one.tools.clone())
+}
+
+/// The description in a tool's own words.
+pub fn described(tool: &Tool) -> Option<String> {
+    serde_json::from_str::<Described>(tool.raw.get()).ok()?.description
+}

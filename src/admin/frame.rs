@@ -1,0 +1,117 @@
+//! What surrounds every admin route: request id, `Host` and `Origin`, authentication, and the problem document when
+//! something is refused. A route that is added to the table gets all of it.
+
+use actix_web::{
+    HttpMessage as _,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    middleware::Next,
+    web,
+};
+use uuid::Uuid;
+
+use crate::{
+    admin::{
+        Admin, auth,
+        reply::{Refusal, of_status, problem},
+    },
+    domain::rate::Decision,
+    error::{Error, Result},
+};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const LONGEST_ID: usize = 64;
+
+/// Names a request in answers, logs and audit.
+#[derive(Clone)]
+pub struct RequestId(pub String);
+
+/// The id that came with the request if it is harmless, else a fresh one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let safe = |id: &&str| {
+        (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
+    };
+    given.filter(safe).map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+}
+
+/// The frame. Order: id, address check, key, route.
+pub async fn frame(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let id = request_id(request.headers());
+    let path = request.path().to_owned();
+    let (response, decision) = match admit(&request, &id).await {
+        Err(error) => (request.into_response(problem(&error, &path, &id)), None),
+        Ok(decision) => (explained(next.call(request).await?, &path, &id), decision),
+    };
+    Ok(labelled(response, &id, decision))
+}
+
+async fn admit(request: &ServiceRequest, id: &str) -> Result<Option<Decision>> {
+    let admin = request
+        .app_data::<web::Data<Admin>>()
+        .ok_or_else(|| Error::internal("serving the admin API", "its state is not registered"))?;
+    (admin.guard)(request.request())?;
+    let (principal, decision) = auth::authenticate(admin, request).await?;
+    let mut extensions = request.extensions_mut();
+    extensions.insert(principal);
+    extensions.insert(RequestId(id.to_owned()));
+    Ok(decision)
+}
+
+/// Turns whatever refused into a problem document that names this request.
+fn explained(response: ServiceResponse<impl MessageBody + 'static>, path: &str, id: &str) -> ServiceResponse<BoxBody> {
+    let status = response.status();
+    if !status.is_client_error() && !status.is_server_error() {
+        return response.map_into_boxed_body();
+    }
+    let refused =
+        response.response().error().and_then(|error| error.as_error::<Refusal>()).map(|refusal| refusal.0.clone());
+    let allow = response.headers().get(header::ALLOW).cloned();
+    let error = refused.unwrap_or_else(|| of_status(status));
+    let (request, _) = response.into_parts();
+    let mut answer = problem(&error, path, id);
+    if let Some(allow) = allow {
+        answer.headers_mut().insert(header::ALLOW, allow);
+    }
+    ServiceResponse::new(request, answer)
+}
+
+fn labelled(mut response: ServiceResponse<BoxBody>, id: &str, decision: Option<Decision>) -> ServiceResponse<BoxBody> {
+    let headers = response.headers_mut();
+    let mut put = |name: HeaderName, text: &str| {
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    put(REQUEST_ID, id);
+    put(header::CACHE_CONTROL, "no-store");
+    put(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    if let Some(decision) = decision.filter(|decision| decision.limit > 0) {
+        put(HeaderName::from_static("ratelimit-policy"), &format!("\"api-key\";q={};w=60", decision.limit));
+        let (left, reset) = (decision.remaining, decision.retry_after_ns.div_ceil(1_000_000_000));
+        put(HeaderName::from_static("ratelimit"), &format!("\"api-key\";r={left};t={reset}"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_is_taken_only_if_it_is_harmless() {
+        let with = |id: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_str(id).unwrap());
+            request_id(&headers)
+        };
+        assert_eq!(with("trace-42.a_b:c"), "trace-42.a_b:c");
+        for bad in ["", "a b", "<script>", &"a".repeat(65)] {
+            assert_eq!(with(bad).len(), 32, "{bad}");
+        }
+    }
+}

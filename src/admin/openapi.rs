@@ -1,0 +1,91 @@
+//! The OpenAPI 3.1 document at `/openapi.json`, made from the handlers in the route table.
+
+use std::sync::LazyLock;
+
+use actix_web::{HttpResponse, http::header};
+use utoipa::{
+    OpenApi as _,
+    openapi::{
+        OpenApi,
+        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
+};
+
+use super::{Paths, dto::Problem};
+
+/// What every route may answer besides its own answers.
+#[derive(utoipa::IntoResponses)]
+pub enum Problems {
+    /// The request was refused; the document says why and what to do.
+    #[response(status = "4XX", content_type = "application/problem+json")]
+    Refused(#[to_schema] Problem),
+    /// The gateway could not do it now.
+    #[response(status = "5XX", content_type = "application/problem+json")]
+    Failed(#[to_schema] Problem),
+}
+
+/// The document.
+pub fn document() -> OpenApi {
+    let mut document = Paths::openapi();
+    document.info.title = "aerostack admin API".into();
+    document.info.version = "1".into();
+    document.info.description = Some(
+        "Administration of an aerostack gateway. Times are RFC 3339 UTC, durations seconds. Unknown members and query \
+         parameters are refused. Errors are RFC 9457 problem documents."
+            .into(),
+    );
+    let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("aak_…").build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
+    document.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("api_key", [])]);
+    document
+}
+
+static TEXT: LazyLock<String> = LazyLock::new(|| document().to_json().unwrap_or_default());
+
+/// Serves the document.
+pub async fn serve() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .body(TEXT.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::admin::{BASE, ROUTES};
+
+    fn json() -> Value {
+        serde_json::to_value(document()).unwrap()
+    }
+
+    #[test]
+    fn every_route_is_documented_and_nothing_else() {
+        let json = json();
+        let documented = |path: &str, method: &str| json["paths"][path.replace(":.+", "")].get(method).is_some();
+        for (path, method) in ROUTES {
+            assert!(documented(&format!("{BASE}{path}"), method), "{method} {path} is not in the document");
+        }
+        let operations: usize =
+            json["paths"].as_object().unwrap().values().map(|item| item.as_object().unwrap().len()).sum();
+        assert_eq!(operations, ROUTES.len());
+        assert!(json["openapi"].as_str().unwrap().starts_with("3.1"));
+    }
+
+    #[test]
+    fn no_answer_has_a_place_for_a_secrets_value() {
+        let json = json();
+        for (name, schema) in json["components"]["schemas"].as_object().unwrap() {
+            let members = schema["properties"].as_object().cloned().unwrap_or_default();
+            assert!(!members.contains_key("value") || name == "SetSecret", "{name} has a value");
+        }
+        let text = json["paths"].to_string();
+        for operation in text.split("\"responses\"").skip(1) {
+            let responses = operation.split("\"requestBody\"").next().unwrap();
+            assert!(!responses.contains("schemas/SetSecret"), "an answer refers to SetSecret");
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Secrets of MCP servers. Values come in and go to the vault; there is no code here that could answer one.
+
+use actix_web::{
+    HttpResponse,
+    web::{self, Path},
+};
+use secrecy::SecretString;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::{
+    actors::{
+        Actors,
+        secret_vault::{NameSecret, NameServer, PutSecret, SecretInfo, SetInjection},
+    },
+    admin::{
+        Admin,
+        auth::Caller,
+        dto::{InjectionRule, Page, Secret, SecretWritten, SecretsDeleted, SetSecret},
+        known,
+        openapi::Problems,
+        reply::Reply,
+        request::{Json, Query},
+        servers, workspaces,
+    },
+    domain::{
+        ids::WorkspaceId,
+        injection::{self, Injection},
+        near,
+        role::{Principal, Role},
+    },
+    error::{Result, err},
+    store::servers::ServerRecord,
+};
+
+/// Whose value is meant.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Scope {
+    /// Only this workspace's override; left out: the value for every workspace.
+    pub workspace: Option<String>,
+}
+
+/// A server and, if one is named, the workspace whose override is meant.
+struct Place {
+    server: ServerRecord,
+    workspace: Option<WorkspaceId>,
+}
+
+async fn place(actors: &Actors, by: &Principal, slug: &str, scope: &Scope) -> Result<Place> {
+    by.require(Role::Admin)?;
+    let server = servers::find(actors, by, slug).await?;
+    let workspace = match &scope.workspace {
+        Some(slug) => Some(workspaces::find(actors, by, slug).await?.id),
+        None => None,
+    };
+    Ok(Place { server, workspace })
+}
+
+impl Place {
+    fn named(&self, name: &str, by: &Principal) -> NameSecret {
+        NameSecret {
+            namespace: self.server.namespace,
+            server: self.server.id,
+            workspace: self.workspace,
+            name: name.to_owned(),
+            by: by.clone(),
+        }
+    }
+    async fn infos(&self, actors: &Actors) -> Result<Vec<SecretInfo>> {
+        actors.vault.list(self.server.id, self.workspace, &self.server.spec.origin()).await
+    }
+}
+
+fn rule_of(dto: InjectionRule) -> Result<Injection> {
+    match dto {
+        InjectionRule::Header { header } => Injection::header(&header),
+        InjectionRule::Bearer {} => Ok(Injection::Bearer),
+    }
+}
+
+/// The rule as the API shows it; a secret without one is sent under its own name.
+pub fn rule_dto(rule: Option<&Injection>, name: &str) -> InjectionRule {
+    match rule {
+        Some(Injection::Bearer) => InjectionRule::Bearer {},
+        Some(Injection::Header(header)) => InjectionRule::Header { header: header.clone() },
+        None => InjectionRule::Header { header: name.to_owned() },
+    }
+}
+
+fn dto(actors: &Actors, info: SecretInfo) -> Secret {
+    let slug_of = |id: WorkspaceId| actors.catalog.load().workspace_by_id(id).map(|view| view.slug.to_string());
+    Secret {
+        injection: rule_dto(info.injection.as_ref(), &info.name),
+        injected_as: injection::label(info.injection.as_ref(), &info.name).to_owned(),
+        state: info.state.as_str().to_owned(),
+        workspace: info.workspace.map(|id| slug_of(id).unwrap_or_else(|| id.to_string())),
+        name: info.name,
+        updated_at: info.updated_at,
+        updated_by: info.updated_by,
+    }
+}
+
+/// Names, rules and dates.
+pub async fn list(actors: &Actors, by: &Principal, slug: &str, scope: &Scope) -> Result<Page<Secret>> {
+    let place = place(actors, by, slug, scope).await?;
+    let data = place.infos(actors).await?.into_iter().map(|info| dto(actors, info)).collect();
+    Ok(Page { data, next_cursor: None })
+}
+
+/// Sets a secret, new or again; the next call uses it.
+pub async fn set(
+    actors: &Actors,
+    by: &Principal,
+    slug: &str,
+    scope: &Scope,
+    input: SetSecret,
+) -> Result<SecretWritten> {
+    let value = SecretString::from(input.value);
+    let place = place(actors, by, slug, scope).await?;
+    let spec = &place.server.spec;
+    if spec.url.scheme() == "http" && !spec.allow_http && !actors.upstreams.policy().allows_clear_text(&spec.url) {
+        return Err(err::validation(format!(
+            "{slug} is reached over http: the secret would cross the network in clear"
+        ))
+        .with_hint("use an https URL, or add the server again with --allow-http if the network is yours"));
+    }
+    let wanted = match input.injection {
+        Some(rule) => Some(rule_of(rule)?),
+        None => known_rule(actors, &place, &input.name).await?,
+    };
+    let put = PutSecret {
+        namespace: place.server.namespace,
+        server: place.server.id,
+        workspace: place.workspace,
+        origin: spec.origin(),
+        name: input.name.clone(),
+        value,
+        injection: wanted,
+        by: by.clone(),
+    };
+    let created = actors.vault.put(put).await?;
+    Ok(SecretWritten {
+        server: place.server.slug.to_string(),
+        name: input.name,
+        workspace: scope.workspace.clone(),
+        created,
+    })
+}
+
+/// A new secret of a well-known server travels as that server expects it, so that setting it is enough.
+async fn known_rule(actors: &Actors, place: &Place, name: &str) -> Result<Option<Injection>> {
+    let Some(rule) = known::rule(&place.server, name) else { return Ok(None) };
+    let exists = place.infos(actors).await?.iter().any(|info| info.name == name && info.workspace == place.workspace);
+    Ok(if exists { None } else { Some(rule) })
+}
+
+/// Changes how a secret is sent.
+pub async fn inject(
+    actors: &Actors,
+    by: &Principal,
+    slug: &str,
+    name: &str,
+    scope: &Scope,
+    rule: InjectionRule,
+) -> Result<Secret> {
+    let place = place(actors, by, slug, scope).await?;
+    let injection = Some(rule_of(rule)?);
+    known_name(actors, &place, name).await?;
+    actors.vault.set_injection(SetInjection { secret: place.named(name, by), injection }).await?;
+    let info =
+        place.infos(actors).await?.into_iter().find(|info| info.name == name && info.workspace == place.workspace);
+    info.map(|info| dto(actors, info)).ok_or_else(|| err::not_found(format!("No secret \"{name}\" of {slug}")))
+}
+
+/// 404 with a guess when there is no secret of that name.
+async fn known_name(actors: &Actors, place: &Place, name: &str) -> Result<()> {
+    let infos = place.infos(actors).await?;
+    if infos.iter().any(|info| info.name == name && info.workspace == place.workspace) {
+        return Ok(());
+    }
+    let slug = &place.server.slug;
+    Err(err::not_found(near::no_such("secret", name, infos.iter().map(|info| info.name.as_str())))
+        .with_hint(format!("aerostack secrets list {slug}   or set it: aerostack secrets set {slug} NAME")))
+}
+
+/// Deletes one secret.
+pub async fn delete(actors: &Actors, by: &Principal, slug: &str, name: &str, scope: &Scope) -> Result<SecretsDeleted> {
+    let place = place(actors, by, slug, scope).await?;
+    known_name(actors, &place, name).await?;
+    actors.vault.delete(place.named(name, by)).await?;
+    Ok(SecretsDeleted { deleted: 1 })
+}
+
+/// Deletes all secrets of a server, or all overrides of one workspace.
+pub async fn delete_all(actors: &Actors, by: &Principal, slug: &str, scope: &Scope) -> Result<SecretsDeleted> {
+    let place = place(actors, by, slug, scope).await?;
+    let all = NameServer {
+        namespace: place.server.namespace,
+        server: place.server.id,
+        workspace: place.workspace,
+        by: by.clone(),
+    };
+    Ok(SecretsDeleted { deleted: actors.vault.delete_all(all).await? })
+}
+
+/// List a server's secrets: names and rules, never values
+#[utoipa::path(get, path = "/api/v1/admin/mcp-servers/{slug}/secrets", tag = "secrets", params(("slug" = String, Path), Scope),
+    responses((status = 200, body = Page<Secret>), Problems))]
+pub async fn list_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, scope: Query<Scope>) -> Reply {
+    Ok(HttpResponse::Ok().json(list(&admin.actors, &by.0, &slug, &scope.0).await?))
+}
+
+/// Set a secret, new or again
+#[utoipa::path(post, path = "/api/v1/admin/mcp-servers/{slug}/secrets", tag = "secrets", params(("slug" = String, Path), Scope),
+    request_body = SetSecret, responses((status = 201, description = "New", body = SecretWritten),
+    (status = 200, description = "Replaced", body = SecretWritten), Problems))]
+pub async fn set_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    slug: Path<String>,
+    scope: Query<Scope>,
+    body: Json<SetSecret>,
+) -> Reply {
+    let written = set(&admin.actors, &by.0, &slug, &scope.0, body.0).await?;
+    let mut answer = if written.created { HttpResponse::Created() } else { HttpResponse::Ok() };
+    Ok(answer.json(written))
+}
+
+/// Change how a secret is sent
+#[utoipa::path(patch, path = "/api/v1/admin/mcp-servers/{slug}/secrets/{name}", tag = "secrets",
+    params(("slug" = String, Path), ("name" = String, Path), Scope), request_body = InjectionRule,
+    responses((status = 200, body = Secret), Problems))]
+pub async fn inject_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    path: Path<(String, String)>,
+    scope: Query<Scope>,
+    body: Json<InjectionRule>,
+) -> Reply {
+    Ok(HttpResponse::Ok().json(inject(&admin.actors, &by.0, &path.0, &path.1, &scope.0, body.0).await?))
+}
+
+/// Delete a secret
+#[utoipa::path(delete, path = "/api/v1/admin/mcp-servers/{slug}/secrets/{name}", tag = "secrets",
+    params(("slug" = String, Path), ("name" = String, Path), Scope), responses((status = 200, body = SecretsDeleted), Problems))]
+pub async fn delete_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    path: Path<(String, String)>,
+    scope: Query<Scope>,
+) -> Reply {
+    Ok(HttpResponse::Ok().json(delete(&admin.actors, &by.0, &path.0, &path.1, &scope.0).await?))
+}
+
+/// Delete all secrets of a server
+#[utoipa::path(delete, path = "/api/v1/admin/mcp-servers/{slug}/secrets", tag = "secrets", params(("slug" = String, Path), Scope),
+    responses((status = 200, body = SecretsDeleted), Problems))]
+pub async fn delete_all_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, scope: Query<Scope>) -> Reply {
+    Ok(HttpResponse::Ok().json(delete_all(&admin.actors, &by.0, &slug, &scope.0).await?))
+}

@@ -1,0 +1,221 @@
+//! Workspace tokens: issue (the value is in that one answer and nowhere else), list, revoke.
+
+use actix_web::{
+    HttpResponse,
+    http::header,
+    web::{self, Path},
+};
+use secrecy::ExposeSecret as _;
+
+use crate::{
+    actors::{
+        Actors,
+        token_authority::{IssueToken, NameToken},
+    },
+    admin::{
+        Admin, BASE,
+        auth::Caller,
+        dto::{CreateToken, Page, RevokeByName, Seats, Snippet, Token, TokenCreated, TokenPage, TokenStatus},
+        openapi::Problems,
+        reply::Reply,
+        request::{Json, Nothing, Paging, Query, page},
+        whoami, workspaces,
+    },
+    domain::{
+        clients::{self, Connection},
+        clock::{self, Timestamp},
+        ids::TokenId,
+        near,
+        plan::Plan,
+        role::{Principal, Role},
+    },
+    error::{Result, err},
+    store::{
+        tokens::{self, TokenRecord},
+        workspaces::WorkspaceRecord,
+    },
+};
+
+fn dto(actors: &Actors, record: TokenRecord, now: Timestamp) -> Token {
+    let status = match (&record.revoked_at, record.is_active(now)) {
+        (Some(_), _) => TokenStatus::Revoked,
+        (None, true) => TokenStatus::Active,
+        (None, false) => TokenStatus::Expired,
+    };
+    Token {
+        id: record.id.to_string(),
+        active: status == TokenStatus::Active,
+        status,
+        name: record.name,
+        hint: record.hint,
+        created_at: record.created_at,
+        expires_at: record.expires_at,
+        last_used_at: record.last_used_at.max(actors.tokens.last_used(record.id)),
+        revoked_at: record.revoked_at,
+        requests_per_minute: record.requests_per_minute,
+    }
+}
+
+async fn all(actors: &Actors, workspace: &WorkspaceRecord) -> Result<Vec<TokenRecord>> {
+    let id = workspace.id;
+    let mut all = actors.store.read(move |db| async move { tokens::list(&db, id).await }).await?;
+    all.sort_by_key(|record| record.id);
+    Ok(all)
+}
+
+/// The tokens of a workspace, oldest first, and how many the plan allows.
+pub async fn list(actors: &Actors, by: &Principal, slug: &str, paging: &Paging) -> Result<TokenPage> {
+    by.require(Role::Admin)?;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    let plan = Plan::parse(&whoami::namespace(actors, by).await?.plan);
+    let (records, now) = (all(actors, &workspace).await?, clock::now());
+    let used = records.iter().filter(|record| record.is_active(now)).count();
+    let Page { data, next_cursor } = page(records, paging, |record| record.id.to_string())?;
+    let seats =
+        Seats { plan: plan.as_str().into(), used: u64::try_from(used).unwrap_or(u64::MAX), limit: plan.tokens() };
+    Ok(TokenPage { data: data.into_iter().map(|record| dto(actors, record, now)).collect(), next_cursor, seats })
+}
+
+/// One token.
+pub async fn get(actors: &Actors, by: &Principal, slug: &str, id: &str) -> Result<Token> {
+    by.require(Role::Admin)?;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    let found = match id.parse::<TokenId>() {
+        Ok(id) => actors.store.read(move |db| async move { tokens::get(&db, workspace.id, id).await }).await?,
+        Err(_) => None,
+    };
+    found.map(|record| dto(actors, record, clock::now())).ok_or_else(|| unknown_id(slug))
+}
+
+fn unknown_id(slug: &str) -> crate::error::Error {
+    err::not_found(format!("No such token in {slug}")).with_hint(format!("aerostack workspace token list {slug}"))
+}
+
+/// Issues a token.
+pub async fn create(actors: &Actors, by: &Principal, slug: &str, input: CreateToken) -> Result<TokenCreated> {
+    by.require(Role::Admin)?;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    let wanted = IssueToken {
+        workspace: workspace.id,
+        name: input.name,
+        expires_in_seconds: input.expires_in,
+        member: None,
+        requests_per_minute: input.requests_per_minute,
+        by: by.clone(),
+    };
+    let issued = actors.tokens.issue(wanted).await?;
+    let (gateway_url, raw) = (workspaces::gateway_url(actors, slug), issued.raw.expose_secret());
+    let connection = Connection { slug, url: &gateway_url, token: Some(raw) };
+    Ok(TokenCreated {
+        token: raw.to_owned(),
+        id: issued.record.id.to_string(),
+        name: issued.record.name,
+        hint: issued.record.hint,
+        created_at: issued.record.created_at,
+        expires_at: issued.record.expires_at,
+        mcp_json: clients::mcp_json(&connection),
+        snippets: clients::snippets(&connection).into_iter().map(snippet_dto).collect(),
+        url: gateway_url,
+    })
+}
+
+fn snippet_dto(snippet: clients::Snippet) -> Snippet {
+    Snippet {
+        client: snippet.client.to_owned(),
+        title: snippet.title.to_owned(),
+        file: snippet.file.map(str::to_owned),
+        language: snippet.language.to_owned(),
+        text: snippet.text,
+        install_url: snippet.install_url,
+    }
+}
+
+/// Revokes a token. It is dead when this returns; revoking it again changes nothing.
+pub async fn revoke(actors: &Actors, by: &Principal, slug: &str, id: &str) -> Result<Token> {
+    by.require(Role::Admin)?;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    let token = id.parse::<TokenId>().map_err(|_not_an_id| unknown_id(slug))?;
+    let record = actors.tokens.revoke(NameToken { workspace: workspace.id, token, by: by.clone() }).await?;
+    Ok(dto(actors, record, clock::now()))
+}
+
+/// Revokes by name. Several active tokens of that name: 409, unless all are meant.
+pub async fn revoke_by_name(actors: &Actors, by: &Principal, slug: &str, input: RevokeByName) -> Result<Page<Token>> {
+    by.require(Role::Admin)?;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    let (records, now) = (all(actors, &workspace).await?, clock::now());
+    let active: Vec<&TokenRecord> = records.iter().filter(|record| record.is_active(now)).collect();
+    let named: Vec<TokenId> =
+        active.iter().filter(|record| record.name == input.name).map(|record| record.id).collect();
+    if named.is_empty() {
+        let message = near::no_such("active token", &input.name, active.iter().map(|record| record.name.as_str()));
+        return Err(err::not_found(message).with_hint(format!("aerostack workspace token list {slug}")));
+    }
+    if named.len() > 1 && !input.all {
+        let ids: Vec<String> = named.iter().map(ToString::to_string).collect();
+        return Err(err::conflict(format!("{} active tokens have this name", ids.len()))
+            .with_hint(format!("revoke one by its id, or say all: {}", ids.join(", ")))
+            .with_data(serde_json::json!({ "ids": ids })));
+    }
+    let mut data = Vec::with_capacity(named.len());
+    for token in named {
+        let record = actors.tokens.revoke(NameToken { workspace: workspace.id, token, by: by.clone() }).await?;
+        data.push(dto(actors, record, now));
+    }
+    Ok(Page { data, next_cursor: None })
+}
+
+/// List tokens
+#[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/tokens", tag = "tokens", params(("slug" = String, Path), Paging),
+    responses((status = 200, body = TokenPage), Problems))]
+pub async fn list_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, paging: Query<Paging>) -> Reply {
+    Ok(HttpResponse::Ok().json(list(&admin.actors, &by.0, &slug, &paging.0).await?))
+}
+
+/// Issue a token; its value is in this one answer
+#[utoipa::path(post, path = "/api/v1/admin/workspaces/{slug}/tokens", tag = "tokens", params(("slug" = String, Path)),
+    request_body = CreateToken, responses((status = 201, body = TokenCreated), Problems))]
+pub async fn create_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    slug: Path<String>,
+    _: Query<Nothing>,
+    body: Json<CreateToken>,
+) -> Reply {
+    let made = create(&admin.actors, &by.0, &slug, body.0).await?;
+    let location = format!("{BASE}/workspaces/{slug}/tokens/{}", made.id);
+    Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(made))
+}
+
+/// Show a token
+#[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/tokens/{id}", tag = "tokens",
+    params(("slug" = String, Path), ("id" = String, Path)), responses((status = 200, body = Token), Problems))]
+pub async fn get_route(admin: web::Data<Admin>, by: Caller, path: Path<(String, String)>, _: Query<Nothing>) -> Reply {
+    Ok(HttpResponse::Ok().json(get(&admin.actors, &by.0, &path.0, &path.1).await?))
+}
+
+/// Revoke a token, at once and for ever
+#[utoipa::path(delete, path = "/api/v1/admin/workspaces/{slug}/tokens/{id}", tag = "tokens",
+    params(("slug" = String, Path), ("id" = String, Path)),
+    responses((status = 200, description = "The revoked token", body = Token), Problems))]
+pub async fn revoke_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    path: Path<(String, String)>,
+    _: Query<Nothing>,
+) -> Reply {
+    Ok(HttpResponse::Ok().json(revoke(&admin.actors, &by.0, &path.0, &path.1).await?))
+}
+
+/// Revoke by name
+#[utoipa::path(post, path = "/api/v1/admin/workspaces/{slug}/tokens:revoke", tag = "tokens", params(("slug" = String, Path)),
+    request_body = RevokeByName, responses((status = 200, description = "The revoked tokens", body = Page<Token>), Problems))]
+pub async fn revoke_by_name_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    slug: Path<String>,
+    _: Query<Nothing>,
+    body: Json<RevokeByName>,
+) -> Reply {
+    Ok(HttpResponse::Ok().json(revoke_by_name(&admin.actors, &by.0, &slug, body.0).await?))
+}
