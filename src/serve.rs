@@ -29,8 +29,8 @@ use crate::{
     gateway::{self, Gateway, origin::Addressed, session::Sessions},
     ops::{self, Ops, Readiness},
     protocol::session_id::StateKey,
-    telemetry,
-    upstream::NetworkPolicy,
+    telemetry::{self, otlp::Tracer},
+    upstream::{self, NetworkPolicy},
 };
 
 /// The process ends with this when its configuration is wrong (sysexits EX_USAGE).
@@ -113,7 +113,8 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     let actors = Arc::new(Actors::start(config.clone(), public_url.clone(), keys, policy).await?);
     let first = first_start::ensure_owner(&actors, demo.is_some()).await?;
 
-    let gateway = web::Data::new(front(&actors));
+    let tracer = Tracer::start(&config.telemetry, upstream::client::tls_config())?;
+    let gateway = web::Data::new(front(&actors, tracer.clone()));
     let readiness = Readiness::default();
     let ops = web::Data::new(Ops { actors: actors.clone(), readiness: readiness.clone() });
     let addressed = Addressed::new(&config.server, &public_url);
@@ -137,6 +138,8 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     };
     readiness.stopping();
     stop(&actors, handles.into_iter().flatten().collect()).await;
+    flush(tracer).await;
+    tracing::info!("stopped");
     drop((running, operating));
     Ok(stopped)
 }
@@ -160,7 +163,7 @@ fn listens_on_loopback_only(config: &Config, public_url: &Url) -> bool {
     public && config.server.bind.ip().is_loopback()
 }
 
-fn front(actors: &Actors) -> Gateway {
+fn front(actors: &Actors, tracer: Option<Arc<Tracer>>) -> Gateway {
     let key = actors.vault.state_key();
     Gateway {
         scan: (&actors.config.limits).into(),
@@ -171,6 +174,7 @@ fn front(actors: &Actors) -> Gateway {
         vault: actors.vault.clone(),
         streams: actors.streams.clone(),
         analytics: actors.analytics.clone(),
+        tracer,
         sessions: Arc::new(Sessions::new(StateKey { version: key.version, key: key.key }, actors.store.clone())),
         config: actors.config.clone(),
         calls: 0.into(),
@@ -263,5 +267,13 @@ async fn stop(actors: &Actors, servers: Vec<actix_web::dev::ServerHandle>) {
         tracing::warn!("calls were still under way at the end of server.shutdown_timeout_seconds");
     }
     actors.drain(Duration::from_secs(5)).await;
-    tracing::info!("stopped");
+}
+
+/// Exports the traces of the last calls.
+async fn flush(tracer: Option<Arc<Tracer>>) {
+    let Some(tracer) = tracer else { return };
+    let flushed = actix_web::rt::task::spawn_blocking(move || tracer.stop(Duration::from_secs(3)));
+    if flushed.await.is_err() {
+        tracing::warn!("the last traces were not exported");
+    }
 }

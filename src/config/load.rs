@@ -99,6 +99,12 @@ impl Config {
         );
         must(self.limits.body_bytes <= 32 * 1024 * 1024, "limits.body_bytes may be 33554432 (32 MiB) at most");
         must((0.0..=1.0).contains(&self.telemetry.sample_ratio), "telemetry.sample_ratio must be between 0 and 1");
+        let collector = url::Url::parse(&self.telemetry.otlp_endpoint);
+        must(
+            self.telemetry.otlp_endpoint.is_empty()
+                || collector.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
+            "telemetry.otlp_endpoint must be an http:// or https:// URL, for example http://127.0.0.1:4318",
+        );
         must(
             self.server.ops_bind.is_empty() || self.server.ops_bind.parse::<std::net::SocketAddr>().is_ok(),
             "server.ops_bind must be an address such as 127.0.0.1:8788",

@@ -6,6 +6,7 @@
 
 mod active;
 mod pump;
+mod record;
 
 use std::{
     future::Future,

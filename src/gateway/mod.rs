@@ -29,6 +29,7 @@ use crate::{
         scan::{self, Document, ScanError, ScanLimits},
         trace::TraceContext,
     },
+    telemetry::otlp::Tracer,
 };
 
 /// What the front needs; one per process, shared by the workers.
@@ -51,6 +52,8 @@ pub struct Gateway {
     pub streams: ClientSessions,
     /// Call statistics.
     pub analytics: Analytics,
+    /// Traces of calls, if they are exported.
+    pub tracer: Option<Arc<Tracer>>,
     /// Legacy sessions.
     pub sessions: Arc<session::Sessions>,
     /// Calls under way in the process.

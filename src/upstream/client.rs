@@ -85,6 +85,11 @@ impl HttpClient {
     }
 }
 
+/// How this process speaks TLS to others.
+pub fn tls_config() -> Arc<ClientConfig> {
+    TLS.clone()
+}
+
 /// One TLS configuration for the process: public roots, and those in `SSL_CERT_FILE` (a company's own authority).
 static TLS: LazyLock<Arc<ClientConfig>> = LazyLock::new(|| Arc::new(tls()));
 

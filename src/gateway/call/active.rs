@@ -8,14 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     actors::{catalog::Route, upstream_lease::Lease},
-    domain::{
-        clock::{self, Timestamp},
-        ids::CallId,
-    },
+    domain::clock,
     error::{Error, ErrorCode, Result},
     gateway::{
         Caller, Gateway,
-        call::{CallOutcome, Places},
+        call::{CallOutcome, Places, record::Record},
         dispatch::Request,
         list, scan_body,
         session::UnderWay,
@@ -26,7 +23,7 @@ use crate::{
         meta::{self, ModernMeta, ParamsEdit},
         scan::{Document, Envelope, ScanLimits},
     },
-    store::analytics::{Outcome, ToolCallEvent},
+    store::analytics::Outcome,
     upstream::{Answer, UpstreamError, ask},
 };
 
@@ -49,7 +46,7 @@ pub struct Active {
     /// The id (and progress token) we gave the call at the server.
     minted: String,
     sent: bool,
-    begun: (Timestamp, u64),
+    record: Record,
     sent_ns: u64,
     upstream_ns: u64,
     bytes_out: u64,
@@ -59,7 +56,7 @@ pub struct Active {
 impl Active {
     /// Takes a lease on the server.
     pub async fn start(ticket: Ticket) -> Result<Self> {
-        let begun = (clock::now(), clock::monotonic_ns());
+        let mut record = Record::begin(&ticket);
         let scope = ticket.gateway.vault.scope(ticket.caller.grant.workspace, ticket.route.def.id);
         let deadline = clock::instant() + ticket.route.def.call_total(&ticket.gateway.config.upstream);
         let lease = ticket.gateway.upstreams.lease(&ticket.route.def, scope, deadline).await;
@@ -69,7 +66,7 @@ impl Active {
                 (lease, minted)
             }
             Err(error) => {
-                record(&ticket, begun, 0, 0, Outcome::Error(error.code().rpc()));
+                record.write(&ticket, 0, 0, Outcome::Error(error.code().rpc()));
                 return Err(error);
             }
         };
@@ -80,7 +77,7 @@ impl Active {
             deadline,
             minted,
             sent: false,
-            begun,
+            record,
             sent_ns: 0,
             upstream_ns,
             bytes_out: 0,
@@ -106,7 +103,7 @@ impl Active {
     }
 
     async fn send_once(&mut self) -> Result<Answer, UpstreamError> {
-        let traceparent = self.ticket.caller.trace.as_ref().map(|trace| trace.child());
+        let traceparent = self.record.sending(&self.ticket);
         let body = Bytes::from(self.outbound(traceparent.as_deref()));
         let extra = traceparent.and_then(|text| text.try_into().ok());
         let extra: Option<HeaderValue> = extra;
@@ -250,30 +247,8 @@ impl Drop for Active {
             self.lease.cancel(&self.minted);
         }
         let outcome = self.ended.take().unwrap_or(Outcome::Error(ErrorCode::Cut.rpc()));
-        record(&self.ticket, self.begun, self.upstream_ns, self.bytes_out, outcome);
+        self.record.write(&self.ticket, self.upstream_ns, self.bytes_out, outcome);
     }
-}
-
-fn record(ticket: &Ticket, begun: (Timestamp, u64), upstream_ns: u64, bytes_out: u64, outcome: Outcome) {
-    let Ticket { gateway, caller, request, route, .. } = ticket;
-    gateway.analytics.record(ToolCallEvent {
-        call: CallId::generate(),
-        at: begun.0,
-        workspace: caller.grant.workspace,
-        token: caller.grant.token,
-        account: caller.grant.member,
-        credential: String::new(),
-        client: caller.client.clone(),
-        era: caller.speech.label(),
-        server: route.def.id,
-        server_slug: route.def.slug.clone(),
-        tool: route.exposed.clone(),
-        outcome,
-        latency_us: clock::monotonic_ns().saturating_sub(begun.1) / 1000,
-        upstream_us: upstream_ns / 1000,
-        bytes_in: request.body.len() as u64,
-        bytes_out,
-    });
 }
 
 /// Values in an answer; an answer's bytes are limited by `upstream.answer_bytes`.

@@ -1,0 +1,143 @@
+//! What remains of a call: one row of statistics, one log line, and its spans if traces are exported. Written exactly
+//! once, when the call is over; none of it carries arguments, results or credentials.
+
+use std::borrow::Cow;
+
+use crate::{
+    domain::{
+        clock::{self, Timestamp},
+        ids::CallId,
+    },
+    gateway::call::active::Ticket,
+    store::analytics::{Outcome, ToolCallEvent},
+    telemetry::otlp::{About, CallTrace, Parent},
+};
+
+/// Longest request id that is logged, in bytes: clients choose them.
+const ID: usize = 64;
+
+/// The record of a call under way.
+pub struct Record {
+    at: Timestamp,
+    begun_ns: u64,
+    trace: Option<Box<CallTrace>>,
+}
+
+impl Record {
+    /// The call begins.
+    pub fn begin(ticket: &Ticket) -> Self {
+        let tracer = ticket.gateway.tracer.as_ref();
+        let trace = tracer.map(|tracer| {
+            let Ticket { caller, request, route, .. } = ticket;
+            let parent = caller.trace.as_ref().map(|trace| Parent {
+                trace_id: &trace.trace_id,
+                span_id: &trace.parent,
+                flags: &trace.flags,
+            });
+            let url = &route.def.spec.url;
+            Box::new(tracer.begin(
+                parent,
+                &About {
+                    tool: &route.exposed,
+                    upstream_tool: &route.upstream_name,
+                    server: &route.def.slug,
+                    host: url.host_str().unwrap_or_default(),
+                    port: url.port_or_known_default().unwrap_or_default(),
+                    request_id: &shown(&request.id),
+                    revision: caller.speech.label(),
+                    client: &caller.client,
+                    workspace: &caller.grant.slug,
+                    token: &caller.grant.token.to_string(),
+                },
+            ))
+        });
+        Record { at: clock::now(), begun_ns: clock::monotonic_ns(), trace }
+    }
+
+    /// The call is sent to its server now: the `traceparent` that goes with it, if it belongs to a trace.
+    pub fn sending(&mut self, ticket: &Ticket) -> Option<String> {
+        match &mut self.trace {
+            Some(trace) => Some(trace.sending()),
+            None => ticket.caller.trace.as_ref().map(|trace| trace.child()),
+        }
+    }
+
+    /// The call is over.
+    pub fn write(&mut self, ticket: &Ticket, upstream_ns: u64, bytes_out: u64, outcome: Outcome) {
+        let Ticket { gateway, caller, request, route, .. } = ticket;
+        let event = ToolCallEvent {
+            call: CallId::generate(),
+            at: self.at,
+            workspace: caller.grant.workspace,
+            token: caller.grant.token,
+            account: caller.grant.member,
+            credential: String::new(),
+            client: caller.client.clone(),
+            era: caller.speech.label(),
+            server: route.def.id,
+            server_slug: route.def.slug.clone(),
+            tool: route.exposed.clone(),
+            outcome,
+            latency_us: clock::monotonic_ns().saturating_sub(self.begun_ns) / 1000,
+            upstream_us: upstream_ns / 1000,
+            bytes_in: request.body.len() as u64,
+            bytes_out,
+        };
+        self.log(ticket, &event);
+        if let Some(trace) = self.trace.take() {
+            match outcome {
+                Outcome::Ok => trace.end(None),
+                Outcome::ToolError => trace.end(Some("tool_error")),
+                Outcome::Error(code) => trace.end(Some(&code.to_string())),
+            }
+        }
+        gateway.analytics.record(event);
+    }
+
+    /// One line per call. Its fields are made only if somebody wants the line.
+    fn log(&self, ticket: &Ticket, event: &ToolCallEvent) {
+        let own = || self.trace.as_ref().map(|trace| trace.trace_id());
+        tracing::info!(
+            target: "aerostack::call",
+            call_id = %event.call,
+            request_id = &*shown(&ticket.request.id),
+            trace_id = own().or_else(|| Some(ticket.caller.trace.as_ref()?.trace_id.clone())),
+            workspace = &*ticket.caller.grant.slug,
+            token = %event.token,
+            server = &*event.server_slug,
+            tool = &*event.tool,
+            outcome = match event.outcome {
+                Outcome::Ok => "ok",
+                Outcome::ToolError => "tool_error",
+                Outcome::Error(_) => "error",
+            },
+            code = match event.outcome {
+                Outcome::Error(code) => Some(code),
+                Outcome::Ok | Outcome::ToolError => None,
+            },
+            duration_ms = event.latency_us as f64 / 1000.0,
+            upstream_ms = event.upstream_us as f64 / 1000.0,
+            client = &*event.client,
+            era = event.era,
+            "call"
+        );
+    }
+}
+
+/// A request id as text, without the quotes of a string, not longer than a line bears.
+fn shown(id: &[u8]) -> Cow<'_, str> {
+    let bare = id.strip_prefix(b"\"").and_then(|id| id.strip_suffix(b"\"")).unwrap_or(id);
+    String::from_utf8_lossy(bare.get(..ID).unwrap_or(bare))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_id_of_any_length_stays_short_in_logs() {
+        assert_eq!(shown(b"\"a-1\""), "a-1");
+        assert_eq!(shown(b"17"), "17");
+        assert_eq!(shown(format!("\"{}\"", "x".repeat(500)).as_bytes()).len(), ID);
+    }
+}
