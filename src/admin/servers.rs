@@ -11,10 +11,7 @@ use clap::ValueEnum as _;
 use url::Url;
 
 use crate::{
-    actors::{
-        Actors,
-        workspace_catalog::{AddServer as Add, RemoveServer},
-    },
+    actors::{Actors, workspace_catalog::AddServer as Add},
     admin::{
         Admin, BASE,
         auth::Caller,
@@ -208,8 +205,7 @@ pub async fn remove(actors: &Actors, by: &Principal, slug: &str) -> Result<Serve
             .with_hint(format!("aerostack mcp uninstall {slug} --workspace {first}")));
     }
     let server = find(actors, by, slug).await?.id;
-    actors.catalog.apply(RemoveServer { server, by: by.clone() }).await?;
-    actors.vault.forget_server(server);
+    actors.remove_server(server, by.clone()).await?;
     Ok(gone)
 }
 

@@ -8,10 +8,7 @@ use actix_web::{
 use sea_orm::DatabaseConnection;
 
 use crate::{
-    actors::{
-        Actors,
-        workspace_catalog::{CreateWorkspace as Create, DeleteWorkspace},
-    },
+    actors::{Actors, workspace_catalog::CreateWorkspace as Create},
     admin::{
         Admin, BASE,
         auth::Caller,
@@ -129,9 +126,7 @@ pub async fn delete(actors: &Actors, by: &Principal, slug: &str) -> Result<Works
     by.require(Role::Admin)?;
     let gone = get(actors, by, slug).await?;
     let record = find(actors, by, slug).await?;
-    actors.catalog.apply(DeleteWorkspace { workspace: record.id, by: by.clone() }).await?;
-    actors.vault.forget_workspace(record.id);
-    actors.tokens.cut_workspace(record.id).await;
+    actors.delete_workspace(record.id, by.clone()).await?;
     Ok(gone)
 }
 

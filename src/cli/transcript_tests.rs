@@ -275,3 +275,33 @@ async fn a_chosen_workspace_is_remembered() {
     let said = run(&["workspace", "delete", "acme-team"], &canned).await;
     assert_eq!((said.exit, said.asked.len()), (2, 1), "without a terminal deleting needs --yes: {}", said.err);
 }
+
+#[actix_web::test]
+async fn an_editors_configuration_is_taken_over_and_its_credentials_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mcp.json");
+    let text = json!({"mcpServers": {
+        "GitHub": {"url": "https://api.githubcopilot.com/mcp/", "headers": {"Authorization": "Bearer ghp_CANARY"}},
+        "local": {"command": "some-server"},
+        "twice": {"url": "https://h.example/mcp"}
+    }});
+    std::fs::write(&file, text.to_string()).unwrap();
+    let server = json!({"id": "srv_1", "slug": "github", "title": "GitHub", "kind": "http", "url": "https://api.githubcopilot.com/mcp/",
+        "protocol": "auto", "timeout_seconds": null, "total_seconds": null, "max_in_flight": null, "allow_http": false,
+        "created_at": ago(0), "updated_at": ago(0), "workspaces": []});
+    let written = json!({"server": "github", "name": "x", "workspace": null, "created": true});
+    let canned = [("POST /mcp-servers", 201, server), ("POST /mcp-servers/github/secrets", 201, written)];
+    let path = file.display().to_string();
+    let said = run(&["mcp", "import", &path, "--dry-run"], &canned).await;
+    assert_eq!((said.exit, said.asked.len()), (0, 0), "{}", said.err);
+    assert!(said.out.starts_with("✓ Would import 2 servers and 1 secret."), "{}", said.out);
+    let said = run(&["mcp", "import", &path], &canned).await;
+    assert_eq!(said.exit, 0, "{}", said.err);
+    assert!(said.err.contains("! local "), "{}", said.err);
+    assert!(
+        said.asked.iter().any(|(_, body)| body.contains("ghp_CANARY") && body.contains("bearer")),
+        "{:?}",
+        said.asked
+    );
+    assert!(!said.out.contains("CANARY") && !said.err.contains("CANARY"));
+}
