@@ -35,6 +35,8 @@ mod audit_tests;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]
+mod durability_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{fmt, future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};

@@ -46,9 +46,14 @@ pub async fn sqlite() -> TestStore {
     open(DatabaseConfig::default()).await
 }
 
+/// The URL of a fresh Postgres database, if there is a Postgres here.
+pub async fn postgres_url() -> Option<String> {
+    database::fresh_postgres()
+}
+
 /// A fresh store on Postgres, if there is one here.
 pub async fn postgres() -> Option<TestStore> {
-    let url = database::fresh_postgres()?;
+    let url = postgres_url().await?;
     Some(open(DatabaseConfig { url, ..DatabaseConfig::default() }).await)
 }
 
