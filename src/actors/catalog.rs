@@ -12,7 +12,11 @@ use crate::{
         tool_name,
     },
     protocol::{scan, splice::Splice, splice::json_string},
-    upstream::{ServerDef, tools::Tool},
+    upstream::{
+        ServerDef,
+        mirror::{self, Mirrored},
+        tools::Tool,
+    },
 };
 
 /// An MCP server in a workspace.
@@ -39,6 +43,8 @@ pub struct Route {
     pub upstream_name: Box<str>,
     /// The server.
     pub def: Arc<ServerDef>,
+    /// Arguments that a server of 2026-07-28 wants repeated in headers (`x-mcp-header`).
+    pub mirrored: Vec<Mirrored>,
 }
 
 /// A workspace as workers see it.
@@ -96,8 +102,12 @@ impl WorkspaceView {
         if self.listed.iter().any(|route| route.exposed == exposed) {
             exposed = tool_name::expose_apart(&one.prefix, &tool.name, &one.def.slug).name.into();
         }
-        let route =
-            Arc::new(Route { exposed: exposed.clone(), upstream_name: tool.name.clone(), def: one.def.clone() });
+        let route = Arc::new(Route {
+            exposed: exposed.clone(),
+            upstream_name: tool.name.clone(),
+            def: one.def.clone(),
+            mirrored: mirrored_arguments(tool),
+        });
         if json.len() > 1 {
             json.push(',');
         }
@@ -114,6 +124,20 @@ impl WorkspaceView {
     pub fn undiscovered(&self) -> impl Iterator<Item = &Installed> {
         self.installed.iter().filter(|one| one.enabled && one.tools.is_none())
     }
+}
+
+/// What the tool's schema wants in headers. (A tool with invalid annotations never gets this far.)
+fn mirrored_arguments(tool: &Tool) -> Vec<Mirrored> {
+    #[derive(serde::Deserialize)]
+    struct Described<'a> {
+        #[serde(borrow, rename = "inputSchema")]
+        schema: &'a serde_json::value::RawValue,
+    }
+    if !tool.raw.get().contains("x-mcp-header") {
+        return Vec::new();
+    }
+    let described = serde_json::from_str::<Described<'_>>(tool.raw.get());
+    described.ok().and_then(|tool| mirror::mirrored(tool.schema).ok()).unwrap_or_default()
 }
 
 /// The description with the exposed name in it; everything else stays byte for byte.

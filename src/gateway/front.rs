@@ -42,6 +42,15 @@ const AGENTS: usize = 256;
 /// Longest user agent kept.
 const AGENT: usize = 120;
 
+/// A request that came through this many gateways goes in circles.
+const MOST_HOPS: u8 = 3;
+
+/// How many gateways a request has come through.
+fn hops(headers: &HeaderMap) -> u8 {
+    let said = headers.get("aerostack-hop").and_then(|value| value.to_str().ok());
+    said.map_or(0, |text| text.trim().parse().unwrap_or(MOST_HOPS))
+}
+
 /// The routes of the front.
 pub fn configure(service: &mut web::ServiceConfig) {
     for path in ["/ws/{slug}", "/ws/{slug}/sse", "/ws/{slug}/mcp"] {
@@ -83,6 +92,12 @@ impl Gateway {
             return Err(Refusal::Error(
                 Error::new(ErrorCode::InvalidRequest, "A token does not belong into the URL (it ends up in logs)")
                     .with_hint("send it in the header Authorization: Bearer mwt_…, and replace this token"),
+            ));
+        }
+        if hops(request.headers()) >= MOST_HOPS {
+            return Err(Refusal::Error(
+                Error::new(ErrorCode::InvalidRequest, "This request has come through aerostack three times already")
+                    .with_hint("a server of this workspace leads back to a gateway; an admin should uninstall it"),
             ));
         }
         let Some(bearer) = request.headers().get(header::AUTHORIZATION) else {
@@ -127,6 +142,7 @@ impl Gateway {
             client: agent(request.headers()),
             trace: trace.and_then(TraceContext::parse),
             takes_events: accept.is_none_or(|accept| accept.contains(headers::EVENT_STREAM) || accept.contains("*/*")),
+            hops: hops(request.headers()),
         }
     }
 }

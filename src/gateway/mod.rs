@@ -113,4 +113,6 @@ pub struct Caller {
     pub trace: Option<TraceContext>,
     /// The client takes event streams.
     pub takes_events: bool,
+    /// Gateways the request came through before.
+    pub hops: u8,
 }

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use awc::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
         scan::{Document, Envelope, ScanLimits},
     },
     store::analytics::Outcome,
-    upstream::{Answer, UpstreamError, ask},
+    upstream::{Answer, UpstreamError, ask, exchange, mirror},
 };
 
 /// Everything a call needs before it is sent.
@@ -105,12 +106,28 @@ impl Active {
     async fn send_once(&mut self) -> Result<Answer, UpstreamError> {
         let traceparent = self.record.sending(&self.ticket);
         let body = Bytes::from(self.outbound(traceparent.as_deref()));
-        let extra = traceparent.and_then(|text| text.try_into().ok());
-        let extra: Option<HeaderValue> = extra;
-        let extra = extra.map(|value| (HeaderName::from_static(meta::TRACEPARENT), value));
+        let extra = self.headers(traceparent.as_deref());
         self.sent = true;
         let name = Some(&*self.ticket.route.upstream_name);
-        self.lease.send(body, "tools/call", name, extra.as_slice(), self.deadline).await
+        self.lease.send(body, "tools/call", name, &extra, self.deadline).await
+    }
+
+    /// What the server gets besides what every request carries: the trace, how often this call came through a gateway,
+    /// and the arguments that its schema wants in headers.
+    fn headers(&self, traceparent: Option<&str>) -> SmallVec<[(HeaderName, HeaderValue); 2]> {
+        let Ticket { request, route, caller, .. } = &self.ticket;
+        let mut headers = SmallVec::new();
+        if let Some(value) = traceparent.and_then(|text| text.try_into().ok()) {
+            headers.push((HeaderName::from_static(meta::TRACEPARENT), value));
+        }
+        if caller.hops > 0 {
+            headers.push((exchange::HOP, HeaderValue::from(u16::from(caller.hops) + 1)));
+        }
+        if !route.mirrored.is_empty() && self.lease.wire().is_modern() {
+            let arguments = request.env.param(&request.body, "arguments").unwrap_or(b"{}");
+            headers.extend(mirror::headers_of(&route.mirrored, arguments));
+        }
+        headers
     }
 
     /// The body for the server: our id, its own name for the tool, `_meta` of this hop; the rest as it came.
