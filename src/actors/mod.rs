@@ -29,6 +29,7 @@ mod vault_changes;
 pub mod all;
 pub mod catalog;
 pub mod catalog_books;
+pub mod catalog_changes;
 pub mod client_session;
 #[cfg(test)]
 mod credential_fixture;

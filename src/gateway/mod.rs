@@ -3,6 +3,7 @@
 //! A request passes, in this order: host and origin, token, body and envelope, era, limit, method. Identity comes only
 //! from the token; one parsed envelope serves every decision.
 
+mod batch;
 pub mod call;
 pub mod dispatch;
 pub mod era;

@@ -1,0 +1,104 @@
+//! What WorkspaceCatalog is asked to change.
+
+use std::sync::Arc;
+
+use actix::Message;
+
+use crate::{
+    domain::{
+        ids::{ServerId, WorkspaceId},
+        role::Principal,
+        server::ServerSpec,
+        slug::Slug,
+    },
+    error::Result,
+    store::{
+        servers::{InstallationRecord, ServerRecord},
+        workspaces::WorkspaceRecord,
+    },
+    upstream::tools::Tool,
+};
+
+/// Makes a workspace.
+#[derive(Message)]
+#[rtype(result = "Result<WorkspaceRecord>")]
+pub struct CreateWorkspace {
+    /// Its slug, unique in the installation.
+    pub slug: Slug,
+    /// Its display name.
+    pub name: String,
+    /// Who asks; the workspace becomes their namespace's.
+    pub by: Principal,
+}
+
+/// Deletes a workspace with its tokens, installations and overrides.
+#[derive(Message)]
+#[rtype(result = "Result<()>")]
+pub struct DeleteWorkspace {
+    /// Which.
+    pub workspace: WorkspaceId,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// Adds a server definition.
+#[derive(Message)]
+#[rtype(result = "Result<ServerRecord>")]
+pub struct AddServer {
+    /// Its slug, unique in the namespace.
+    pub slug: Slug,
+    /// Its display name.
+    pub title: String,
+    /// Where it is and how to talk to it.
+    pub spec: ServerSpec,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// Removes a server definition with its secrets and installations.
+#[derive(Message)]
+#[rtype(result = "Result<()>")]
+pub struct RemoveServer {
+    /// Which.
+    pub server: ServerId,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// Installs a server in a workspace.
+#[derive(Message)]
+#[rtype(result = "Result<InstallationRecord>")]
+pub struct Install {
+    /// Where.
+    pub workspace: WorkspaceId,
+    /// What.
+    pub server: ServerId,
+    /// An own prefix; empty: names pass unchanged; none: derived from the slug.
+    pub prefix: Option<String>,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// Takes a server out of a workspace.
+#[derive(Message)]
+#[rtype(result = "Result<()>")]
+pub struct Uninstall {
+    /// Where.
+    pub workspace: WorkspaceId,
+    /// What.
+    pub server: ServerId,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// A server said what tools it has.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ToolsDiscovered {
+    /// Which server.
+    pub server: ServerId,
+    /// Asked with whose credentials: a workspace's override, or everybody's.
+    pub scope: Option<WorkspaceId>,
+    /// Its tools, in its order.
+    pub tools: Arc<[Tool]>,
+}
