@@ -113,7 +113,7 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     let actors = Arc::new(Actors::start(config.clone(), public_url.clone(), keys, policy).await?);
     let first = first_start::ensure_owner(&actors, demo.is_some()).await?;
 
-    let tracer = Tracer::start(&config.telemetry, upstream::client::tls_config())?;
+    let tracer = Tracer::start(&config.telemetry, upstream::client::tls_config)?;
     let gateway = web::Data::new(front(&actors, tracer.clone()));
     let readiness = Readiness::default();
     let ops = web::Data::new(Ops { actors: actors.clone(), readiness: readiness.clone() });

@@ -83,14 +83,14 @@ pub struct About<'a> {
 
 impl Tracer {
     /// Starts the export, or does nothing if no endpoint is set. `tls` is used for `https` endpoints.
-    pub fn start(config: &TelemetryConfig, tls: Arc<rustls::ClientConfig>) -> Result<Option<Arc<Tracer>>> {
+    pub fn start(config: &TelemetryConfig, tls: fn() -> Arc<rustls::ClientConfig>) -> Result<Option<Arc<Tracer>>> {
         if config.otlp_endpoint.is_empty() {
             return Ok(None);
         }
         let endpoint = endpoint(&config.otlp_endpoint)?;
         let exporter = SpanExporter::builder()
             .with_http()
-            .with_http_client(OtlpClient::start(tls, EXPORT)?)
+            .with_http_client(OtlpClient::start(tls(), EXPORT)?)
             .with_endpoint(endpoint)
             .with_timeout(EXPORT)
             .build()
