@@ -8,6 +8,8 @@ use crate::{error::Result, store::column::damaged};
 /// Buckets per power of two.
 const PARTS: u64 = 32;
 const PARTS_LOG2: u32 = 5;
+/// The bucket of `u64::MAX`.
+const LAST_BUCKET: u16 = 1919;
 /// First byte of the stored form.
 const FORMAT: u8 = 1;
 
@@ -72,8 +74,10 @@ impl Histogram {
                 .zip(read_number(&mut rest))
                 .ok_or_else(|| damaged("a histogram", "cut short"))?;
             bucket = bucket.saturating_add(distance);
-            let bucket = u16::try_from(bucket).map_err(|cause| damaged("a histogram", cause))?;
-            buckets.insert(bucket, count);
+            match u16::try_from(bucket) {
+                Ok(bucket) if bucket <= LAST_BUCKET => buckets.insert(bucket, count),
+                _ => return Err(damaged("a histogram", "no such bucket")),
+            };
         }
         Ok(Histogram(buckets))
     }
@@ -82,7 +86,7 @@ impl Histogram {
 fn bucket(value: u64) -> u16 {
     let power = value.checked_ilog2().unwrap_or(0).saturating_sub(PARTS_LOG2);
     let index = u64::from(power) * PARTS + (value >> power);
-    u16::try_from(index).unwrap_or(u16::MAX)
+    u16::try_from(index).unwrap_or(LAST_BUCKET)
 }
 
 fn middle(bucket: u16) -> u64 {
@@ -146,6 +150,9 @@ mod tests {
         assert!(Histogram::from_bytes(&[9]).is_err());
         assert!(Histogram::from_bytes(&[1, 0x80]).is_err());
         assert!(Histogram::from_bytes(&[1, 3]).is_err());
+        assert_eq!(bucket(u64::MAX), LAST_BUCKET);
+        assert!(Histogram::from_bytes(&[1, 0xff, 0x0e, 1]).is_ok(), "1919 is the last bucket");
+        assert!(Histogram::from_bytes(&[1, 0x80, 0x0f, 1]).is_err(), "1920 would be the next");
         assert_eq!(Histogram::from_bytes(&[]).unwrap(), Histogram::default());
     }
 
