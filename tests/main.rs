@@ -1,1 +1,3 @@
-//! t
+//! Integration tests: everything from outside.
+
+mod cli;

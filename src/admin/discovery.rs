@@ -15,9 +15,9 @@ use crate::{
     upstream::tools::Tool,
 };
 
-/// Asks the servers of a workspace whose tools are not known yet, all at once and for a bounded time. Whoever does not
-/// answer in time is left out of this list, not waited for.
-pub async fn discover(actors: &Actors, workspace: &WorkspaceRecord) {
+/// Asks the servers of a workspace whose tools are not known yet, all at once and for at most `wait`. Whoever does not
+/// answer in time is not waited for; its tools appear when it does.
+pub async fn discover(actors: &Actors, workspace: &WorkspaceRecord, wait: Duration) {
     let view = actors.catalog.load().workspace(&workspace.slug).cloned();
     let Some(view) = view else { return };
     let asked: Vec<_> = view
@@ -27,10 +27,9 @@ pub async fn discover(actors: &Actors, workspace: &WorkspaceRecord) {
             actors.upstreams.refresh(&one.def, scope)
         })
         .collect();
-    if asked.is_empty() {
+    if asked.is_empty() || wait.is_zero() {
         return;
     }
-    let wait = Duration::from_secs(actors.config.upstream.discovery_timeout_seconds);
     let answered = actix_web::rt::time::timeout(wait, join_all(asked)).await.unwrap_or_default();
     let answered = answered.into_iter().filter(|answer| answer.is_ok()).count();
     actors.catalog.settled(view.id, answered, Duration::from_secs(actors.config.upstream.list_wait_seconds)).await;

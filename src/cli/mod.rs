@@ -86,11 +86,6 @@ pub enum Command {
     Analytics(analytics::AnalyticsArgs),
 }
 
-/// Parses the process's arguments. Ends the process for `--help`, `--version` and usage errors (exit code 2).
-pub fn parse() -> Cli {
-    Cli::parse()
-}
-
 /// Runs one command and says how it went. `serve` runs the gateway (the command line knows nothing of it).
 pub fn run(cli: Cli, serve: impl FnOnce(ServeArgs) -> ExitCode) -> ExitCode {
     let Cli { mut global, mut command } = cli;

@@ -1,0 +1,5 @@
+//! The command line against a running gateway, as a person and as a script use it: the documents' own commands.
+
+mod gateway;
+mod scripts;
+mod seeds;
