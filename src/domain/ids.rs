@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::domain::{clock::Timestamp, random};
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident, $prefix:literal;)*) => {$(
         $(#[$doc])*
@@ -65,6 +67,14 @@ ids! {
     SecretId, "sec_";
     /// One tool call.
     CallId, "call_";
+}
+
+impl CallId {
+    /// The id of a call that began `at`: time-ordered like every other, its random part out of this thread's pool.
+    pub fn of_call(at: Timestamp) -> Self {
+        let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
+        CallId(uuid::Builder::from_unix_timestamp_millis(millis, &random::pooled()).into_uuid())
+    }
 }
 
 /// The text is not an id of the expected kind.

@@ -32,7 +32,7 @@ impl TraceContext {
 
     /// The `traceparent` to pass on, with a fresh span id of ours.
     pub fn child(&self) -> String {
-        let span = u64::from_be_bytes(random::bytes()).max(1);
+        let span = u64::from_be_bytes(random::pooled()).max(1);
         format!("00-{}-{span:016x}-{}", self.trace_id, self.flags)
     }
 }

@@ -33,9 +33,9 @@ mod analytics_tests;
 #[cfg(test)]
 mod audit_tests;
 #[cfg(test)]
-pub mod testing;
-#[cfg(test)]
 mod durability_tests;
+#[cfg(test)]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

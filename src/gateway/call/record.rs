@@ -66,7 +66,7 @@ impl Record {
     pub fn write(&mut self, ticket: &Ticket, upstream_ns: u64, bytes_out: u64, outcome: Outcome) {
         let Ticket { gateway, caller, request, route, .. } = ticket;
         let event = ToolCallEvent {
-            call: CallId::generate(),
+            call: CallId::of_call(self.at),
             at: self.at,
             workspace: caller.grant.workspace,
             token: caller.grant.token,
