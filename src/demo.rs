@@ -127,9 +127,9 @@ async fn call(url: &str, token: &str) -> Result<String> {
         .insert_header(("mcp-name", "demo__add"));
     let mut response = request.send_json(&body).await.map_err(|cause| failed(&cause.to_string()))?;
     let answer: Value = response.json().await.map_err(|cause| failed(&cause.to_string()))?;
-    match answer["result"]["content"][0]["text"].as_str() {
+    match answer.pointer("/result/content/0/text").and_then(Value::as_str) {
         Some(said) => Ok(said.to_owned()),
-        None => Err(failed(answer["error"]["message"].as_str().unwrap_or("no text in the answer"))),
+        None => Err(failed(answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("no text in the answer"))),
     }
 }
 

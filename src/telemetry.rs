@@ -44,10 +44,8 @@ const CHATTY: &[&str] =
 
 /// The filter that was asked for, with chatty libraries at `warn` at most unless it names them.
 fn filter(asked: &str) -> Result<EnvFilter> {
-    let quiet = match asked.split(',').map(str::trim).find(|part| !part.contains(['=', '['])) {
-        Some(level @ ("off" | "error")) => level,
-        _ => "warn",
-    };
+    let general = asked.split(',').map(str::trim).find(|part| !part.contains(['=', '[']));
+    let quiet = general.filter(|level| matches!(*level, "off" | "error")).unwrap_or("warn");
     // Of two directives for the same library the later one holds.
     let text: String = CHATTY.iter().map(|library| format!("{library}={quiet},")).chain([asked.to_owned()]).collect();
     EnvFilter::try_new(text).map_err(|cause| {

@@ -60,12 +60,12 @@ async fn post(request: HttpRequest, body: web::Bytes) -> HttpResponse {
             "supportedVersions": [Revision::MODERN.as_str()], "capabilities": { "tools": {} },
         }))),
         "initialize" => Ok(json!({
-            "protocolVersion": Revision::negotiate(params["protocolVersion"].as_str().unwrap_or_default()).as_str(),
+            "protocolVersion": Revision::negotiate(text_of(&params, "protocolVersion")).as_str(),
             "capabilities": { "tools": {} }, "serverInfo": { "name": "aerostack-demo", "version": env!("CARGO_PKG_VERSION") },
         })),
         "ping" => Ok(json!({})),
         "tools/list" => Ok(cacheable(json!({ "tools": tools() }))),
-        "tools/call" if params["name"] == "slow" => return slow(id, &params),
+        "tools/call" if text_of(&params, "name") == "slow" => return slow(id, &params),
         "tools/call" => call(&params),
         _ => Err((-32601, "Method not found")),
     };
@@ -138,22 +138,27 @@ fn text(text: impl Into<String>) -> Value {
     json!({ "content": [{ "type": "text", "text": text.into() }], "resultType": "complete" })
 }
 
+fn text_of<'a>(params: &'a Value, name: &str) -> &'a str {
+    params.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
 fn call(params: &Value) -> std::result::Result<Value, (i64, &'static str)> {
-    let arguments = &params["arguments"];
-    match params["name"].as_str().unwrap_or_default() {
-        "add" => match (arguments["a"].as_f64(), arguments["b"].as_f64()) {
+    let arguments = params.get("arguments").cloned().unwrap_or_default();
+    let number = |name: &str| arguments.get(name).and_then(Value::as_f64);
+    let words = |name: &str| arguments.get(name).and_then(Value::as_str);
+    match text_of(params, "name") {
+        "add" => match (number("a"), number("b")) {
             (Some(a), Some(b)) => Ok(text((a + b).to_string())),
             _ => Err((-32602, "add needs two numbers, a and b")),
         },
-        "echo" => arguments["message"].as_str().map(text).ok_or((-32602, "echo needs a message")),
+        "echo" => words("message").map(text).ok_or((-32602, "echo needs a message")),
         "time" => Ok(text(clock::now().to_rfc3339())),
         "dice" => {
-            let count = arguments["count"].as_u64().unwrap_or(1).clamp(1, 100);
-            let throws = (0..count).map(|_| (random::bytes::<1>()[0] % 6 + 1).to_string());
+            let count = arguments.get("count").and_then(Value::as_u64).unwrap_or(1).clamp(1, 100);
+            let throws = (0..count).map(|_| (u8::from_be_bytes(random::pooled()) % 6 + 1).to_string());
             Ok(text(throws.collect::<Vec<_>>().join(" ")))
         }
-        "words" => arguments["text"]
-            .as_str()
+        "words" => words("text")
             .map(|said| {
                 text(format!(
                     "{} words, {} lines, {} characters",
@@ -169,8 +174,8 @@ fn call(params: &Value) -> std::result::Result<Value, (i64, &'static str)> {
 
 /// One progress event a second, then the result.
 fn slow(id: &Value, params: &Value) -> HttpResponse {
-    let steps = params["arguments"]["seconds"].as_u64().unwrap_or(5).clamp(1, STEPS);
-    let token = params["_meta"][meta::PROGRESS_TOKEN].clone();
+    let steps = params.pointer("/arguments/seconds").and_then(Value::as_u64).unwrap_or(5).clamp(1, STEPS);
+    let token = params.get("_meta").and_then(|of| of.get(meta::PROGRESS_TOKEN)).cloned().unwrap_or_default();
     let id = id.to_string();
     let events = stream::unfold(0u64, move |step| {
         let (id, token) = (id.clone(), token.clone());

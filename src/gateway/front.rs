@@ -128,8 +128,8 @@ impl Gateway {
         // The rightmost address that no proxy of ours added.
         let forwarded =
             request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let hops = forwarded.rsplit(',').filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
-        hops.filter(|hop| !proxies.iter().any(|network| network.contains(hop))).next().unwrap_or(peer)
+        let mut hops = forwarded.rsplit(',').filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
+        hops.find(|hop| !proxies.iter().any(|network| network.contains(hop))).unwrap_or(peer)
     }
 
     /// The caller of a request, before its session is known.
