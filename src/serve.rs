@@ -60,7 +60,8 @@ pub fn run(args: ServeArgs) -> ExitCode {
         Ok(Stopped::Asked) => ExitCode::SUCCESS,
         Ok(Stopped::Fatal) => ExitCode::from(EXIT_FATAL),
         Err(error) => {
-            let code = if error.code() == ErrorCode::Validation { EXIT_STATE } else { 1 };
+            let named = error.data().and_then(|data| data.get("exit_code")?.as_u64()?.try_into().ok());
+            let code = named.unwrap_or(if error.code() == ErrorCode::Validation { EXIT_STATE } else { 1 });
             banner::failed(&error, code)
         }
     }

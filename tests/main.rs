@@ -1,3 +1,10 @@
-//! Integration tests: everything from outside.
+//! The outer tests: the real binary in a process of its own, over HTTP and the command line, against MCP servers that
+//! record every byte they get. Each test is named after the rule it holds; `support` is what they stand on.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test may fail loudly")]
+
+mod admin;
 mod cli;
+mod gateway;
+mod operation;
+mod support;

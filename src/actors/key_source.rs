@@ -9,7 +9,7 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{Read, Write},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::mpsc,
@@ -227,6 +227,8 @@ pub fn generate_key(data_dir: &Path) -> Result<FoundKey> {
             ),
         )
     };
+    // With Postgres nothing else has made the folder.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed)?;
     let key = InstallationKey::generate();
     // Complete before it has its name: a kill in between leaves no half key. The link fails if the name exists.
     let mut file = tempfile::Builder::new().prefix(".secrets.key.").tempfile_in(data_dir).map_err(failed)?;

@@ -16,6 +16,7 @@ use crate::{
     admin::{
         Admin,
         auth::Caller,
+        discovery,
         dto::{InjectionRule, Page, Secret, SecretWritten, SecretsDeleted, SetSecret},
         known,
         openapi::Problems,
@@ -224,6 +225,7 @@ pub async fn set_route(
     body: Json<SetSecret>,
 ) -> Reply {
     let written = set(&admin.actors, &by.0, &slug, &scope.0, body.0).await?;
+    discovery::begin(&admin.actors, &written.server);
     let mut answer = if written.created { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(answer.json(written))
 }

@@ -29,7 +29,7 @@ use crate::{
         plan::Plan,
         role::{Principal, Role},
     },
-    error::{Result, err},
+    error::{ErrorCode, Result, err},
     store::{
         tokens::{self, TokenRecord},
         workspaces::WorkspaceRecord,
@@ -135,7 +135,9 @@ pub async fn revoke(actors: &Actors, by: &Principal, slug: &str, id: &str) -> Re
     by.require(Role::Admin)?;
     let workspace = workspaces::find(actors, by, slug).await?;
     let token = id.parse::<TokenId>().map_err(|_not_an_id| unknown_id(slug))?;
-    let record = actors.tokens.revoke(NameToken { workspace: workspace.id, token, by: by.clone() }).await?;
+    let revoked = actors.tokens.revoke(NameToken { workspace: workspace.id, token, by: by.clone() }).await;
+    // A foreign id is told the same as one that is none.
+    let record = revoked.map_err(|error| if error.code() == ErrorCode::NotFound { unknown_id(slug) } else { error })?;
     Ok(dto(actors, record, clock::now()))
 }
 

@@ -129,7 +129,7 @@ impl Gateway {
 
 fn failure(error: &Error, id: &[u8], caller: &Caller) -> HttpResponse {
     if error.code() == ErrorCode::Unauthorized {
-        return reply::unauthorized(true, Some(id));
+        return reply::unauthorized(Some(id));
     }
     reply::error_response(error, Some(id), caller.speech.is_modern())
 }

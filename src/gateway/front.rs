@@ -81,7 +81,7 @@ async fn other_method() -> HttpResponse {
 }
 
 impl Gateway {
-    /// Host, origin and token. `Err` is the response to give (`sent` tells whether a token was there at all).
+    /// Host, origin and token. `Err` is the response to give.
     pub async fn enter(&self, request: &HttpRequest) -> std::result::Result<Arc<Grant>, Refusal> {
         self.addressed.check(request).map_err(Refusal::Error)?;
         let slug = request.match_info().get("slug").unwrap_or_default();
@@ -101,7 +101,7 @@ impl Gateway {
             ));
         }
         let Some(bearer) = request.headers().get(header::AUTHORIZATION) else {
-            return Err(Refusal::Unauthorized(false));
+            return Err(Refusal::Unauthorized);
         };
         let text = bearer.to_str().unwrap_or_default();
         let value = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer ")).and_then(|_| text.get(7..));
@@ -113,7 +113,7 @@ impl Gateway {
             }
             None => None,
         };
-        let grant = grant.ok_or(Refusal::Unauthorized(true))?;
+        let grant = grant.ok_or(Refusal::Unauthorized)?;
         self.tokens.used(grant.token);
         Ok(grant)
     }
@@ -149,8 +149,8 @@ impl Gateway {
 
 /// Why somebody may not enter.
 pub enum Refusal {
-    /// 401; whether a token was sent.
-    Unauthorized(bool),
+    /// 401: no valid token.
+    Unauthorized,
     /// 404: the path names no workspace.
     NotServed,
     /// Something else.
@@ -161,7 +161,7 @@ impl Refusal {
     /// The response, with the id of the request it answers.
     pub fn response(&self, id: Option<&[u8]>) -> HttpResponse {
         match self {
-            Refusal::Unauthorized(sent) => reply::unauthorized(*sent, id),
+            Refusal::Unauthorized => reply::unauthorized(id),
             Refusal::NotServed => reply::not_served(),
             Refusal::Error(error) => reply::error_response(error, id, false),
         }

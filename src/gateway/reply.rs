@@ -36,20 +36,14 @@ pub fn error_response(error: &Error, id: Option<&[u8]>, modern: bool) -> HttpRes
 }
 
 /// 401: the same for a missing, malformed, unknown, expired, revoked or foreign token and for an unknown workspace.
-pub fn unauthorized(sent: bool, id: Option<&[u8]>) -> HttpResponse {
-    let what = if sent {
-        "Unauthorized: the workspace token is not valid here (unknown, expired, revoked, or for another workspace). \
-         Ask your admin for a new token and put it in the Authorization header: Bearer mwt_…"
-    } else {
-        "Unauthorized: no workspace token. Send the header Authorization: Bearer mwt_… (your admin issues it with \
-         `aerostack workspace token create`)"
-    };
-    let challenge =
-        if sent { r#"Bearer realm="aerostack", error="invalid_token""# } else { r#"Bearer realm="aerostack""# };
+pub fn unauthorized(id: Option<&[u8]>) -> HttpResponse {
+    let what = "Unauthorized: no valid workspace token (missing, unknown, expired, revoked, or for another workspace). \
+                Send the header Authorization: Bearer mwt_…; your admin issues a token with \
+                `aerostack workspace token create`";
     HttpResponse::Unauthorized()
         .insert_header((header::CONTENT_TYPE, JSON))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::WWW_AUTHENTICATE, challenge))
+        .insert_header((header::WWW_AUTHENTICATE, r#"Bearer realm="aerostack""#))
         .body(error_message(&Error::new(ErrorCode::Unauthorized, what), id))
 }
 

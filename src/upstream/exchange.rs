@@ -290,17 +290,17 @@ impl Endpoint {
         if envelope.error.is_none() {
             return ErrorAnswer::None;
         }
+        let code = answer::error_code(body, &envelope);
+        let text = envelope.error.and_then(|range| body.get(range)).unwrap_or_default().to_ascii_lowercase();
+        let in_session = self.session().is_some();
+        let names_session = in_session && memchr::memmem::find(&text, b"session").is_some();
         if id.is_some() || self.modern {
-            let code = answer::error_code(body, &envelope);
-            let unknown = self.session().is_some() && code == Some(-32001);
+            // Some servers (server-everything) refuse a session they do not know with -32000 and the request's id.
+            let unknown = (in_session && code == Some(-32001)) || (names_session && code == Some(-32000));
             return if unknown { ErrorAnswer::SessionUnknown } else { ErrorAnswer::PassOn };
         }
-        // Servers built from a widespread example answer 400 without an id to a session they do not know.
-        let text = envelope.error.and_then(|range| body.get(range)).unwrap_or_default().to_ascii_lowercase();
-        match self.session().is_some() && memchr::memmem::find(&text, b"session").is_some() {
-            true => ErrorAnswer::SessionUnknown,
-            false => ErrorAnswer::None,
-        }
+        // Others, built from a widespread example, answer 400 without an id.
+        if names_session { ErrorAnswer::SessionUnknown } else { ErrorAnswer::None }
     }
 
     /// Opens the server's own stream (GET), or goes on after `last_event`.

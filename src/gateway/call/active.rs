@@ -222,7 +222,8 @@ impl Active {
         }
         let edit = AnswerEdit {
             modern_client,
-            add_result_type: modern_client && !modern_server,
+            // A server of 2026-07-28 that forgets it means "complete"; clients may insist on it.
+            add_result_type: modern_client,
             add_cache: false,
             strip_modern: !modern_client && modern_server,
             server_info: modern_client.then(|| list::server_info().as_bytes()),

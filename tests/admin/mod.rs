@@ -1,0 +1,7 @@
+//! What an admin does, over the admin API and the command line, and what comes of it.
+
+mod canary;
+mod listing;
+mod secrets;
+mod ssrf;
+mod tokens;

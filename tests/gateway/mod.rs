@@ -1,0 +1,18 @@
+//! What an editor sees at `/ws/{slug}`.
+
+mod arguments;
+mod authentication;
+mod bad_input;
+mod cancellation;
+mod http_sse;
+mod legacy;
+mod listening;
+mod modern;
+mod origin;
+mod paths;
+mod progress;
+mod rate_limit;
+mod revocation;
+mod revocation_race;
+mod upstream_faults;
+mod upstream_sessions;

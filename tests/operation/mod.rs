@@ -1,0 +1,7 @@
+//! Starting, watching and stopping a gateway.
+
+mod actors;
+mod probes;
+mod refusing_to_start;
+mod stopping;
+mod storage;

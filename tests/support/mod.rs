@@ -1,0 +1,20 @@
+//! What the outer tests stand on: the gateway as a process, clients that hide nothing, MCP servers that record.
+
+pub mod admin;
+pub mod database;
+pub mod events;
+pub mod http;
+pub mod mcp;
+pub mod place;
+pub mod process;
+pub mod servers;
+pub mod upstream;
+pub mod wait;
+
+pub use admin::Admin;
+pub use http::{Connection, Request, Response};
+pub use mcp::{Editor, Session};
+pub use place::{Place, place, place_with};
+pub use process::TestGateway;
+pub use upstream::{Conn, Seen, Upstream};
+pub use wait::{elapsed, until};
