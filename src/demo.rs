@@ -129,7 +129,9 @@ async fn call(url: &str, token: &str) -> Result<String> {
     let answer: Value = response.json().await.map_err(|cause| failed(&cause.to_string()))?;
     match answer.pointer("/result/content/0/text").and_then(Value::as_str) {
         Some(said) => Ok(said.to_owned()),
-        None => Err(failed(answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("no text in the answer"))),
+        None => {
+            Err(failed(answer.pointer("/error/message").and_then(Value::as_str).unwrap_or("no text in the answer")))
+        }
     }
 }
 

@@ -11,14 +11,13 @@ use crate::{
         catalog::{Route, WorkspaceView},
     },
     domain::ids::ServerId,
-    store::workspaces::WorkspaceRecord,
     upstream::tools::Tool,
 };
 
 /// Asks the servers of a workspace whose tools are not known yet, all at once and for at most `wait`. Whoever does not
 /// answer in time is not waited for; its tools appear when it does.
-pub async fn discover(actors: &Actors, workspace: &WorkspaceRecord, wait: Duration) {
-    let view = actors.catalog.load().workspace(&workspace.slug).cloned();
+pub async fn discover(actors: &Actors, workspace: &str, wait: Duration) {
+    let view = actors.catalog.load().workspace(workspace).cloned();
     let Some(view) = view else { return };
     let asked: Vec<_> = view
         .undiscovered()
@@ -33,6 +32,18 @@ pub async fn discover(actors: &Actors, workspace: &WorkspaceRecord, wait: Durati
     let answered = actix_web::rt::time::timeout(wait, join_all(asked)).await.unwrap_or_default();
     let answered = answered.into_iter().filter(|answer| answer.is_ok()).count();
     actors.catalog.settled(view.id, answered, Duration::from_secs(actors.config.upstream.list_wait_seconds)).await;
+}
+
+/// Asks a server that was just given a credential, wherever its tools are not known yet. Nobody waits for it here:
+/// clients with an open stream are told when its tools are there.
+pub fn begin(actors: &Arc<Actors>, server: &str) {
+    let catalog = actors.catalog.load();
+    let wait = Duration::from_secs(actors.config.upstream.discovery_timeout_seconds);
+    let open = catalog.workspaces.values().filter(|view| view.undiscovered().any(|one| *one.def.slug == *server));
+    for slug in open.map(|view| view.slug.to_string()) {
+        let actors = actors.clone();
+        actix_web::rt::spawn(async move { discover(&actors, &slug, wait).await });
+    }
 }
 
 #[derive(Deserialize)]

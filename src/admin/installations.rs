@@ -113,7 +113,7 @@ pub async fn install(actors: &Actors, by: &Principal, slug: &str, input: Install
     let (server, defined) = definition(actors, by, &wanted).await?;
     let change = Install { workspace: workspace.id, server: server.id, prefix: input.prefix, by: by.clone() };
     let record = actors.catalog.apply(change).await?;
-    discovery::discover(actors, &workspace, Duration::from_secs(actors.config.upstream.list_wait_seconds)).await;
+    discovery::discover(actors, &workspace.slug, Duration::from_secs(actors.config.upstream.list_wait_seconds)).await;
     let set = actors.vault.list(server.id, Some(workspace.id), &server.spec.origin()).await?;
     let missing = known::needed_secrets(&server).filter(|name| !set.iter().any(|info| info.name == *name));
     let missing_secrets = missing.map(str::to_owned).collect();
@@ -140,7 +140,7 @@ pub async fn uninstall(actors: &Actors, by: &Principal, slug: &str, server: &str
 pub async fn tools(actors: &Actors, by: &Principal, slug: &str) -> Result<Page<Tool>> {
     by.require(Role::Viewer)?;
     let workspace = workspaces::find(actors, by, slug).await?;
-    discovery::discover(actors, &workspace, Duration::from_secs(actors.config.upstream.discovery_timeout_seconds))
+    discovery::discover(actors, &workspace.slug, Duration::from_secs(actors.config.upstream.discovery_timeout_seconds))
         .await;
     let catalog = actors.catalog.load();
     let Some(view) = catalog.workspace(&workspace.slug) else {
