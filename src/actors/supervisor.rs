@@ -373,9 +373,10 @@ impl<A: Supervised, S: Fn(Option<&ArbiterHandle>, Watch, usize) -> Addr<A>> Supe
             if !self.wait_before_restart(&end).await {
                 break;
             }
-            self.seen.restarts.fetch_add(1, Relaxed);
             *self.seen.last_heartbeat.lock() = None;
             dead = self.incarnate();
+            // Counted once the fresh one can be asked: who waits for the count finds it there.
+            self.seen.restarts.fetch_add(1, Relaxed);
         }
         self.seen.stop.lock().cancel();
         self.seen.address.set_state(ActorState::Stopped);

@@ -38,9 +38,9 @@ use crate::{
 };
 
 /// Between two looks at what has expired.
-const TICK: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two writes of last use (at most a minute late), and between two comparisons with the database.
-const TICKS_PER_FLUSH: u64 = 30;
+const TICKS_PER_FLUSH: u64 = 120;
 /// Between two attempts to compare the ledger with a database that does not answer.
 const RETRY: Duration = Duration::from_millis(200);
 

@@ -1,4 +1,4 @@
-//! What an [`UpstreamSession`](super::upstream_session::UpstreamSession) and its lanes share: the published connection,
+//! What an `UpstreamSession` and its lanes share: the published connection,
 //! the published state, and the ways to secrets and catalogue.
 
 use std::{fmt, rc::Rc, sync::Arc, time::Duration};

@@ -1,4 +1,4 @@
-//! The audit log: what was done by whom, as an HMAC chain. [`append`] is the only insert, always part of the
+//! The audit log: what was done by whom, as an HMAC chain. `append` is the only insert, always part of the
 //! transaction of the act it records. Reading, checking and pruning are for everybody who may; see `audit_check`.
 //!
 //! A row's MAC covers time, actor, action, target and `meta`. The columns for queries (namespace, kind, workspaces)
