@@ -210,7 +210,7 @@ fn an_answer_over_the_limit_is_cut_and_the_gateway_stays_small() {
             }
             "event" => {
                 conn.begin_events();
-                conn.event(&megabyte.repeat(5));
+                conn.event(megabyte.repeat(5));
             }
             "endless" => {
                 conn.begin_events();
