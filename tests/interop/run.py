@@ -72,7 +72,7 @@ def end_all() -> None:
 
 
 def stop(why: str) -> None:
-    print(f"interop: {why}", file=sys.stderr)
+    print(f"stopped: {why}", file=sys.stderr)
     sys.exit(1)
 
 
@@ -117,15 +117,25 @@ def stamp(folder: Path, *sources: Path) -> tuple[Path, str]:
     return folder / ".installed", digest
 
 
-def install() -> Path:
-    """Packages of the lock files; returns the Node to use (22 or newer)."""
-    modules = HERE / "node_modules"
-    mark, digest = stamp(modules, HERE / "package.json", HERE / "package-lock.json")
+def install_node(folder: Path) -> Path:
+    """The npm packages of the lock file in `folder`; returns the Node to use (22 or newer)."""
+    modules = folder / "node_modules"
+    mark, digest = stamp(modules, folder / "package.json", folder / "package-lock.json")
     if not mark.exists() or mark.read_text() != digest:
         if not shutil.which("npm"):
-            stop("npm is needed (any Node that has it): the clients under test come from its registry")
-        run(["npm", "ci", "--silent"], cwd=HERE)
+            stop("npm is needed (any Node that has it): what is tested with comes from its registry")
+        run(["npm", "ci", "--silent"], cwd=folder)
         mark.write_text(digest)
+    for node in (shutil.which("node"), modules / ".bin/node"):
+        if node and Path(node).exists():
+            version = subprocess.run([node, "--version"], capture_output=True, text=True).stdout
+            if (match := re.match(r"v(\d+)\.", version)) and int(match[1]) >= 22:
+                return Path(node)
+    return stop("no Node 22 or newer, though the package `node` should have brought one")
+
+
+def install() -> Path:
+    """Packages of the lock files; returns the Node to use."""
     for name in ("py1", "py2"):
         venv, wanted = HERE / f".venv-{name}", HERE / f"requirements-{name}.txt"
         mark, digest = stamp(venv, wanted)
@@ -134,12 +144,7 @@ def install() -> Path:
             run([sys.executable, "-m", "venv", venv])
             run([venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "-r", wanted])
             mark.write_text(digest)
-    for node in (shutil.which("node"), modules / ".bin/node"):
-        if node and Path(node).exists():
-            version = subprocess.run([node, "--version"], capture_output=True, text=True).stdout
-            if (match := re.match(r"v(\d+)\.", version)) and int(match[1]) >= 22:
-                return Path(node)
-    return stop("no Node 22 or newer, though the package `node` should have brought one")
+    return install_node(HERE)
 
 
 def build(args) -> None:
