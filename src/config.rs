@@ -141,6 +141,8 @@ pub struct LimitsConfig {
     pub json_depth: usize,
     /// Values in a JSON body.
     pub json_values: usize,
+    /// Entries on one page of a merged list.
+    pub list_page: usize,
     /// Messages in a batch (2025-03-26 only).
     pub batch_messages: usize,
     /// Open streams per token.
@@ -169,6 +171,7 @@ impl Default for LimitsConfig {
             body_bytes: 4 * 1024 * 1024,
             json_depth: 64,
             json_values: 100_000,
+            list_page: 1000,
             batch_messages: 20,
             streams_per_token: 64,
             streams: 4096,
@@ -208,6 +211,8 @@ pub struct UpstreamConfig {
     pub list_pages: usize,
     /// Tools per server.
     pub tools: usize,
+    /// Prompts per server, and as many resources and resource templates.
+    pub list_items: usize,
     /// Calls in flight per server.
     pub calls_per_server: usize,
     /// Idle connections kept per server and worker.
@@ -244,6 +249,7 @@ impl Default for UpstreamConfig {
             head_bytes: 64 * 1024,
             list_pages: 100,
             tools: 2000,
+            list_items: 5000,
             calls_per_server: 128,
             idle_connections: 128,
             idle_connection_seconds: 30,

@@ -98,7 +98,7 @@ impl Actors {
             config.upstream.clone(),
             policy,
             Credentials::of(vault.clone()),
-            Arc::new(move |server, scope, tools| known.tools_discovered(server, scope, tools)),
+            Arc::new(move |server, scope, offer| known.discovered(server, scope, offer)),
         );
         let metrics = Arc::new(Metrics::default());
         let counted = metrics.clone();

@@ -1,21 +1,27 @@
-//! The catalogue as workers read it: an immutable snapshot of workspaces, what is installed in them, and which exposed
-//! tool name leads where. Built by `WorkspaceCatalog`, never changed in place. Routing is a table look-up; no name is
-//! ever split.
+//! The catalogue as workers read it: an immutable snapshot of workspaces, what is installed in them, and where the
+//! exposed name of a tool or prompt and the URI of a resource lead. Built by `WorkspaceCatalog`, never changed in place.
+//! Routing is a table look-up; no name is ever split.
 
-use std::{collections::HashMap, sync::Arc};
-
-use bytes::Bytes;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{
+    actors::{
+        catalog_abilities::Abilities,
+        catalog_items::{is_repeatable, mirrored, show},
+        catalog_listing::{Listing, ListingBuilder},
+        catalog_resources::{Resources, ShownNames},
+    },
     domain::{
         ids::{AccountId, InstallationId, ServerId, WorkspaceId},
         tool_name,
     },
-    protocol::{scan, splice::Splice, splice::json_string},
     upstream::{
         ServerDef,
-        mirror::{self, Mirrored},
-        tools::Tool,
+        lists::{Item, Kind, Kinds, Offer},
+        mirror::Mirrored,
     },
 };
 
@@ -26,25 +32,37 @@ pub struct Installed {
     pub id: InstallationId,
     /// The server.
     pub def: Arc<ServerDef>,
-    /// What stands before `__` in its tools' names; empty: nothing does.
+    /// What stands before `__` in the names of its tools and prompts; empty: nothing does.
     pub prefix: Arc<str>,
-    /// Whether its tools are offered.
+    /// Whether anything of it is offered.
     pub enabled: bool,
-    /// Its tools, once discovered.
-    pub tools: Option<Arc<[Tool]>>,
+    /// What it offers, once discovered.
+    pub offer: Option<Offer>,
 }
 
-/// Where an exposed tool name leads.
+/// Where an exposed name or URI leads.
 #[derive(Debug)]
 pub struct Route {
-    /// The name that clients see and analytics count.
+    /// The name (of a resource: the URI) that clients see and analytics count.
     pub exposed: Arc<str>,
-    /// The server's own name, when it differs.
+    /// The server's own name or URI.
     pub upstream_name: Box<str>,
     /// The server.
     pub def: Arc<ServerDef>,
     /// Arguments that a server of 2026-07-28 wants repeated in headers (`x-mcp-header`).
     pub mirrored: Vec<Mirrored>,
+    /// Clients of older revisions get structured content as the member `result` of an object: that is how they see the
+    /// tool's output schema, whose root is not an object.
+    pub wraps_output: bool,
+    /// Its server says that calling it twice does no more than calling it once (`readOnlyHint`, `idempotentHint`).
+    pub repeatable: bool,
+}
+
+impl Route {
+    /// A route with nothing special about it.
+    pub fn plain(exposed: Arc<str>, upstream_name: Box<str>, def: Arc<ServerDef>) -> Self {
+        Route { exposed, upstream_name, def, mirrored: Vec::new(), wraps_output: false, repeatable: false }
+    }
 }
 
 /// A workspace as workers see it.
@@ -62,95 +80,122 @@ pub struct WorkspaceView {
     pub installed: Vec<Installed>,
     /// Exposed name → tool.
     pub routes: HashMap<Box<str>, Arc<Route>>,
-    /// The merged list: a JSON array, ready to be sent.
-    pub tools_json: Bytes,
-    /// Exposed names in list order, with the server each comes from.
-    pub listed: Vec<Arc<Route>>,
+    /// `tools/list`, merged.
+    pub tools: Listing,
+    /// `prompts/list`, merged.
+    pub prompts: Listing,
+    /// Resources and templates.
+    pub resources: Resources,
+    /// What the servers can do, together.
+    pub abilities: Abilities,
+    prompt_routes: HashMap<Box<str>, Arc<Route>>,
+}
+
+/// The tools or prompts of a workspace while they are put together.
+struct Named {
+    list: ListingBuilder,
+    taken: HashSet<Arc<str>>,
+    routes: HashMap<Box<str>, Arc<Route>>,
 }
 
 impl WorkspaceView {
-    /// Lays out routes and list of a workspace. Order: installations as given, then the server's own order.
+    /// Lays out routes and lists of a workspace. Order: installations as given, then the server's own order.
     pub fn build(
         (id, namespace): (WorkspaceId, AccountId),
         (slug, name): (Arc<str>, Arc<str>),
         installed: Vec<Installed>,
     ) -> Self {
-        let mut view = WorkspaceView {
+        let uris = ShownNames::of(&installed);
+        let tools = Named::build(Kind::Tools, &installed, &uris);
+        let prompts = Named::build(Kind::Prompts, &installed, &uris);
+        WorkspaceView {
             id,
             namespace,
             slug,
             name,
-            installed: Vec::new(),
-            routes: HashMap::new(),
-            tools_json: Bytes::new(),
-            listed: Vec::new(),
-        };
-        let mut json = String::from("[");
-        for one in installed.iter().filter(|one| one.enabled) {
-            for tool in one.tools.iter().flat_map(|tools| tools.iter()) {
-                view.add(one, tool, &mut json);
-            }
+            routes: tools.routes,
+            tools: tools.list.finish(),
+            prompts: prompts.list.finish(),
+            prompt_routes: prompts.routes,
+            resources: Resources::build(&installed, uris),
+            abilities: Abilities::of(&installed),
+            installed,
         }
-        json.push(']');
-        view.tools_json = json.into();
-        view.installed = installed;
-        view
     }
 
-    fn add(&mut self, one: &Installed, tool: &Tool, json: &mut String) {
-        let mut exposed: Arc<str> = tool_name::expose(&one.prefix, &tool.name).name.into();
-        if self.listed.iter().any(|route| route.exposed == exposed) {
-            exposed = tool_name::expose_apart(&one.prefix, &tool.name, &one.def.slug).name.into();
+    /// Where a prompt leads.
+    pub fn prompt(&self, exposed: &str) -> Option<&Arc<Route>> {
+        self.prompt_routes.get(exposed)
+    }
+
+    /// Where a resource leads; `upstream_name` is the server's own URI.
+    pub fn resource(&self, uri: &str) -> Option<Arc<Route>> {
+        self.resources.route(uri)
+    }
+
+    /// The merged list of that kind.
+    pub fn listing(&self, kind: Kind) -> &Listing {
+        match kind {
+            Kind::Tools => &self.tools,
+            Kind::Prompts => &self.prompts,
+            Kind::Resources => &self.resources.list,
+            Kind::Templates => &self.resources.templates,
         }
-        let route = Arc::new(Route {
-            exposed: exposed.clone(),
-            upstream_name: tool.name.clone(),
-            def: one.def.clone(),
-            mirrored: mirrored_arguments(tool),
+    }
+
+    /// Milliseconds that clients may rely on a list: as long as every server with such a list lets them.
+    pub fn ttl_ms(&self, kind: Kind) -> u64 {
+        let parts = self.installed.iter().filter(|one| one.enabled).filter_map(|one| match &one.offer {
+            Some(offer) if !offer.about.declares(kind.capability()) => None,
+            Some(offer) => Some(offer.list(kind).ttl_ms.unwrap_or(0)),
+            None => Some(0),
         });
-        if json.len() > 1 {
-            json.push(',');
+        parts.min().unwrap_or(0)
+    }
+
+    /// Which lists say something else than those of `old`.
+    pub fn changes_since(&self, old: &WorkspaceView) -> Kinds {
+        let changed = |kind: &Kind| self.listing(*kind).differs_from(old.listing(*kind));
+        Kind::ALL.into_iter().filter(changed).fold(Kinds::NONE, Kinds::with)
+    }
+
+    /// Enabled installations that have not yet said what they offer.
+    pub fn undiscovered(&self) -> impl Iterator<Item = &Installed> {
+        self.installed.iter().filter(|one| one.enabled && one.offer.is_none())
+    }
+}
+
+impl Named {
+    fn build(kind: Kind, installed: &[Installed], uris: &ShownNames) -> Self {
+        let mut named = Named { list: ListingBuilder::new(), taken: HashSet::new(), routes: HashMap::new() };
+        for one in installed.iter().filter(|one| one.enabled) {
+            for item in one.offer.iter().flat_map(|offer| &offer.list(kind).items) {
+                named.add(kind, one, item, uris);
+            }
         }
-        json.push_str(&renamed(tool, &exposed));
-        self.listed.push(route.clone());
+        named
+    }
+
+    fn add(&mut self, kind: Kind, one: &Installed, item: &Item, uris: &ShownNames) {
+        let mut exposed: Arc<str> = tool_name::expose(&one.prefix, &item.name).name.into();
+        if !self.taken.insert(exposed.clone()) {
+            exposed = tool_name::expose_apart(&one.prefix, &item.name, &one.def.slug).name.into();
+            self.taken.insert(exposed.clone());
+        }
+        let shown = show(kind, item, &exposed, one, &|uri| uris.get(one.def.id, uri).map(str::to_owned));
+        let route = Arc::new(Route {
+            mirrored: if kind == Kind::Tools { mirrored(item) } else { Vec::new() },
+            wraps_output: shown.wraps_output,
+            repeatable: kind == Kind::Tools && is_repeatable(item),
+            ..Route::plain(exposed.clone(), item.name.clone(), one.def.clone())
+        });
+        self.list.push(route.clone(), shown.modern.as_deref(), Some(&shown.legacy));
         self.routes.insert((&*exposed).into(), route.clone());
         for prefix in tool_name::accepted_prefixes(&one.def.slug) {
-            let also = tool_name::expose(&prefix, &tool.name).name;
+            let also = tool_name::expose(&prefix, &item.name).name;
             self.routes.entry(also.into()).or_insert_with(|| route.clone());
         }
     }
-
-    /// Enabled installations whose tools are not known yet.
-    pub fn undiscovered(&self) -> impl Iterator<Item = &Installed> {
-        self.installed.iter().filter(|one| one.enabled && one.tools.is_none())
-    }
-}
-
-/// What the tool's schema wants in headers. (A tool with invalid annotations never gets this far.)
-fn mirrored_arguments(tool: &Tool) -> Vec<Mirrored> {
-    #[derive(serde::Deserialize)]
-    struct Described<'a> {
-        #[serde(borrow, rename = "inputSchema")]
-        schema: &'a serde_json::value::RawValue,
-    }
-    if !tool.raw.get().contains("x-mcp-header") {
-        return Vec::new();
-    }
-    let described = serde_json::from_str::<Described<'_>>(tool.raw.get());
-    described.ok().and_then(|tool| mirror::mirrored(tool.schema).ok()).unwrap_or_default()
-}
-
-/// The description with the exposed name in it; everything else stays byte for byte.
-fn renamed(tool: &Tool, exposed: &str) -> String {
-    let raw = tool.raw.get();
-    if *tool.name == *exposed {
-        return raw.into();
-    }
-    let members = scan::object_members(raw.as_bytes(), 0..raw.len());
-    let Some(name) = scan::member(&members, raw.as_bytes(), "name") else { return raw.into() };
-    let quoted = json_string(exposed);
-    let spliced = Splice::new(raw.as_bytes()).replace(name, quoted.as_bytes()).finish();
-    String::from_utf8(spliced).unwrap_or_else(|_| raw.into())
 }
 
 /// Everything that is installed where.

@@ -1,4 +1,4 @@
-//! The catalogue's working copy: the records as committed, and the tools as discovered. Pure; `WorkspaceCatalog` owns
+//! The catalogue's working copy: the records as committed, and what servers offer as discovered. Pure; `WorkspaceCatalog` owns
 //! one and makes snapshots from it.
 
 use std::{collections::HashMap, sync::Arc};
@@ -16,20 +16,20 @@ use crate::{
         servers::{self, InstallationRecord, ServerRecord},
         workspaces::{self, WorkspaceRecord},
     },
-    upstream::{ServerDef, tools::Tool},
+    upstream::{ServerDef, lists::Offer},
 };
 
-/// Discovered tools, by server and credential scope.
-type Discovered = HashMap<(ServerId, Option<WorkspaceId>), Arc<[Tool]>>;
+/// What servers offer, by server and credential scope.
+type Discovered = HashMap<(ServerId, Option<WorkspaceId>), Offer>;
 
-/// The records and the tools.
+/// The records and the offers.
 #[derive(Clone)]
 pub struct Books {
     config: UpstreamConfig,
     workspaces: HashMap<WorkspaceId, WorkspaceRecord>,
     servers: HashMap<ServerId, (ServerRecord, Arc<ServerDef>)>,
     installed: HashMap<WorkspaceId, Vec<InstallationRecord>>,
-    tools: Discovered,
+    offers: Discovered,
 }
 
 impl Books {
@@ -40,11 +40,11 @@ impl Books {
             workspaces: HashMap::new(),
             servers: HashMap::new(),
             installed: HashMap::new(),
-            tools: HashMap::new(),
+            offers: HashMap::new(),
         }
     }
 
-    /// Reads every record. What `known` already shares (definitions of the same revision, discovered tools) is kept.
+    /// Reads every record. What `known` already shares (definitions of the same revision, offers) is kept.
     pub async fn load(store: &Store, config: &UpstreamConfig, known: &Catalog) -> Result<Self> {
         let (spaces, definitions, installations) = store
             .read(|db| async move {
@@ -61,8 +61,8 @@ impl Books {
         }
         installations.into_iter().for_each(|record| books.install(record));
         for one in known.workspaces.values().flat_map(|view| &view.installed) {
-            if let Some(tools) = &one.tools {
-                books.tools.insert((one.def.id, None), tools.clone());
+            if let Some(offer) = &one.offer {
+                books.offers.insert((one.def.id, None), offer.clone());
             }
         }
         Ok(books)
@@ -84,10 +84,10 @@ impl Books {
         let there = self.installed.get(&record.id).map(Vec::as_slice).unwrap_or_default();
         let installed = there.iter().filter_map(|one| {
             let (_, def) = self.servers.get(&one.server)?;
-            let own = self.tools.get(&(one.server, Some(record.id)));
-            let tools = own.or_else(|| self.tools.get(&(one.server, None))).cloned();
+            let own = self.offers.get(&(one.server, Some(record.id)));
+            let offer = own.or_else(|| self.offers.get(&(one.server, None))).cloned();
             let prefix = one.exposed_prefix.as_str().into();
-            Some(Installed { id: one.id, def: def.clone(), prefix, enabled: one.enabled, tools })
+            Some(Installed { id: one.id, def: def.clone(), prefix, enabled: one.enabled, offer })
         });
         let names = (record.slug.shared(), record.name.as_str().into());
         WorkspaceView::build((record.id, record.namespace), names, installed.collect())
@@ -102,7 +102,7 @@ impl Books {
     pub fn remove_workspace(&mut self, id: WorkspaceId) {
         self.workspaces.remove(&id);
         self.installed.remove(&id);
-        self.tools.retain(|(_, scope), _| *scope != Some(id));
+        self.offers.retain(|(_, scope), _| *scope != Some(id));
     }
 
     /// Notes a server.
@@ -116,7 +116,7 @@ impl Books {
     pub fn remove_server(&mut self, id: ServerId) {
         self.servers.remove(&id);
         self.installed.values_mut().for_each(|there| there.retain(|one| one.server != id));
-        self.tools.retain(|(server, _), _| *server != id);
+        self.offers.retain(|(server, _), _| *server != id);
     }
 
     /// Notes an installation.
@@ -131,16 +131,13 @@ impl Books {
         }
     }
 
-    /// Notes a server's tools; whether anything changed.
-    pub fn discovered(&mut self, server: ServerId, scope: Option<WorkspaceId>, tools: Arc<[Tool]>) -> bool {
+    /// Notes what a server offers; whether anything changed.
+    pub fn discovered(&mut self, server: ServerId, scope: Option<WorkspaceId>, offer: Offer) -> bool {
         if !self.servers.contains_key(&server) {
             return false;
         }
-        let same = self.tools.get(&(server, scope)).is_some_and(|known| {
-            known.len() == tools.len() && known.iter().zip(tools.iter()).all(|(a, b)| a.raw.get() == b.raw.get())
-        });
-        self.tools.insert((server, scope), tools);
-        !same
+        let known = self.offers.insert((server, scope), offer.clone());
+        known.is_none_or(|known| !known.says_the_same_as(&offer))
     }
 
     /// A server's record.

@@ -1,7 +1,5 @@
 //! What WorkspaceCatalog is asked to change.
 
-use std::sync::Arc;
-
 use actix::Message;
 
 use crate::{
@@ -16,7 +14,7 @@ use crate::{
         servers::{InstallationRecord, ServerRecord},
         workspaces::WorkspaceRecord,
     },
-    upstream::tools::Tool,
+    upstream::lists::Offer,
 };
 
 /// Makes a workspace.
@@ -91,14 +89,14 @@ pub struct Uninstall {
     pub by: Principal,
 }
 
-/// A server said what tools it has.
+/// A server said what it offers.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct ToolsDiscovered {
+pub struct OfferDiscovered {
     /// Which server.
     pub server: ServerId,
     /// Asked with whose credentials: a workspace's override, or everybody's.
     pub scope: Option<WorkspaceId>,
-    /// Its tools, in its order.
-    pub tools: Arc<[Tool]>,
+    /// Its tools, prompts and resources.
+    pub offer: Offer,
 }

@@ -25,7 +25,15 @@ use crate::{
     },
     domain::ids::{TokenId, WorkspaceId},
     protocol::{jsonrpc, meta, sse},
+    upstream::lists::{self, Kinds},
 };
+
+/// How a change of each list is announced.
+const NOTICES: [(lists::Kind, &str); 3] = [
+    (lists::Kind::Tools, "notifications/tools/list_changed"),
+    (lists::Kind::Prompts, "notifications/prompts/list_changed"),
+    (lists::Kind::Resources, "notifications/resources/list_changed"),
+];
 
 /// What kind of stream it is.
 #[derive(Debug, Clone)]
@@ -34,12 +42,12 @@ pub enum Kind {
     Sse,
     /// The GET stream of a legacy session: notices only.
     Get,
-    /// `subscriptions/listen` of 2026-07-28; raw JSON id of the listen request, and whether it asked for tools.
+    /// `subscriptions/listen` of 2026-07-28: raw JSON id of the listen request, and what it asked for.
     Listen {
         /// The id, as written.
         id: Vec<u8>,
-        /// `toolsListChanged` was asked for.
-        tools: bool,
+        /// The lists whose changes were asked for.
+        lists: Kinds,
     },
 }
 
@@ -84,10 +92,10 @@ impl Actor for ClientSession {
     type Context = Context<Self>;
 }
 
-/// The tools of the workspace changed.
+/// Lists of the workspace changed.
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
-pub struct ToolsChanged;
+pub struct ListsChanged(pub Kinds);
 
 /// A call began on this stream; `cancel` ends it.
 #[derive(Message)]
@@ -120,18 +128,22 @@ pub struct CancelCall {
 #[rtype(result = "()")]
 pub struct Goodbye;
 
-impl Handler<ToolsChanged> for ClientSession {
+impl Handler<ListsChanged> for ClientSession {
     type Result = ();
-    fn handle(&mut self, _: ToolsChanged, _: &mut Context<Self>) {
-        const METHOD: &str = "notifications/tools/list_changed";
-        match &self.kind {
-            Kind::Sse | Kind::Get => self.handle.send_message(&jsonrpc::notification(METHOD, None)),
-            Kind::Listen { id, tools: true } => {
-                let params =
-                    [br#"{"_meta":{""#.as_slice(), meta::SUBSCRIPTION_ID.as_bytes(), b"\":", id, b"}}"].concat();
-                self.handle.send_message(&jsonrpc::notification(METHOD, Some(&params)));
+    fn handle(&mut self, ListsChanged(kinds): ListsChanged, _: &mut Context<Self>) {
+        for (list, method) in NOTICES {
+            if !kinds.has(list) {
+                continue;
             }
-            Kind::Listen { tools: false, .. } => {}
+            match &self.kind {
+                Kind::Sse | Kind::Get => self.handle.send_message(&jsonrpc::notification(method, None)),
+                Kind::Listen { id, lists } if lists.has(list) => {
+                    let params =
+                        [br#"{"_meta":{""#.as_slice(), meta::SUBSCRIPTION_ID.as_bytes(), b"\":", id, b"}}"].concat();
+                    self.handle.send_message(&jsonrpc::notification(method, Some(&params)));
+                }
+                Kind::Listen { .. } => {}
+            }
         }
     }
 }
@@ -253,10 +265,12 @@ impl ClientSessions {
         self.streams.is_empty()
     }
 
-    /// Tells every stream of a workspace that its tools changed.
-    pub fn tools_changed(&self, workspace: WorkspaceId) {
+    /// Tells every stream of a workspace that its lists changed.
+    pub fn changed(&self, workspace: WorkspaceId, kinds: Kinds) {
+        // Templates are announced as resources.
+        let kinds = if kinds.has(lists::Kind::Templates) { kinds.with(lists::Kind::Resources) } else { kinds };
         for stream in self.streams.iter().filter(|stream| stream.workspace == workspace) {
-            let _ = stream.actor.tell(ToolsChanged);
+            let _ = stream.actor.tell(ListsChanged(kinds));
         }
     }
 

@@ -28,8 +28,14 @@ mod vault_changes;
 
 pub mod all;
 pub mod catalog;
+pub mod catalog_abilities;
 pub mod catalog_books;
 pub mod catalog_changes;
+mod catalog_items;
+pub mod catalog_listing;
+pub mod catalog_resources;
+#[cfg(test)]
+mod catalog_tests;
 pub mod client_session;
 #[cfg(test)]
 mod credential_fixture;

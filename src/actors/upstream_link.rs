@@ -20,10 +20,10 @@ use crate::{
         Connected, NetworkPolicy, Refusal, ServerDef, UpstreamError,
         ask::{self, Question, Reply},
         exchange::Endpoint,
+        lists::{Dropped, Offer},
         mint::Mint,
         patience::Patience,
         relay::Relay,
-        tools::{Dropped, Tool},
     },
 };
 
@@ -67,8 +67,8 @@ impl Credentials {
     }
 }
 
-/// What is told of a server's tools.
-pub type Discovered = dyn Fn(ServerId, Option<WorkspaceId>, Arc<[Tool]>) + Send + Sync;
+/// What is told of what a server offers.
+pub type Discovered = dyn Fn(ServerId, Option<WorkspaceId>, Offer) + Send + Sync;
 
 /// What sessions and lanes work with.
 pub struct Parts {
@@ -78,7 +78,7 @@ pub struct Parts {
     pub policy: Arc<NetworkPolicy>,
     /// The way to the vault.
     pub credentials: Credentials,
-    /// Who is told of tools.
+    /// Who is told of what servers offer.
     pub discovered: Arc<Discovered>,
 }
 
@@ -106,7 +106,7 @@ impl Parts {
 #[derive(Debug)]
 pub struct Live {
     /// What the server is.
-    pub connected: Connected,
+    pub connected: Arc<Connected>,
     /// The version of the credentials it was made with.
     pub version: u64,
 }

@@ -1,10 +1,13 @@
 //! `UpstreamSession`: one supervised actor per MCP server and set of credentials. Owns what must be single: the
-//! negotiated protocol and session, the HTTP+SSE stream, the stream of changes, the tool list. Calls do not pass
+//! negotiated protocol and session, the HTTP+SSE stream, the stream of changes, what the server offers. Calls do not pass
 //! through it (except HTTP+SSE): it publishes what it found, and the lanes on the worker threads use that.
 //!
 //! Declares no client capabilities, so a server may ask it nothing but `ping`.
 
+mod discovery;
+
 use std::{
+    cell::Cell,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -29,15 +32,15 @@ use crate::{
         client::HttpClient,
         exchange::{Endpoint, Stage},
         listen::{self, Change},
+        lists::{Kinds, Offer},
         negotiate::{self, Approach, Era, Negotiated},
         patience::Patience,
         relay::{Posted, Relay},
-        tools::{Dropped, ToolList, list_tools},
     },
 };
 
-/// Changes that come within this time are one.
-const DEBOUNCE: Duration = Duration::from_millis(150);
+/// Capabilities of a server that tells of changes.
+const CHANGES: [&str; 3] = ["tools/listChanged", "prompts/listChanged", "resources/listChanged"];
 /// How often it looks whether something is due.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -49,12 +52,12 @@ pub struct Connect {
     pub stale: Option<Arc<Live>>,
 }
 
-/// Fetches the tool list now. The answer is how many tools there are.
+/// Fetches the server's lists now. The answer is how many tools there are.
 #[derive(Message)]
 #[rtype(result = "Result<usize, UpstreamError>")]
 pub struct Refresh;
 
-/// Connects anew, fetches the tools, and says what was found.
+/// Connects anew, fetches the lists, and says what was found.
 #[derive(Message)]
 #[rtype(result = "Result<TestReport, UpstreamError>")]
 pub struct Probe;
@@ -77,14 +80,16 @@ pub struct UpstreamSession {
     era: Option<(Era, Instant)>,
     /// Who waits for the connection that is being made.
     connecting: Option<Vec<Waiter<Rc<Line>>>>,
-    /// Who waits for the list that is being fetched.
+    /// Who waits for the lists that are being fetched.
     listing: Option<Vec<Waiter<usize>>>,
-    /// Something changed while the list was being fetched.
-    list_again: bool,
+    /// What was fetched last.
+    offer: Option<Offer>,
+    /// Lists that have changed since, or may have.
+    stale: Rc<Cell<Kinds>>,
     changed: Rc<Notify>,
     listener: Option<SpawnHandle>,
     backoff: Backoff,
-    /// When the list is fetched next.
+    /// When the lists are fetched next.
     due: Instant,
     /// The credentials' version that was tried last.
     tried: u64,
@@ -104,7 +109,8 @@ impl UpstreamSession {
             era: None,
             connecting: None,
             listing: None,
-            list_again: false,
+            offer: None,
+            stale: Rc::new(Cell::new(Kinds::ALL)),
             changed: Rc::new(Notify::new()),
             listener: None,
             backoff: Backoff::new(Duration::from_secs(1), longest),
@@ -175,7 +181,7 @@ impl UpstreamSession {
             let Negotiated { connected, stream } = negotiate::connect(&approach).await?;
             let endpoint =
                 Rc::new(Endpoint::new(&client, &def.spec.url, Stage::Known(&connected.wire), &injected.headers)?);
-            let live = Arc::new(Live { connected, version: injected.version });
+            let live = Arc::new(Live { connected: Arc::new(connected), version: injected.version });
             let relay = stream.is_some().then(|| Relay::new(endpoint.clone()));
             Ok((Rc::new(Line { live, endpoint, relay }), stream))
         };
@@ -217,9 +223,10 @@ impl UpstreamSession {
         stream: Option<crate::upstream::EventStream>,
         ctx: &mut Context<Self>,
     ) {
-        let changed = self.changed.clone();
+        let (changed, stale) = (self.changed.clone(), self.stale.clone());
         let note = move |change| {
-            if change == Change::Tools {
+            if let Change::Lists(kinds) = change {
+                stale.set(stale.get().and(kinds));
                 changed.notify_one();
             }
         };
@@ -229,7 +236,7 @@ impl UpstreamSession {
                 let (pumped, lost) = (relay.clone().pump(stream, note), line.live.clone());
                 ctx.spawn(pumped.into_actor(self).map(move |(), session, _| session.lose(&lost)))
             }
-            _ if line.live.connected.declares("tools/listChanged") => {
+            _ if CHANGES.iter().any(|change| line.live.connected.declares(change)) => {
                 let listening = listen::listen(line.endpoint.clone(), limit, self.patience().begin, note);
                 ctx.spawn(listening.into_actor(self))
             }
@@ -253,104 +260,6 @@ impl UpstreamSession {
         self.link.withdraw(&line.live);
         if end && line.live.connected.wire.session().is_some() {
             actix_rt::spawn(end_when_unused(line, self.def.call_total(&self.parts.config)));
-        }
-    }
-
-    /// Resolves with the number of tools once a list that began after now has been fetched.
-    fn refresh(&mut self, ctx: &mut Context<Self>) -> oneshot::Receiver<Result<usize, UpstreamError>> {
-        let (waiter, count) = oneshot::channel();
-        if let Some(waiters) = &mut self.listing {
-            waiters.push(waiter);
-        } else {
-            self.listing = Some(vec![waiter]);
-            self.start_listing(None, ctx);
-        }
-        count
-    }
-
-    fn start_listing(&mut self, stale: Option<Arc<Live>>, ctx: &mut Context<Self>) {
-        let connection = self.connect(stale.as_ref(), ctx);
-        let (parts, patience) = (self.parts.clone(), self.patience());
-        let retried = stale.is_some();
-        let fetch = async move {
-            let line = connection.await.map_err(|_dropped| interrupted())??;
-            let modern = line.live.connected.wire.is_modern();
-            let ask = async |members: &str| line.ask("tools/list", members, patience).await;
-            let listed = list_tools(modern, &parts.config, ask).await;
-            // A server without tools need not know the method.
-            let toolless = !modern && !line.live.connected.declares("tools");
-            let listed = match listed {
-                Err(UpstreamError::Protocol(_)) if toolless => Ok(ToolList::default()),
-                listed => listed,
-            };
-            Ok((listed, line.live.clone()))
-        };
-        ctx.spawn(fetch.into_actor(self).map(move |outcome, session, ctx| match outcome {
-            Ok((Err(UpstreamError::SessionExpired), live)) if !retried => session.start_listing(Some(live), ctx),
-            Ok((listed, _)) => session.finish_listing(listed, ctx),
-            Err(failure) => session.finish_listing(Err(failure), ctx),
-        }));
-    }
-
-    fn finish_listing(&mut self, listed: Result<ToolList, UpstreamError>, ctx: &mut Context<Self>) {
-        let outcome = match listed {
-            Ok(list) => {
-                self.backoff.reset();
-                let refresh = Duration::from_secs(self.parts.config.list_refresh_seconds.max(1));
-                self.due = clock::instant() + refresh;
-                self.report_dropped(&list.dropped);
-                let count = list.tools.len();
-                self.link.listed(count, list.dropped);
-                (self.parts.discovered)(self.def.id, self.scope, list.tools.into());
-                Ok(count)
-            }
-            Err(failure) => {
-                self.due = clock::instant() + self.backoff.next();
-                if failure.is_outage() {
-                    self.def.breaker.failed();
-                }
-                self.link.failed(&failure);
-                Err(failure)
-            }
-        };
-        for waiter in self.listing.take().into_iter().flatten() {
-            let _gone = waiter.send(outcome.clone());
-        }
-        if std::mem::take(&mut self.list_again) {
-            let _nobody_waits = self.refresh(ctx);
-        }
-    }
-
-    fn report_dropped(&self, dropped: &[Dropped]) {
-        if self.link.status.load().dropped != dropped {
-            for Dropped { name, reason } in dropped {
-                tracing::warn!(server = %self.def.slug, tool = %name, reason, "a tool is not offered");
-            }
-        }
-    }
-
-    /// Waits for a change, lets those right after it pass, fetches the list, waits again.
-    fn await_change(&mut self, ctx: &mut Context<Self>) {
-        let changed = self.changed.clone();
-        let quiet = async move {
-            changed.notified().await;
-            tokio::time::sleep(DEBOUNCE).await;
-        };
-        ctx.spawn(quiet.into_actor(self).map(|(), session, ctx| {
-            if session.listing.is_some() {
-                session.list_again = true;
-            } else {
-                let _nobody_waits = session.refresh(ctx);
-            }
-            session.await_change(ctx);
-        }));
-    }
-
-    fn tick(&mut self, ctx: &mut Context<Self>) {
-        let version = (self.parts.credentials.version)(self.def.id);
-        let due = clock::instant() >= self.due || version != self.tried;
-        if due && self.listing.is_none() {
-            let _nobody_waits = self.refresh(ctx);
         }
     }
 }
@@ -396,7 +305,7 @@ impl Handler<Refresh> for UpstreamSession {
     type Result = ResponseFuture<Result<usize, UpstreamError>>;
 
     fn handle(&mut self, _: Refresh, ctx: &mut Context<Self>) -> Self::Result {
-        let count = self.refresh(ctx);
+        let count = self.refresh(Kinds::ALL, ctx);
         Box::pin(async move { count.await.map_err(|_dropped| interrupted())? })
     }
 }
@@ -406,7 +315,7 @@ impl Handler<Probe> for UpstreamSession {
 
     fn handle(&mut self, _: Probe, ctx: &mut Context<Self>) -> Self::Result {
         let begun = clock::instant();
-        let count = self.refresh(ctx);
+        let count = self.refresh(Kinds::ALL, ctx);
         let link = self.link.clone();
         Box::pin(async move {
             count.await.map_err(|_dropped| interrupted())??;

@@ -20,7 +20,7 @@ use crate::{
     upstream::{
         Answer, Wire,
         fake::{Fake, Reply, Request, open_policy, sse_server},
-        tools::Tool,
+        lists::Offer,
     },
 };
 
@@ -35,7 +35,7 @@ const LISTENING: &str = r#"{"protocolVersion":"2025-11-25","capabilities":{"tool
 struct Rig {
     upstreams: Upstreams,
     def: Arc<ServerDef>,
-    discovered: mpsc::UnboundedReceiver<Arc<[Tool]>>,
+    discovered: mpsc::UnboundedReceiver<Offer>,
     runtime: Runtime,
 }
 
@@ -50,8 +50,8 @@ fn server(url: &str, config: &UpstreamConfig) -> Arc<ServerDef> {
 
 fn rig(url: &str, config: UpstreamConfig, credentials: Credentials) -> Rig {
     let (tell, discovered) = mpsc::unbounded_channel();
-    let told: Arc<Discovered> = Arc::new(move |_, _, tools| {
-        let _gone = tell.send(tools);
+    let told: Arc<Discovered> = Arc::new(move |_, _, offer| {
+        let _gone = tell.send(offer);
     });
     let runtime = Runtime::start(ActorsConfig::default());
     let def = server(url, &config);
@@ -118,8 +118,8 @@ async fn calls_share_one_connection_and_negotiate_once() {
     for outcome in futures_util::future::join_all(calls).await {
         assert!(matches!(outcome, Ok(Answer::Json(_))), "{outcome:?}");
     }
-    let tools = rig.discovered.recv().await.unwrap();
-    assert_eq!(&*tools[0].name, "echo");
+    let offer = rig.discovered.recv().await.unwrap();
+    assert_eq!(&*offer.tools()[0].name, "echo");
     assert_eq!(count(&fake, "server/discover"), 1);
     assert_eq!(count(&fake, "tools/list"), 1);
     assert_eq!(rig.def.in_flight.load(SeqCst), 0);

@@ -38,11 +38,11 @@ use crate::{
         servers::{self, InstallationRecord, ServerRecord},
         workspaces::{self, WorkspaceRecord},
     },
-    upstream::tools::Tool,
+    upstream::lists::{Kinds, Offer},
 };
 
 pub use crate::actors::catalog_changes::{
-    AddServer, CreateWorkspace, DeleteWorkspace, Install, RemoveServer, ToolsDiscovered, Uninstall,
+    AddServer, CreateWorkspace, DeleteWorkspace, Install, OfferDiscovered, RemoveServer, Uninstall,
 };
 
 /// The actor.
@@ -69,9 +69,9 @@ impl Published {
         self.changes.fetch_add(1, Relaxed);
         self.version.send_modify(|version| *version += 1);
         for view in after.workspaces.values() {
-            let same = before.workspace(&view.slug).is_some_and(|old| old.tools_json == view.tools_json);
-            if !same {
-                self.streams.tools_changed(view.id);
+            let changed = before.workspace(&view.slug).map_or(Kinds::ALL, |old| view.changes_since(old));
+            if !changed.is_empty() {
+                self.streams.changed(view.id, changed);
             }
         }
         for (id, def) in &before.servers {
@@ -333,10 +333,10 @@ impl Handler<Uninstall> for WorkspaceCatalog {
     }
 }
 
-impl Handler<ToolsDiscovered> for WorkspaceCatalog {
+impl Handler<OfferDiscovered> for WorkspaceCatalog {
     type Result = ();
-    fn handle(&mut self, found: ToolsDiscovered, _: &mut Context<Self>) {
-        if self.books.discovered(found.server, found.scope, found.tools) {
+    fn handle(&mut self, found: OfferDiscovered, _: &mut Context<Self>) {
+        if self.books.discovered(found.server, found.scope, found.offer) {
             self.published.publish(self.books.catalog());
         }
     }
@@ -349,7 +349,7 @@ impl Handler<Heartbeat> for WorkspaceCatalog {
         MessageResult(json!({
             "workspaces": catalog.workspaces.len(),
             "servers": catalog.servers.len(),
-            "tools": catalog.workspaces.values().map(|view| view.listed.len()).sum::<usize>(),
+            "tools": catalog.workspaces.values().map(|view| view.tools.entries().len()).sum::<usize>(),
             "snapshots": self.published.changes.load(Relaxed),
         }))
     }
@@ -409,9 +409,9 @@ impl CatalogRef {
     }
 
     /// Notes what a server said (from its session; never waits).
-    pub fn tools_discovered(&self, server: ServerId, scope: Option<WorkspaceId>, tools: Arc<[Tool]>) {
-        if self.actor.tell(ToolsDiscovered { server, scope, tools }).is_err() {
-            tracing::warn!(%server, "a tool list was not taken; it is fetched again later");
+    pub fn discovered(&self, server: ServerId, scope: Option<WorkspaceId>, offer: Offer) {
+        if self.actor.tell(OfferDiscovered { server, scope, offer }).is_err() {
+            tracing::warn!(%server, "what a server offers was not taken; it is asked again later");
         }
     }
 

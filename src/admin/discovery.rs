@@ -11,7 +11,7 @@ use crate::{
         catalog::{Route, WorkspaceView},
     },
     domain::ids::ServerId,
-    upstream::tools::Tool,
+    upstream::lists::{Item, Offer},
 };
 
 /// Asks the servers of a workspace whose tools are not known yet, all at once and for at most `wait`. Whoever does not
@@ -54,17 +54,17 @@ struct Described {
 /// What a tool's server says it does.
 pub fn description(view: &WorkspaceView, route: &Arc<Route>) -> Option<String> {
     let server = view.installed.iter().find(|one| one.def.id == route.def.id)?;
-    server.tools.as_ref()?.iter().find(|tool| tool.name == route.upstream_name).and_then(described)
+    server.offer.as_ref()?.tools().iter().find(|tool| tool.name == route.upstream_name).and_then(described)
 }
 
-/// The tools of a server as the catalogue knows them, from any workspace it is installed in.
-pub fn known_tools(actors: &Actors, server: ServerId) -> Option<Arc<[Tool]>> {
+/// What a server offers as the catalogue knows it, from any workspace it is installed in.
+pub fn known_offer(actors: &Actors, server: ServerId) -> Option<Offer> {
     let catalog = actors.catalog.load();
     let installed = catalog.workspaces.values().flat_map(|view| view.installed.iter());
-    installed.filter(|one| one.def.id == server).find_map(|one| one.tools.clone())
+    installed.filter(|one| one.def.id == server).find_map(|one| one.offer.clone())
 }
 
 /// The description in a tool's own words.
-pub fn described(tool: &Tool) -> Option<String> {
+pub fn described(tool: &Item) -> Option<String> {
     serde_json::from_str::<Described>(tool.raw.get()).ok()?.description
 }

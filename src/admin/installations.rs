@@ -68,7 +68,7 @@ fn dto(
     let catalog = actors.catalog.load();
     let here =
         catalog.workspace(&workspace.slug).and_then(|view| view.installed.iter().find(|one| one.id == record.id));
-    let tools = here.and_then(|one| one.tools.as_ref()).and_then(|tools| u64::try_from(tools.len()).ok());
+    let tools = here.and_then(|one| one.offer.as_ref()).and_then(|offer| u64::try_from(offer.tools().len()).ok());
     Installation {
         id: record.id.to_string(),
         server: server.slug.to_string(),
@@ -146,7 +146,7 @@ pub async fn tools(actors: &Actors, by: &Principal, slug: &str) -> Result<Page<T
     let Some(view) = catalog.workspace(&workspace.slug) else {
         return Ok(Page { data: Vec::new(), next_cursor: None });
     };
-    let data = view.listed.iter().map(|route| Tool {
+    let data = view.tools.entries().iter().map(|entry| &entry.route).map(|route| Tool {
         name: route.exposed.to_string(),
         upstream_name: route.upstream_name.to_string(),
         server: route.def.slug.to_string(),

@@ -247,8 +247,8 @@ pub async fn tools(actors: &Actors, by: &Principal, slug: &str) -> Result<Page<T
     by.require(Role::Member)?;
     let def = definition(actors, find(actors, by, slug).await?.id, slug)?;
     actors.upstreams.refresh(&def, None).await?;
-    let tools = discovery::known_tools(actors, def.id);
-    let data = tools.iter().flat_map(|tools| tools.iter()).map(|tool| Tool {
+    let offer = discovery::known_offer(actors, def.id);
+    let data = offer.iter().flat_map(|offer| offer.tools()).map(|tool| Tool {
         name: tool.name.to_string(),
         upstream_name: tool.name.to_string(),
         server: slug.to_owned(),

@@ -16,6 +16,7 @@ pub mod period;
 pub mod plan;
 pub mod random;
 pub mod rate;
+pub mod resource_uri;
 pub mod role;
 pub mod seal;
 pub mod server;

@@ -65,16 +65,11 @@ impl Gateway {
     /// The result of everything that is answered here; none for `tools/call`.
     async fn answer(&self, caller: &Caller, request: &Request) -> Result<Option<Vec<u8>>> {
         let modern = caller.speech.is_modern();
+        if let Some(kind) = list::kind_of(&request.method) {
+            return self.list(caller, request, kind).await.map(Some);
+        }
         match request.method.as_str() {
             "tools/call" => Ok(None),
-            "tools/list" => {
-                if let Some(cursor) = request.env.param(&request.body, "cursor").filter(|raw| *raw != b"null") {
-                    // Everything is on one page, so no cursor was ever handed out.
-                    let shown = String::from_utf8_lossy(cursor).chars().take(64).collect::<String>();
-                    return Err(Error::new(ErrorCode::InvalidParams, format!("Invalid cursor: {shown}")));
-                }
-                Ok(Some(list::tools(&*self.discovered(caller).await?, modern)))
-            }
             "server/discover" if modern => Ok(Some(list::discovery(&*self.workspace(caller)?))),
             "ping" if !modern => Ok(Some(b"{}".to_vec())),
             other => {

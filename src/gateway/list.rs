@@ -1,5 +1,5 @@
-//! `tools/list`, `initialize` and `server/discover`: what a workspace offers. One dead server never hides the others:
-//! servers whose tools are not known yet are asked in parallel and waited for a moment; what has not answered by then
+//! The list methods, `initialize` and `server/discover`: what a workspace offers. One dead server never hides the others:
+//! servers whose offer is not known yet are asked in parallel and waited for a moment; what has not answered by then
 //! is announced later with `list_changed`.
 
 use std::{sync::Arc, time::Duration};
@@ -11,8 +11,9 @@ use crate::{
     actors::catalog::WorkspaceView,
     domain::{clock, ids::WorkspaceId},
     error::{Error, ErrorCode, Result},
-    gateway::{Caller, Gateway},
-    protocol::{meta, revision::Revision, splice::json_string},
+    gateway::{Caller, Gateway, dispatch::Request},
+    protocol::{cursor::Cursor, meta, revision::Revision, scan, splice::json_string},
+    upstream::lists::Kind,
 };
 
 /// Longest `instructions`, in bytes (clients cut at 2 KB).
@@ -63,10 +64,55 @@ impl Gateway {
     }
 }
 
-/// The result of `tools/list`.
-pub fn tools(view: &WorkspaceView, modern: bool) -> Vec<u8> {
-    let tail = if modern { modern_tail(0) } else { String::new() };
-    [b"{\"tools\":".as_slice(), &view.tools_json, tail.as_bytes(), b"}"].concat()
+/// Which list a method asks for.
+pub fn kind_of(method: &str) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| kind.method() == method)
+}
+
+impl Gateway {
+    /// The result of a list method: one page of what all servers of the workspace list.
+    pub async fn list(&self, caller: &Caller, request: &Request, kind: Kind) -> Result<Vec<u8>> {
+        let modern = caller.speech.is_modern();
+        let view = self.discovered(caller).await?;
+        if !view.abilities.may(modern, kind.capability()) {
+            return Err(no_such_ability(kind.method()));
+        }
+        let listing = view.listing(kind);
+        let from = match request.env.param(&request.body, "cursor").filter(|raw| *raw != b"null") {
+            None => 0,
+            Some(raw) => self.opened_cursor(caller, raw, kind, listing.version(modern))?,
+        };
+        let page = listing.page(modern, from, self.config.limits.list_page.max(1));
+        let next = page.next.map(|from| {
+            let cursor = Cursor { from: from as u64, ..cursor_of(caller, kind, listing.version(modern)) };
+            format!(r#","nextCursor":{}"#, json_string(&self.sessions.seal_cursor(&cursor)))
+        });
+        let tail = if modern { modern_tail(view.ttl_ms(kind)) } else { String::new() };
+        let head = format!(r#"{{"{}":"#, kind.member());
+        Ok([head.as_bytes(), &page.json, next.unwrap_or_default().as_bytes(), tail.as_bytes(), b"}"].concat())
+    }
+
+    /// Where the page begins that a cursor names. One that was not made here, or for something else, or before the list
+    /// changed, is refused alike: the client lists anew.
+    fn opened_cursor(&self, caller: &Caller, raw: &[u8], kind: Kind, version: u64) -> Result<usize> {
+        let opened = scan::string_text(raw).and_then(|text| self.sessions.open_cursor(&text));
+        let expected = cursor_of(caller, kind, version);
+        let fits = opened.filter(|cursor| Cursor { from: cursor.from, ..expected } == *cursor);
+        fits.and_then(|cursor| usize::try_from(cursor.from).ok()).ok_or_else(|| {
+            let shown = String::from_utf8_lossy(raw).chars().take(64).collect::<String>();
+            Error::new(ErrorCode::InvalidParams, format!("Invalid cursor: {shown}"))
+                .with_hint("list again without a cursor; the list may have changed since it was given")
+        })
+    }
+}
+
+fn cursor_of(caller: &Caller, kind: Kind, version: u64) -> Cursor {
+    Cursor { token: caller.grant.token, workspace: caller.grant.workspace, list: kind as u8, version, from: 0 }
+}
+
+/// The error for a method of a capability that no server of the workspace has.
+pub fn no_such_ability(method: &str) -> Error {
+    Error::new(ErrorCode::MethodNotFound, format!("Method not found: {method} (no server of this workspace has it)"))
 }
 
 /// `,"resultType":…` and what else every cacheable result of 2026-07-28 carries.
@@ -83,9 +129,7 @@ pub fn server_info() -> &'static str {
     concat!(r#"{"name":"aerostack","title":"Aerostack","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#)
 }
 
-const CAPABILITIES: &str = r#"{"tools":{"listChanged":true}}"#;
-
-/// What the model should know of this workspace.
+/// What the model should know of this workspace, and what each server wants it to know, as far as there is room.
 fn instructions(view: &WorkspaceView) -> String {
     let mut text = format!("Tools of the workspace \"{}\", gathered by aerostack.", view.slug);
     let names: Vec<&str> = view.installed.iter().filter(|one| one.enabled).map(|one| &*one.def.slug).collect();
@@ -94,18 +138,35 @@ fn instructions(view: &WorkspaceView) -> String {
     } else {
         text.push_str(&format!(" Servers: {}. A tool's name begins with its server's prefix.", names.join(", ")));
     }
-    let end = text.char_indices().map(|(at, _)| at).take_while(|at| *at <= INSTRUCTIONS).last().unwrap_or(0);
-    if text.len() > INSTRUCTIONS {
-        text.truncate(end);
+    cut(&mut text, INSTRUCTIONS / 2);
+    let said: Vec<(&str, &str)> = view.abilities.instructions().collect();
+    let mut left = said.len();
+    for (slug, instructions) in said {
+        // What is left is shared by those that are left, so that a long one takes no other's room.
+        let room = INSTRUCTIONS.saturating_sub(text.len()) / left.max(1);
+        left = left.saturating_sub(1);
+        let mut section = format!("\n\n## {slug}\n{instructions}");
+        cut(&mut section, room);
+        if section.len() > slug.len() + 6 {
+            text.push_str(&section);
+        }
     }
     text
+}
+
+/// Shortens to at most `most` bytes, at the end of a character.
+fn cut(text: &mut String, most: usize) {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most));
+    }
 }
 
 /// The result of `server/discover`.
 pub fn discovery(view: &WorkspaceView) -> Vec<u8> {
     format!(
-        r#"{{"supportedVersions":["{}"],"capabilities":{CAPABILITIES},"instructions":{}{}}}"#,
+        r#"{{"supportedVersions":["{}"],"capabilities":{},"instructions":{}{}}}"#,
         Revision::MODERN,
+        view.abilities.capabilities(true),
         json_string(&instructions(view)),
         modern_tail(60_000)
     )
@@ -115,7 +176,8 @@ pub fn discovery(view: &WorkspaceView) -> Vec<u8> {
 /// The result of `initialize`.
 pub fn handshake(view: &WorkspaceView, revision: Revision) -> Vec<u8> {
     format!(
-        r#"{{"protocolVersion":"{revision}","capabilities":{CAPABILITIES},"serverInfo":{},"instructions":{}}}"#,
+        r#"{{"protocolVersion":"{revision}","capabilities":{},"serverInfo":{},"instructions":{}}}"#,
+        view.abilities.capabilities(false),
         server_info(),
         json_string(&instructions(view))
     )

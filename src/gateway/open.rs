@@ -34,6 +34,7 @@ use crate::{
         scan::{Document, Envelope, member, object_members},
         sse,
     },
+    upstream::lists::{self, Kinds},
 };
 
 /// GET: the stream of a session, an HTTP+SSE connection, or (a person with a browser) how to connect.
@@ -171,17 +172,24 @@ impl Gateway {
                     "subscriptions/listen answers with text/event-stream; accept it",
                 ));
             }
-            let tools = wants_tools(&message)?;
+            let lists = wanted_lists(&message)?;
             let id = message.id.to_vec();
-            let ack = acknowledged(&id, tools);
-            self.open(&caller.grant, Kind::Listen { id, tools }, |_| Some(stream::event(&ack)))
+            let ack = acknowledged(&id, lists);
+            self.open(&caller.grant, Kind::Listen { id, lists }, |_| Some(stream::event(&ack)))
         })();
         opened.unwrap_or_else(|error| reply::error_response(&error, Some(&message.id), true))
     }
 }
 
-/// Whether the listen request asks for changes of the tool list.
-fn wants_tools(message: &Request) -> Result<bool> {
+/// What a listen request can ask for, by the lists it is about.
+const FILTERS: [(lists::Kind, &str); 3] = [
+    (lists::Kind::Tools, "toolsListChanged"),
+    (lists::Kind::Prompts, "promptsListChanged"),
+    (lists::Kind::Resources, "resourcesListChanged"),
+];
+
+/// The lists of whose changes a listen request wants to hear.
+fn wanted_lists(message: &Request) -> Result<Kinds> {
     let wrong = || {
         Error::new(
             ErrorCode::InvalidParams,
@@ -194,13 +202,18 @@ fn wants_tools(message: &Request) -> Result<bool> {
         return Err(wrong());
     }
     let members = object_members(body, wanted);
-    Ok(member(&members, body, "toolsListChanged").and_then(|range| body.get(range)) == Some(b"true"))
+    let asked = |name: &str| member(&members, body, name).and_then(|range| body.get(range)) == Some(b"true");
+    let lists = FILTERS.into_iter().filter(|(_, name)| asked(name)).map(|(kind, _)| kind);
+    Ok(lists.fold(Kinds::NONE, Kinds::with))
 }
 
-fn acknowledged(id: &[u8], tools: bool) -> Vec<u8> {
-    let honoured: &[u8] = if tools { br#"{"toolsListChanged":true}"# } else { b"{}" };
+fn acknowledged(id: &[u8], lists: Kinds) -> Vec<u8> {
+    let honoured = FILTERS.into_iter().filter(|(kind, _)| lists.has(*kind));
+    let honoured: Vec<String> = honoured.map(|(_, name)| format!("\"{name}\":true")).collect();
+    let honoured = format!("{{{}}}", honoured.join(","));
     let key = meta::SUBSCRIPTION_ID.as_bytes();
-    let params = [br#"{"_meta":{""#.as_slice(), key, b"\":", id, br#"},"notifications":"#, honoured, b"}"].concat();
+    let params =
+        [br#"{"_meta":{""#.as_slice(), key, b"\":", id, br#"},"notifications":"#, honoured.as_bytes(), b"}"].concat();
     jsonrpc::notification("notifications/subscriptions/acknowledged", Some(&params))
 }
 

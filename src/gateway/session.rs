@@ -13,6 +13,7 @@ use crate::{
     domain::{clock, random},
     error::{Error, ErrorCode, Result},
     protocol::{
+        cursor::{self, Cursor},
         revision::Revision,
         session_id::{self, ClientCapabilities, SessionState, StateKey},
     },
@@ -108,6 +109,16 @@ impl Sessions {
         let (token, row) = (session.state.token, session.row);
         self.ended.insert(row);
         self.store.write(move |tx| Box::pin(async move { sessions::end(tx, token, &row, clock::now()).await })).await
+    }
+
+    /// A cursor as text for a client.
+    pub fn seal_cursor(&self, cursor: &Cursor) -> String {
+        cursor::seal(&self.key, cursor)
+    }
+
+    /// What a client's cursor says, if it was made here.
+    pub fn open_cursor(&self, text: &str) -> Option<Cursor> {
+        cursor::open(&self.key, text)
     }
 
     /// Remembers a call under way until the guard is dropped; `notifications/cancelled` finds it by its id.

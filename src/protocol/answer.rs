@@ -134,7 +134,7 @@ fn rewrite_result(
 }
 
 /// Removes members together with the right number of commas.
-fn without<'a>(mut splice: Splice<'a>, members: &[Member], removed: impl Fn(&Member) -> bool) -> Splice<'a> {
+pub fn without<'a>(mut splice: Splice<'a>, members: &[Member], removed: impl Fn(&Member) -> bool) -> Splice<'a> {
     let mut last_kept = None;
     for (at, m) in members.iter().enumerate() {
         if !removed(m) {

@@ -2,6 +2,7 @@
 //! events, sealing session ids. Works on bytes and ranges; never builds a tree of what is only forwarded.
 
 pub mod answer;
+pub mod cursor;
 pub mod headers;
 pub mod jsonrpc;
 pub mod meta;

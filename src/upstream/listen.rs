@@ -10,6 +10,7 @@ use crate::upstream::{
     ask::{self, Message, Question},
     backoff::Backoff,
     exchange::Endpoint,
+    lists::{Kind, Kinds},
     mint::Mint,
     patience::Patience,
 };
@@ -17,20 +18,22 @@ use crate::upstream::{
 /// Something changed at the server (or may have while nobody listened).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The tool list.
-    Tools,
-    /// Another list, or a resource.
-    Other,
+    /// These lists.
+    Lists(Kinds),
+    /// A resource.
+    Resource,
 }
 
 impl Change {
     /// What a notification says has changed.
     pub fn of(method: &str) -> Option<Change> {
         match method {
-            "notifications/tools/list_changed" => Some(Change::Tools),
-            "notifications/prompts/list_changed"
-            | "notifications/resources/list_changed"
-            | "notifications/resources/updated" => Some(Change::Other),
+            "notifications/tools/list_changed" => Some(Change::Lists(Kinds::NONE.with(Kind::Tools))),
+            "notifications/prompts/list_changed" => Some(Change::Lists(Kinds::NONE.with(Kind::Prompts))),
+            "notifications/resources/list_changed" => {
+                Some(Change::Lists(Kinds::NONE.with(Kind::Resources).with(Kind::Templates)))
+            }
+            "notifications/resources/updated" => Some(Change::Resource),
             _ => None,
         }
     }
@@ -45,7 +48,7 @@ pub async fn listen(endpoint: Rc<Endpoint>, event_bytes: usize, begin: Duration,
         match open(&endpoint, last_event.as_deref(), event_bytes, begin).await {
             Ok(mut events) => {
                 if std::mem::replace(&mut opened_before, true) {
-                    changed(Change::Tools);
+                    changed(Change::Lists(Kinds::ALL));
                 }
                 if read(&endpoint, &mut events, &mut last_event, &changed).await > 0 {
                     backoff.reset();

@@ -31,6 +31,7 @@ pub mod failure;
 pub(crate) mod fake;
 pub mod guard;
 pub mod listen;
+pub mod lists;
 mod lost;
 pub mod mint;
 pub mod mirror;
@@ -39,7 +40,6 @@ pub mod patience;
 pub mod relay;
 mod sse;
 pub mod stream;
-pub mod tools;
 pub mod wire;
 
 pub use breaker::Breaker;

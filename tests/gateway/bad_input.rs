@@ -190,7 +190,7 @@ fn messages_name_the_thing_and_what_to_do() {
     Method not found: tools/destroy
     Unknown tool: toy__ecko
     Invalid params: tools/call needs params.name, a string
-    Invalid cursor: "x"
+    Invalid cursor: "x". To fix it: list again without a cursor; the list may have changed since it was given
     Content-Type must be application/json
     Not Acceptable: the client must accept application/json and text/event-stream
     Content-Encoding gzip is not served. To fix it: send the body uncompressed

@@ -71,7 +71,7 @@ fn only_what_was_asked_for_is_sent() {
         json!({ "notifications": { "promptsListChanged": true, "resourceSubscriptions": ["file:///a"] } }),
     );
     let mut events = request.open(place.gateway.address).events();
-    assert_eq!(events.message()["params"]["notifications"], json!({}));
+    assert_eq!(events.message()["params"]["notifications"], json!({ "promptsListChanged": true }));
     place.admin.add("eng", "toy", &servers::plain(&["echo"]));
     place.editor.tools();
     assert!(events.is_silent_for(SECOND / 2));

@@ -7,6 +7,7 @@ mod cancellation;
 mod http_sse;
 mod legacy;
 mod listening;
+mod lists;
 mod modern;
 mod origin;
 mod paths;

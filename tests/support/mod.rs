@@ -4,6 +4,7 @@ pub mod admin;
 pub mod database;
 pub mod events;
 pub mod http;
+pub mod library;
 pub mod mcp;
 pub mod place;
 pub mod process;
@@ -13,6 +14,7 @@ pub mod wait;
 
 pub use admin::Admin;
 pub use http::{Connection, Request, Response};
+pub use library::Library;
 pub use mcp::{Editor, Session};
 pub use place::{Place, place, place_with};
 pub use process::TestGateway;

@@ -232,6 +232,10 @@ impl Conn {
     pub fn end_events(&mut self) {
         self.raw("0\r\n\r\n");
     }
+    /// Ends the connection at once, whoever waits on it.
+    pub fn hang_up(&mut self) {
+        let _already_gone = self.stream.shutdown(Shutdown::Both);
+    }
     /// Ends the connection.
     pub fn close(&mut self) {
         self.open = false;
