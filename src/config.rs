@@ -151,6 +151,10 @@ pub struct LimitsConfig {
     pub streams: usize,
     /// Messages waiting for a slow stream reader before it is cut.
     pub stream_queue: usize,
+    /// Resources that one client (session, connection or listen request) may be subscribed to.
+    pub subscriptions_per_client: usize,
+    /// Seconds that the subscriptions of a session without an open stream are kept.
+    pub subscription_linger_seconds: u64,
     /// Calls in flight per token.
     pub calls_per_token: usize,
     /// Calls in flight in the process.
@@ -176,6 +180,8 @@ impl Default for LimitsConfig {
             streams_per_token: 64,
             streams: 4096,
             stream_queue: 64,
+            subscriptions_per_client: 256,
+            subscription_linger_seconds: 300,
             calls_per_token: 64,
             calls: 4096,
             keep_alive_comment_seconds: 15,
@@ -213,6 +219,8 @@ pub struct UpstreamConfig {
     pub tools: usize,
     /// Prompts per server, and as many resources and resource templates.
     pub list_items: usize,
+    /// Resources per server that clients may be subscribed to.
+    pub subscriptions: usize,
     /// Calls in flight per server.
     pub calls_per_server: usize,
     /// Idle connections kept per server and worker.
@@ -250,6 +258,7 @@ impl Default for UpstreamConfig {
             list_pages: 100,
             tools: 2000,
             list_items: 5000,
+            subscriptions: 2000,
             calls_per_server: 128,
             idle_connections: 128,
             idle_connection_seconds: 30,

@@ -10,6 +10,8 @@ pub struct Model {
     pub id_hash: Vec<u8>,
     pub token_id: Uuid,
     pub log_level: Option<String>,
+    /// Resources that the client subscribed to: a JSON array of URIs as it knows them.
+    pub subscriptions: Option<String>,
     pub ended_at: Option<DateTimeUtc>,
     pub updated_at: DateTimeUtc,
 }

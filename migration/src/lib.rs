@@ -3,6 +3,7 @@
 
 mod m20261121_000001_create_analytics;
 mod m20261121_000001_create_state;
+mod m20261126_000001_session_subscriptions;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -16,7 +17,10 @@ pub struct State;
 
 impl MigratorTrait for State {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_create_state::Migration)]
+        vec![
+            Box::new(m20261121_000001_create_state::Migration),
+            Box::new(m20261126_000001_session_subscriptions::Migration),
+        ]
     }
     fn migration_table_name() -> DynIden {
         "migrations_state".into_iden()

@@ -15,7 +15,7 @@ use crate::{
         secret_vault::Vault,
         supervisor::{self, Runtime},
         token_authority::Tokens,
-        upstream_link::Credentials,
+        upstream_link::{Credentials, News},
         upstreams::Upstreams,
         workspace_catalog::{CatalogRef, DeleteWorkspace, RemoveServer},
     },
@@ -90,15 +90,18 @@ impl Actors {
         let audit = Audit::start(&runtime, store.clone());
         let limiters = RateLimiters::start(&runtime, &config.limits);
         let tokens = Tokens::start(&runtime, store.clone(), &config.limits, Arc::new(limiters.clone())).await?;
-        let streams = ClientSessions::new(runtime.clone());
+        let streams = ClientSessions::new(runtime.clone(), &config.limits);
         let catalog = CatalogRef::start(&runtime, &store, &config.upstream, streams.clone()).await?;
-        let known = catalog.clone();
+        let (known, told) = (catalog.clone(), streams.clone());
         let upstreams = Upstreams::new(
             runtime.clone(),
             config.upstream.clone(),
             policy,
             Credentials::of(vault.clone()),
-            Arc::new(move |server, scope, offer| known.discovered(server, scope, offer)),
+            Arc::new(move |server, scope, news| match news {
+                News::Offer(offer) => known.discovered(server, scope, offer),
+                News::Updated(uris) => told.updated(server, scope, &uris),
+            }),
         );
         let metrics = Arc::new(Metrics::default());
         let counted = metrics.clone();

@@ -45,6 +45,7 @@ pub mod rate_limiter;
 mod runtime_tests;
 #[cfg(test)]
 mod sink_tests;
+pub mod subscriptions;
 #[cfg(test)]
 mod token_tests;
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::{
     upstream::{
         Connected, NetworkPolicy, Refusal, ServerDef, UpstreamError,
         ask::{self, Question, Reply},
+        ears::Ears,
         exchange::Endpoint,
         lists::{Dropped, Offer},
         mint::Mint,
@@ -67,8 +68,17 @@ impl Credentials {
     }
 }
 
-/// What is told of what a server offers.
-pub type Discovered = dyn Fn(ServerId, Option<WorkspaceId>, Offer) + Send + Sync;
+/// What a session found out about its server.
+#[derive(Debug)]
+pub enum News {
+    /// What it offers.
+    Offer(Offer),
+    /// Resources that somebody subscribed to changed: the server's own URIs.
+    Updated(Vec<String>),
+}
+
+/// Who is told.
+pub type Discovered = dyn Fn(ServerId, Option<WorkspaceId>, News) + Send + Sync;
 
 /// What sessions and lanes work with.
 pub struct Parts {
@@ -78,7 +88,7 @@ pub struct Parts {
     pub policy: Arc<NetworkPolicy>,
     /// The way to the vault.
     pub credentials: Credentials,
-    /// Who is told of what servers offer.
+    /// Who is told of what sessions find out.
     pub discovered: Arc<Discovered>,
 }
 
@@ -181,6 +191,8 @@ pub struct Link {
     pub live: ArcSwapOption<Live>,
     /// The state.
     pub status: ArcSwap<Status>,
+    /// What is to be heard of the server.
+    pub ears: Arc<Ears>,
 }
 
 impl Link {

@@ -5,9 +5,11 @@
 //! Declares no client capabilities, so a server may ask it nothing but `ping`.
 
 mod discovery;
+mod listening;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, RefCell},
+    collections::BTreeSet,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -31,7 +33,6 @@ use crate::{
         backoff::Backoff,
         client::HttpClient,
         exchange::{Endpoint, Stage},
-        listen::{self, Change},
         lists::{Kinds, Offer},
         negotiate::{self, Approach, Era, Negotiated},
         patience::Patience,
@@ -39,8 +40,6 @@ use crate::{
     },
 };
 
-/// Capabilities of a server that tells of changes.
-const CHANGES: [&str; 3] = ["tools/listChanged", "prompts/listChanged", "resources/listChanged"];
 /// How often it looks whether something is due.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -87,6 +86,9 @@ pub struct UpstreamSession {
     /// Lists that have changed since, or may have.
     stale: Rc<Cell<Kinds>>,
     changed: Rc<Notify>,
+    /// Resources that changed and that nobody has been told of.
+    updated: Rc<RefCell<BTreeSet<String>>>,
+    update: Rc<Notify>,
     listener: Option<SpawnHandle>,
     backoff: Backoff,
     /// When the lists are fetched next.
@@ -112,6 +114,8 @@ impl UpstreamSession {
             offer: None,
             stale: Rc::new(Cell::new(Kinds::ALL)),
             changed: Rc::new(Notify::new()),
+            updated: Rc::default(),
+            update: Rc::new(Notify::new()),
             listener: None,
             backoff: Backoff::new(Duration::from_secs(1), longest),
             due: clock::instant(),
@@ -203,9 +207,15 @@ impl UpstreamSession {
             self.link.connected(&line.live);
             self.line = Some(line.clone());
             self.start_listening(&line, stream, ctx);
+            // A server that had to be connected to anew may be another than before.
+            if self.offer.is_some() && self.listing.is_none() {
+                self.stale.set(Kinds::ALL);
+                self.changed.notify_one();
+            }
             line
         });
         if let Err(failure) = &outcome {
+            self.link.ears.deaf();
             if failure.is_outage() {
                 self.def.breaker.failed();
             }
@@ -217,35 +227,7 @@ impl UpstreamSession {
         }
     }
 
-    fn start_listening(
-        &mut self,
-        line: &Rc<Line>,
-        stream: Option<crate::upstream::EventStream>,
-        ctx: &mut Context<Self>,
-    ) {
-        let (changed, stale) = (self.changed.clone(), self.stale.clone());
-        let note = move |change| {
-            if let Change::Lists(kinds) = change {
-                stale.set(stale.get().and(kinds));
-                changed.notify_one();
-            }
-        };
-        let limit = self.parts.config.event_bytes;
-        let handle = match (&line.relay, stream) {
-            (Some(relay), Some(stream)) => {
-                let (pumped, lost) = (relay.clone().pump(stream, note), line.live.clone());
-                ctx.spawn(pumped.into_actor(self).map(move |(), session, _| session.lose(&lost)))
-            }
-            _ if CHANGES.iter().any(|change| line.live.connected.declares(change)) => {
-                let listening = listen::listen(line.endpoint.clone(), limit, self.patience().begin, note);
-                ctx.spawn(listening.into_actor(self))
-            }
-            _ => return,
-        };
-        self.listener = Some(handle);
-    }
-
-    /// The HTTP+SSE stream ended, and with it the session.
+    /// The stream that everything comes on ended, or the server forgot the session.
     fn lose(&mut self, lost: &Arc<Live>) {
         self.link.withdraw(lost);
         self.due = clock::instant() + self.backoff.next();
@@ -257,6 +239,7 @@ impl UpstreamSession {
             ctx.cancel_future(handle);
         }
         let Some(line) = self.line.take() else { return };
+        self.link.ears.interrupted();
         self.link.withdraw(&line.live);
         if end && line.live.connected.wire.session().is_some() {
             actix_rt::spawn(end_when_unused(line, self.def.call_total(&self.parts.config)));
@@ -283,6 +266,7 @@ impl Actor for UpstreamSession {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.await_change(ctx);
+        self.await_update(ctx);
         ctx.run_interval(TICK, |session, ctx| session.tick(ctx));
         self.tick(ctx);
     }

@@ -30,8 +30,9 @@ use crate::{
         clock,
         ids::{RevisionId, ServerId, WorkspaceId},
     },
-    error::Result,
-    upstream::{NetworkPolicy, ServerDef, UpstreamError},
+    error::{Error, ErrorCode, Result},
+    protocol::log_level::Level,
+    upstream::{NetworkPolicy, ServerDef, UpstreamError, ears::Watch},
 };
 
 /// One set of credentials of one server.
@@ -192,6 +193,40 @@ impl Upstreams {
         let asked = self.ensure(def, scope).address.ask(message, patience).await;
         let answered = asked.unwrap_or_else(|cause| Err(not_asked(cause, patience)));
         answered.map_err(|failure| failure.into_error(&def.slug))
+    }
+
+    /// Tells `def`, if it is of a revision with sessions, to log from `level` on; the lowest that anybody wants counts.
+    pub fn want_log_level(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>, level: Level) {
+        self.ensure(def, scope).link.ears.want_level(level);
+    }
+
+    /// Waits, at most `wait`, until changes at `def` reach us. At once if it cannot be listened to.
+    pub async fn listen(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>, wait: Duration) {
+        let _heard = self.ensure(def, scope).link.ears.until_heard(wait).await;
+    }
+
+    /// Subscribes to a resource of `def` (its own URI), at most once however many do, until the watch is dropped.
+    pub async fn watch(
+        &self,
+        def: &Arc<ServerDef>,
+        scope: Option<WorkspaceId>,
+        uri: &str,
+        wait: Duration,
+    ) -> Result<Watch> {
+        let session = self.ensure(def, scope);
+        let most = self.shared.parts.config.subscriptions;
+        let Some(watch) = session.link.ears.want(uri, most) else {
+            let full = format!("{} has {most} resources subscribed to, the most allowed", def.slug);
+            return Err(Error::new(ErrorCode::Overloaded, full).with_retry_after(60));
+        };
+        if !session.link.ears.until_heard(wait).await {
+            return Err(UpstreamError::Unavailable("it cannot be listened to now".into()).into_error(&def.slug));
+        }
+        if watch.is_refused() {
+            let refused = format!("{} does not let clients subscribe to this resource", def.slug);
+            return Err(Error::new(ErrorCode::InvalidParams, refused));
+        }
+        Ok(watch)
     }
 
     /// How the session of a server is, if it was ever needed.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    actors::secret_vault::InjectedHeaders,
+    actors::{secret_vault::InjectedHeaders, upstream_link::News},
     config::ActorsConfig,
     domain::{ids::AccountId, server::ServerSpec},
     error::ErrorCode,
@@ -50,8 +50,10 @@ fn server(url: &str, config: &UpstreamConfig) -> Arc<ServerDef> {
 
 fn rig(url: &str, config: UpstreamConfig, credentials: Credentials) -> Rig {
     let (tell, discovered) = mpsc::unbounded_channel();
-    let told: Arc<Discovered> = Arc::new(move |_, _, offer| {
-        let _gone = tell.send(offer);
+    let told: Arc<Discovered> = Arc::new(move |_, _, news| {
+        if let News::Offer(offer) = news {
+            let _gone = tell.send(offer);
+        }
     });
     let runtime = Runtime::start(ActorsConfig::default());
     let def = server(url, &config);

@@ -71,6 +71,9 @@ impl Gateway {
         match request.method.as_str() {
             "tools/call" => Ok(None),
             "server/discover" if modern => Ok(Some(list::discovery(&*self.workspace(caller)?))),
+            "resources/subscribe" if !modern => self.subscribe(caller, request).await.map(Some),
+            "resources/unsubscribe" if !modern => self.unsubscribe(caller, request).await.map(Some),
+            "logging/setLevel" if !modern => self.set_log_level(caller, request).await.map(Some),
             "ping" if !modern => Ok(Some(b"{}".to_vec())),
             other => {
                 let shown: String = other.chars().take(128).collect();

@@ -338,7 +338,7 @@ impl Gateway {
         let message = Request { body, env, method, id, cancel: None };
         match era {
             Era::Handshake => self.handshake(request, grant, &message),
-            Era::Modern if message.method == "subscriptions/listen" => self.listen(request, grant, message),
+            Era::Modern if message.method == "subscriptions/listen" => self.listen(request, grant, message).await,
             Era::Modern => {
                 let caller = self.caller(request, grant, Speech::Modern);
                 self.serve(caller, message).await

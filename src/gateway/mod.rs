@@ -14,6 +14,7 @@ pub mod origin;
 pub mod reply;
 pub mod session;
 pub mod stream;
+mod subscribe;
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
@@ -21,11 +22,17 @@ use bytes::Bytes;
 
 use crate::{
     actors::{
-        analytics_sink::Analytics, client_session::ClientSessions, grant::Grant, secret_vault::Vault,
-        token_authority::Tokens, upstreams::Upstreams, workspace_catalog::CatalogRef,
+        analytics_sink::Analytics,
+        client_session::{ClientSessions, StreamClient},
+        grant::Grant,
+        secret_vault::Vault,
+        token_authority::Tokens,
+        upstreams::Upstreams,
+        workspace_catalog::CatalogRef,
     },
     config::Config,
     protocol::{
+        log_level::Level,
         revision::Revision,
         scan::{self, Document, ScanError, ScanLimits},
         trace::TraceContext,
@@ -82,7 +89,7 @@ pub enum Speech {
     /// A legacy revision over Streamable HTTP, in a session.
     Session(Arc<session::Session>),
     /// A legacy revision over HTTP+SSE.
-    Sse(Revision),
+    Sse(Arc<StreamClient>),
 }
 
 impl Speech {
@@ -116,4 +123,24 @@ pub struct Caller {
     pub takes_events: bool,
     /// Gateways the request came through before.
     pub hops: u8,
+}
+
+impl Caller {
+    /// Tells this client from every other; a client of 2026-07-28 is as good as its token.
+    pub fn who(&self) -> Arc<str> {
+        match &self.speech {
+            Speech::Session(session) => session.who.clone(),
+            Speech::Sse(client) => client.who.clone(),
+            Speech::Modern => self.grant.token.to_string().into(),
+        }
+    }
+
+    /// From which level on a legacy client wants log messages, if it said so.
+    pub fn log_level(&self) -> Option<Level> {
+        match &self.speech {
+            Speech::Session(session) => session.log_level(),
+            Speech::Sse(client) => client.log_level(),
+            Speech::Modern => None,
+        }
+    }
 }

@@ -1,5 +1,5 @@
-//! Streams that a client opens: HTTP+SSE of 2024-11-05, the GET stream of a legacy session, `subscriptions/listen` of
-//! 2026-07-28; and the POSTs that belong to an HTTP+SSE connection.
+//! Streams that a client opens with GET: HTTP+SSE of 2024-11-05 and the stream of a legacy session; and the POSTs that
+//! belong to an HTTP+SSE connection.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     actors::{
-        client_session::{Begin, CancelCall, End, Kind, OpenStream, StreamHandle},
+        client_session::{Begin, CancelCall, End, Kind, OpenStream, StreamClient, StreamHandle},
         grant::Grant,
     },
     domain::clock,
@@ -29,12 +29,9 @@ use crate::{
     protocol::{
         headers,
         jsonrpc::{self, Incoming, classify},
-        meta,
-        revision::Revision,
-        scan::{Document, Envelope, member, object_members},
+        scan::{Document, Envelope, member},
         sse,
     },
-    upstream::lists::{self, Kinds},
 };
 
 /// GET: the stream of a session, an HTTP+SSE connection, or (a person with a browser) how to connect.
@@ -74,7 +71,11 @@ pub async fn delete(gateway: web::Data<Gateway>, request: HttpRequest) -> HttpRe
         );
     }
     let ended = match gateway.session_of(&request, &grant).await {
-        Ok(session) => gateway.sessions.end(&session).await,
+        Ok(session) => {
+            let ended = gateway.sessions.end(&session).await;
+            gateway.streams.end_client(&session.who);
+            ended
+        }
         Err(error) => Err(error),
     };
     let response = match ended {
@@ -129,23 +130,34 @@ impl Gateway {
     }
 
     /// Opens a stream; `first` makes the events it begins with from its id.
-    fn open(&self, grant: &Arc<Grant>, kind: Kind, first: impl FnOnce(&str) -> Option<Bytes>) -> Result<HttpResponse> {
+    pub(super) fn open(
+        &self,
+        grant: &Arc<Grant>,
+        kind: Kind,
+        client: Arc<StreamClient>,
+        first: impl FnOnce(&str) -> Option<Bytes>,
+    ) -> Result<HttpResponse> {
         let limits = &self.config.limits;
         let slot = self.slot(grant)?;
         let (handle, queue) = StreamHandle::open(limits.stream_queue);
-        let (id, stream) = self.streams.open(kind, grant, handle);
+        let (id, stream) = self.streams.open(kind, client, grant, handle);
         stream.handle.send(first(&id).unwrap_or_else(|| Bytes::from_static(sse::KEEP_ALIVE)));
         Ok(stream::response(QueueBody::new(queue, &stream.handle, slot, limits.keep_alive_comment_seconds)))
     }
 
-    async fn session_stream(&self, request: &HttpRequest, grant: Arc<Grant>) -> HttpResponse {
-        let opened = self.session_of(request, &grant).await.and_then(|_session| self.open(&grant, Kind::Get, |_| None));
+    async fn session_stream(self: &Arc<Self>, request: &HttpRequest, grant: Arc<Grant>) -> HttpResponse {
+        let opened = self.session_of(request, &grant).await.and_then(|session| {
+            let opened = self.open(&grant, Kind::Get, StreamClient::new(session.who.clone()), |_| None)?;
+            let (gateway, caller) = (self.clone(), self.caller(request, grant, Speech::Session(session)));
+            actix_rt::spawn(async move { gateway.resubscribe(caller).await });
+            Ok(opened)
+        });
         opened.unwrap_or_else(|error| reply::error_response(&error, None, false))
     }
 
     fn sse_stream(&self, request: &HttpRequest, grant: Arc<Grant>) -> HttpResponse {
         let slug = request.match_info().get("slug").unwrap_or_default();
-        let opened = self.open(&grant, Kind::Sse, |id| {
+        let opened = self.open(&grant, Kind::Sse, StreamClient::unknown(), |id| {
             let mut first = BytesMut::new();
             sse::encode_event(
                 &mut first,
@@ -157,64 +169,6 @@ impl Gateway {
         });
         opened.unwrap_or_else(|error| reply::error_response(&error, None, false))
     }
-
-    /// `subscriptions/listen`: acknowledged first, then the notices that were asked for.
-    pub fn listen(&self, request: &HttpRequest, grant: Arc<Grant>, message: Request) -> HttpResponse {
-        let caller = self.caller(request, grant, Speech::Modern);
-        let decision = self.admit(&caller);
-        if !decision.allowed {
-            return reply::error_response(&reply::rate_limited(&decision), Some(&message.id), true);
-        }
-        let opened = (|| {
-            if !caller.takes_events {
-                return Err(Error::new(
-                    ErrorCode::NotAcceptable,
-                    "subscriptions/listen answers with text/event-stream; accept it",
-                ));
-            }
-            let lists = wanted_lists(&message)?;
-            let id = message.id.to_vec();
-            let ack = acknowledged(&id, lists);
-            self.open(&caller.grant, Kind::Listen { id, lists }, |_| Some(stream::event(&ack)))
-        })();
-        opened.unwrap_or_else(|error| reply::error_response(&error, Some(&message.id), true))
-    }
-}
-
-/// What a listen request can ask for, by the lists it is about.
-const FILTERS: [(lists::Kind, &str); 3] = [
-    (lists::Kind::Tools, "toolsListChanged"),
-    (lists::Kind::Prompts, "promptsListChanged"),
-    (lists::Kind::Resources, "resourcesListChanged"),
-];
-
-/// The lists of whose changes a listen request wants to hear.
-fn wanted_lists(message: &Request) -> Result<Kinds> {
-    let wrong = || {
-        Error::new(
-            ErrorCode::InvalidParams,
-            "Invalid params: subscriptions/listen needs params.notifications, an object",
-        )
-    };
-    let (body, env) = (&*message.body, &message.env);
-    let wanted = member(&env.params_members, body, "notifications").ok_or_else(wrong)?;
-    if body.get(wanted.start) != Some(&b'{') {
-        return Err(wrong());
-    }
-    let members = object_members(body, wanted);
-    let asked = |name: &str| member(&members, body, name).and_then(|range| body.get(range)) == Some(b"true");
-    let lists = FILTERS.into_iter().filter(|(_, name)| asked(name)).map(|(kind, _)| kind);
-    Ok(lists.fold(Kinds::NONE, Kinds::with))
-}
-
-fn acknowledged(id: &[u8], lists: Kinds) -> Vec<u8> {
-    let honoured = FILTERS.into_iter().filter(|(kind, _)| lists.has(*kind));
-    let honoured: Vec<String> = honoured.map(|(_, name)| format!("\"{name}\":true")).collect();
-    let honoured = format!("{{{}}}", honoured.join(","));
-    let key = meta::SUBSCRIPTION_ID.as_bytes();
-    let params =
-        [br#"{"_meta":{""#.as_slice(), key, b"\":", id, br#"},"notifications":"#, honoured.as_bytes(), b"}"].concat();
-    jsonrpc::notification("notifications/subscriptions/acknowledged", Some(&params))
 }
 
 /// The query of an HTTP+SSE post.
@@ -278,7 +232,7 @@ impl Gateway {
             Incoming::Response { .. } => return Ok(()),
         };
         let cancel = stream.handle.closed.child_token();
-        let caller = self.caller(request, grant, Speech::Sse(Revision::LATEST_LEGACY));
+        let caller = self.caller(request, grant, Speech::Sse(stream.client.clone()));
         let caller = Caller { takes_events: true, ..caller };
         let message = Request { body, env, method, id, cancel: Some(cancel.clone()) };
         actix_rt::spawn(self.clone().serve_on(caller, stream, message, cancel));

@@ -3,7 +3,14 @@
 //!
 //! Invariant: a session belongs to one token. Presented with another, it does not exist (404).
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
+};
 
 use dashmap::{DashMap, DashSet};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +21,7 @@ use crate::{
     error::{Error, ErrorCode, Result},
     protocol::{
         cursor::{self, Cursor},
+        log_level::Level,
         revision::Revision,
         session_id::{self, ClientCapabilities, SessionState, StateKey},
     },
@@ -22,6 +30,8 @@ use crate::{
 
 /// Opened session ids a worker remembers.
 const REMEMBERED: usize = 1024;
+/// Log levels that are kept before those are forgotten whose sessions no worker remembers.
+const LEVELS: usize = 4096;
 
 thread_local! {
     static OPENED: RefCell<HashMap<Box<str>, Arc<Session>>> = RefCell::new(HashMap::new());
@@ -32,10 +42,21 @@ thread_local! {
 pub struct Session {
     /// Its id, as the client sends it.
     pub id: Arc<str>,
+    /// Tells its client from every other; no credential.
+    pub who: Arc<str>,
+    /// The lowest level of log messages its client wants; 0: it has not said. Shared by the workers.
+    level: Arc<AtomicU8>,
     /// Under which it is remembered.
     row: [u8; 32],
     /// What was sealed in it.
     pub state: SessionState,
+}
+
+impl Session {
+    /// From which level on the client wants log messages, if it said so.
+    pub fn log_level(&self) -> Option<Level> {
+        Level::from_number(self.level.load(Relaxed))
+    }
 }
 
 /// Seals, opens and ends sessions, and knows the calls under way in them (`notifications/cancelled` arrives on a
@@ -45,6 +66,8 @@ pub struct Sessions {
     store: Store,
     ended: DashSet<[u8; 32]>,
     calls: DashMap<CallKey, CancellationToken>,
+    /// Log levels of sessions that some worker remembers.
+    levels: DashMap<[u8; 32], Arc<AtomicU8>>,
 }
 
 /// (session, request id as written).
@@ -53,7 +76,7 @@ type CallKey = (Arc<str>, Box<[u8]>);
 impl Sessions {
     /// Sessions sealed with `key`; the ends of sessions are remembered in `store`.
     pub fn new(key: StateKey, store: Store) -> Self {
-        Sessions { key, store, ended: DashSet::new(), calls: DashMap::new() }
+        Sessions { key, store, ended: DashSet::new(), calls: DashMap::new(), levels: DashMap::new() }
     }
 
     /// A fresh session for a handshake that negotiated `revision`.
@@ -91,10 +114,12 @@ impl Sessions {
         let state = session_id::open(&self.key, id).filter(|state| state.token == grant.token).ok_or_else(unknown)?;
         let (token, row) = (state.token, state.row_key());
         let stored = self.store.read(move |db| async move { sessions::get(&db, token, &row).await }).await?;
-        if stored.is_some_and(|stored| stored.ended_at.is_some()) {
+        if stored.as_ref().is_some_and(|stored| stored.ended_at.is_some()) {
             return Err(unknown());
         }
-        let session = Arc::new(Session { id: id.into(), row, state });
+        let level = stored.and_then(|stored| Level::parse(&stored.log_level?)).map_or(0, |level| level as u8);
+        let who = uuid::Uuid::from_slice(row.get(..16).unwrap_or_default()).unwrap_or_default().simple().to_string();
+        let session = Arc::new(Session { id: id.into(), who: who.into(), level: self.level(row, level), row, state });
         OPENED.with_borrow_mut(|opened| {
             if opened.len() >= REMEMBERED {
                 opened.clear();
@@ -102,6 +127,41 @@ impl Sessions {
             opened.insert(id.into(), session.clone());
         });
         Ok(session)
+    }
+
+    /// The level of a session, the same for all workers; `stored` if none of them knows the session yet.
+    fn level(&self, row: [u8; 32], stored: u8) -> Arc<AtomicU8> {
+        if self.levels.len() >= LEVELS {
+            self.levels.retain(|_, level| Arc::strong_count(level) > 1);
+        }
+        self.levels.entry(row).or_insert_with(|| Arc::new(AtomicU8::new(stored))).clone()
+    }
+
+    /// Notes from which level on a session's client wants log messages; it is remembered over a restart.
+    pub async fn set_log_level(&self, session: &Session, level: Level) -> Result<()> {
+        let (token, row) = (session.state.token, session.row);
+        self.store
+            .write(move |tx| Box::pin(async move { sessions::set_log_level(tx, token, &row, level.as_str()).await }))
+            .await?;
+        session.level.store(level as u8, Relaxed);
+        Ok(())
+    }
+
+    /// Notes what a session's client is subscribed to; it is remembered over a restart.
+    pub async fn set_subscriptions(&self, session: &Session, uris: &[Arc<str>]) -> Result<()> {
+        let (token, row) = (session.state.token, session.row);
+        let uris = serde_json::Value::from(uris.iter().map(|uri| uri.to_string()).collect::<Vec<_>>()).to_string();
+        self.store
+            .write(move |tx| Box::pin(async move { sessions::set_subscriptions(tx, token, &row, &uris).await }))
+            .await
+    }
+
+    /// What a session's client was last known to be subscribed to.
+    pub async fn subscriptions(&self, session: &Session) -> Result<Vec<String>> {
+        let (token, row) = (session.state.token, session.row);
+        let stored = self.store.read(move |db| async move { sessions::get(&db, token, &row).await }).await?;
+        let uris = stored.and_then(|stored| serde_json::from_str(&stored.subscriptions?).ok());
+        Ok(uris.unwrap_or_default())
     }
 
     /// Ends a session: its id is unknown from now on, after a restart too.

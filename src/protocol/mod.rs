@@ -5,6 +5,7 @@ pub mod answer;
 pub mod cursor;
 pub mod headers;
 pub mod jsonrpc;
+pub mod log_level;
 pub mod meta;
 pub mod revision;
 pub mod scan;

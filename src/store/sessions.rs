@@ -17,6 +17,8 @@ use crate::{
 pub struct SessionRecord {
     /// Lowest level of log messages the client wants.
     pub log_level: Option<String>,
+    /// Resources that the client subscribed to: a JSON array of URIs as it knows them.
+    pub subscriptions: Option<String>,
     /// When the client ended it.
     pub ended_at: Option<Timestamp>,
 }
@@ -24,13 +26,23 @@ pub struct SessionRecord {
 /// The session with this id hash, of this token.
 pub async fn get(db: &impl ConnectionTrait, token: TokenId, id_hash: &[u8; 32]) -> Result<Option<SessionRecord>> {
     let row = Entity::find_by_id(id_hash.to_vec()).filter(Column::TokenId.eq(token.0)).one(db).await?;
-    Ok(row.map(|row| SessionRecord { log_level: row.log_level, ended_at: row.ended_at }))
+    Ok(row.map(|row| SessionRecord {
+        log_level: row.log_level,
+        subscriptions: row.subscriptions,
+        ended_at: row.ended_at,
+    }))
 }
 
 /// Notes the level of log messages a client wants.
 pub async fn set_log_level(tx: &Tx, token: TokenId, id_hash: &[u8; 32], level: &str) -> Result<()> {
     let row = ActiveModel { log_level: Set(Some(level.to_owned())), ..fresh(token, id_hash) };
     upsert(tx, row, Column::LogLevel).await
+}
+
+/// Notes what resources a client is subscribed to (a JSON array of URIs).
+pub async fn set_subscriptions(tx: &Tx, token: TokenId, id_hash: &[u8; 32], uris: &str) -> Result<()> {
+    let row = ActiveModel { subscriptions: Set(Some(uris.to_owned())), ..fresh(token, id_hash) };
+    upsert(tx, row, Column::Subscriptions).await
 }
 
 /// Notes that a client ended its session.
@@ -49,6 +61,7 @@ fn fresh(token: TokenId, id_hash: &[u8; 32]) -> ActiveModel {
         id_hash: Set(id_hash.to_vec()),
         token_id: Set(token.0),
         log_level: Set(None),
+        subscriptions: Set(None),
         ended_at: Set(None),
         updated_at: Set(stored(clock::now())),
     }

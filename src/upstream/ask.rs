@@ -74,8 +74,8 @@ impl Reply {
 pub enum Message {
     /// The answer to the request of this id.
     Reply(Option<String>, Reply),
-    /// Something happened.
-    Notification(String),
+    /// Something happened; to the resource of this URI, if it names one.
+    Notification(String, Option<String>),
     /// It asks us something. The id is raw JSON.
     Request(Vec<u8>, String),
 }
@@ -89,7 +89,10 @@ pub fn read_message(body: Bytes) -> Result<Message, UpstreamError> {
     };
     let message = jsonrpc::classify(&body, &envelope).map_err(|cause| nonsense(format!("no message: {cause}")))?;
     Ok(match message {
-        Incoming::Notification { method } => Message::Notification(method.into_owned()),
+        Incoming::Notification { method } => {
+            let uri = envelope.param_str(&body, "uri").map(|uri| uri.into_owned());
+            Message::Notification(method.into_owned(), uri)
+        }
         Incoming::Request { id, method } => Message::Request(id.to_vec(), method.into_owned()),
         Incoming::Response { id } => {
             let id = id.and_then(scan::string_text).map(|id| id.into_owned());
@@ -172,7 +175,7 @@ pub(super) async fn reply_among(
         match read_message(event.data)? {
             Message::Reply(Some(found), reply) if found == id => return Ok(reply),
             Message::Request(asked, method) => answer_request(endpoint.clone(), &asked, &method),
-            Message::Reply(..) | Message::Notification(_) => {}
+            Message::Reply(..) | Message::Notification(..) => {}
         }
     }
     Err(UpstreamError::Cut)

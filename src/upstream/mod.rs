@@ -25,6 +25,7 @@ pub mod backoff;
 mod body;
 pub mod breaker;
 pub mod client;
+pub mod ears;
 pub mod exchange;
 pub mod failure;
 #[cfg(test)]

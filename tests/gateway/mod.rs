@@ -15,5 +15,6 @@ mod progress;
 mod rate_limit;
 mod revocation;
 mod revocation_race;
+mod subscriptions;
 mod upstream_faults;
 mod upstream_sessions;

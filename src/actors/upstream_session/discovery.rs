@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::{UpstreamSession, interrupted};
 use crate::{
-    actors::upstream_link::Live,
+    actors::upstream_link::{Live, News},
     domain::clock,
     upstream::{
         UpstreamError,
@@ -93,7 +93,7 @@ impl UpstreamSession {
         let count = offer.tools().len();
         self.link.listed(count, dropped);
         self.offer = Some(offer.clone());
-        (self.parts.discovered)(self.def.id, self.scope, offer);
+        (self.parts.discovered)(self.def.id, self.scope, News::Offer(offer));
         count
     }
 

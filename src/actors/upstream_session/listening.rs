@@ -1,0 +1,82 @@
+//! The part of an `UpstreamSession` that hears of its server's changes: lists are fetched again, subscribed resources
+//! are told of at once.
+
+use std::{rc::Rc, time::Duration};
+
+use actix::{ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
+
+use super::UpstreamSession;
+use crate::{
+    actors::upstream_link::{Line, News},
+    upstream::{
+        EventStream,
+        listen::{Change, Ended, Listening},
+    },
+};
+
+/// Updates of resources that come within this time are told of together.
+const TOGETHER: Duration = Duration::from_millis(25);
+
+impl UpstreamSession {
+    /// Listens on a new connection. `stream`: the one that everything comes on, if the server has such.
+    pub(super) fn start_listening(&mut self, line: &Rc<Line>, stream: Option<EventStream>, ctx: &mut Context<Self>) {
+        let listening = Listening {
+            about: line.live.connected.clone(),
+            ears: self.link.ears.clone(),
+            event_bytes: self.parts.config.event_bytes,
+            begin: self.patience().begin,
+            missed: self.offer.is_some(),
+        };
+        let (note, note_too, patience) = (self.noting(), self.noting(), self.patience());
+        let (held, live) = (line.clone(), line.live.clone());
+        let listen = async move {
+            let ask = async |method: &'static str, members: &str| held.ask(method, members, patience).await;
+            match (&held.relay, stream) {
+                (Some(relay), Some(stream)) => tokio::select! {
+                    () = relay.clone().pump(stream, note) => Ended::Lost,
+                    Ended::Lost = listening.run_beside_stream(ask, note_too) => Ended::Lost,
+                },
+                _ => listening.run(held.endpoint.clone(), ask, note).await,
+            }
+        };
+        self.listener = Some(ctx.spawn(listen.into_actor(self).map(move |ended, session, _| {
+            if ended == Ended::Lost {
+                session.lose(&live);
+            }
+        })));
+    }
+
+    /// Takes note of a change.
+    fn noting(&self) -> impl Fn(Change) + 'static {
+        let (changed, stale) = (self.changed.clone(), self.stale.clone());
+        let (update, updated) = (self.update.clone(), self.updated.clone());
+        let ears = self.link.ears.clone();
+        move |change| match change {
+            Change::Lists(kinds) => {
+                stale.set(stale.get().and(kinds));
+                changed.notify_one();
+            }
+            Change::Resource(uri) if ears.wants(&uri) => {
+                updated.borrow_mut().insert(uri);
+                update.notify_one();
+            }
+            Change::Resource(_) => {}
+        }
+    }
+
+    /// Waits for updates of resources, tells of them, waits again.
+    pub(super) fn await_update(&mut self, ctx: &mut Context<Self>) {
+        let update = self.update.clone();
+        let together = async move {
+            update.notified().await;
+            tokio::time::sleep(TOGETHER).await;
+        };
+        ctx.spawn(together.into_actor(self).map(|(), session, ctx| {
+            let uris: Vec<String> = session.updated.take().into_iter().collect();
+            if !uris.is_empty() {
+                (session.parts.discovered)(session.def.id, session.scope, News::Updated(uris));
+            }
+            session.await_update(ctx);
+        }));
+    }
+}
