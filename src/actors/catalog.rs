@@ -167,7 +167,7 @@ impl WorkspaceView {
 
 impl Named {
     fn build(kind: Kind, installed: &[Installed], uris: &ShownNames) -> Self {
-        let mut named = Named { list: ListingBuilder::new(), taken: HashSet::new(), routes: HashMap::new() };
+        let mut named = Named { list: ListingBuilder::default(), taken: HashSet::new(), routes: HashMap::new() };
         for one in installed.iter().filter(|one| one.enabled) {
             for item in one.offer.iter().flat_map(|offer| &offer.list(kind).items) {
                 named.add(kind, one, item, uris);

@@ -105,12 +105,14 @@ pub struct ListingBuilder {
     legacy: String,
 }
 
-impl ListingBuilder {
+impl Default for ListingBuilder {
     /// An empty list.
-    pub fn new() -> Self {
+    fn default() -> Self {
         ListingBuilder { entries: Vec::new(), modern: "[".into(), legacy: "[".into() }
     }
+}
 
+impl ListingBuilder {
     /// Appends a thing as each era sees it; none: that era does not.
     pub fn push(&mut self, route: Arc<Route>, modern: Option<&str>, legacy: Option<&str>) {
         let modern = modern.map(|text| append(&mut self.modern, text));

@@ -77,8 +77,8 @@ impl Resources {
     /// Lays out what the enabled servers listed, in order.
     pub fn build(installed: &[Installed], names: ShownNames) -> Self {
         let mut all = Resources::default();
-        let mut list = ListingBuilder::new();
-        let mut templates = ListingBuilder::new();
+        let mut list = ListingBuilder::default();
+        let mut templates = ListingBuilder::default();
         for one in installed.iter().filter(|one| one.enabled) {
             let Some(offer) = &one.offer else { continue };
             if offer.about.declares(Kind::Resources.capability()) {

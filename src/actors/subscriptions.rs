@@ -35,12 +35,15 @@ pub struct Subscriptions {
     inner: Mutex<Inner>,
 }
 
+/// A client, and the URI it knows.
+pub type Hearer = (Arc<str>, Arc<str>);
+
 #[derive(Debug, Default)]
 struct Inner {
     /// By client, then by the URI it knows.
     clients: HashMap<Arc<str>, HashMap<Arc<str>, Subscribed>>,
-    /// (client, the URI it knows) of everybody who hears of a resource.
-    resources: HashMap<Resource, Vec<(Arc<str>, Arc<str>)>>,
+    /// Everybody who hears of a resource.
+    resources: HashMap<Resource, Vec<Hearer>>,
 }
 
 impl Subscriptions {
@@ -94,7 +97,7 @@ impl Subscriptions {
     }
 
     /// Everybody who hears of a resource, with the URI each knows.
-    pub fn of(&self, resource: &Resource) -> Vec<(Arc<str>, Arc<str>)> {
+    pub fn of(&self, resource: &Resource) -> Vec<Hearer> {
         self.inner.lock().resources.get(resource).cloned().unwrap_or_default()
     }
 

@@ -417,11 +417,13 @@ on_both_databases! {
         store.write(move |tx| Box::pin(async move {
             sessions::set_log_level(tx, id, &hash, "warning").await?;
             sessions::set_log_level(tx, id, &hash, "debug").await?;
+            sessions::set_subscriptions(tx, id, &hash, r#"["file:///a"]"#).await?;
             sessions::end(tx, id, &hash, at).await
         })).await.unwrap();
         store.read(move |db| async move {
             let session = sessions::get(&db, id, &hash).await?.unwrap();
             assert_eq!((session.log_level.as_deref(), session.ended_at), (Some("debug"), Some(at)));
+            assert_eq!(session.subscriptions.as_deref(), Some(r#"["file:///a"]"#));
             assert_eq!(sessions::get(&db, TokenId::generate(), &hash).await?, None);
             Ok(())
         }).await.unwrap();

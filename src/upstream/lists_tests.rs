@@ -99,8 +99,11 @@ async fn a_result_of_another_shape_is_a_protocol_failure() {
     }
 }
 
+/// A list that fails, and how.
+type Failing = (Kind, fn() -> UpstreamError);
+
 /// What a server of every kind answers, except for those that fail.
-fn answer(kind: Kind, failing: &[(Kind, fn() -> UpstreamError)]) -> Result<Reply, UpstreamError> {
+fn answer(kind: Kind, failing: &[Failing]) -> Result<Reply, UpstreamError> {
     if let Some((_, failure)) = failing.iter().find(|(failing, _)| *failing == kind) {
         return Err(failure());
     }
@@ -113,7 +116,7 @@ fn answer(kind: Kind, failing: &[(Kind, fn() -> UpstreamError)]) -> Result<Reply
     Ok(reply(&format!(r#"{{"{}":[{item}]}}"#, kind.member())))
 }
 
-async fn fetched(capabilities: serde_json::Value, failing: &[(Kind, fn() -> UpstreamError)]) -> Fetched {
+async fn fetched(capabilities: serde_json::Value, failing: &[Failing]) -> Fetched {
     let offer = Offer::empty(about(capabilities));
     let config = UpstreamConfig::default();
     fetch(offer, Kinds::ALL, &config, async |kind: Kind, _: &str| answer(kind, failing)).await.unwrap()
