@@ -326,7 +326,7 @@ pub struct AnalyticsConfig {
 
 impl Default for AnalyticsConfig {
     fn default() -> Self {
-        AnalyticsConfig { retention_days: 90, batch: 500, flush_ms: 250, queue: 100_000 }
+        AnalyticsConfig { retention_days: 90, batch: 2000, flush_ms: 250, queue: 100_000 }
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod m20261121_000001_create_analytics;
 mod m20261121_000001_create_state;
+mod m20261125_000001_calls_by_id;
 mod m20261126_000001_session_subscriptions;
 mod table;
 
@@ -32,7 +33,7 @@ pub struct Analytics;
 
 impl MigratorTrait for Analytics {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_create_analytics::Migration)]
+        vec![Box::new(m20261121_000001_create_analytics::Migration), Box::new(m20261125_000001_calls_by_id::Migration)]
     }
     fn migration_table_name() -> DynIden {
         "migrations_analytics".into_iden()

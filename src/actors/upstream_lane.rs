@@ -186,6 +186,7 @@ impl UpstreamLane {
     /// What does not hold any more goes (decrypted headers in time, whether or not anybody calls, and a connection that
     /// was replaced, so that it can be ended); an idle lane goes as a whole.
     fn tidy(&mut self, ctx: &mut Context<Self>) {
+        self.hand.client.tidy();
         let now = clock::monotonic_ns();
         let old = self.hand.ready.borrow().as_ref().is_some_and(|ready| !self.hand.holds(ready, now));
         if old {

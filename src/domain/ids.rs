@@ -75,6 +75,12 @@ impl CallId {
         let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
         CallId(uuid::Builder::from_unix_timestamp_millis(millis, &random::pooled()).into_uuid())
     }
+
+    /// Not greater than any id of a call that began in the millisecond of `at` or later, and greater than all before.
+    pub fn first_of(at: Timestamp) -> Self {
+        let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();
+        CallId(uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
+    }
 }
 
 /// The text is not an id of the expected kind.

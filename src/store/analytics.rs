@@ -3,12 +3,14 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    fmt::Write as _,
     sync::Arc,
 };
 
 use entities::{tool_call, tool_call_hour};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, sea_query::OnConflict,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, IdenStatic, Iterable, QueryFilter,
+    QueryOrder, QuerySelect, Set, Statement, sea_query::OnConflict,
 };
 use uuid::Uuid;
 
@@ -106,9 +108,12 @@ pub async fn insert(tx: &Tx, events: &[ToolCallEvent]) -> Result<()> {
         }
         events.retain(|event| !known.contains(&event.call.0));
     }
-    // In slices: databases bound the number of values in one statement.
-    for slice in events.chunks(1000) {
-        tool_call::Entity::insert_many(slice.iter().map(|event| row(event))).exec_without_returning(tx.conn()).await?;
+    let mut rest = events.as_slice();
+    for rows in SLICES {
+        while let Some((slice, after)) = rest.split_at_checked(rows) {
+            tx.conn().execute_raw(insertion(tx.conn().get_database_backend(), slice)).await?;
+            rest = after;
+        }
     }
     let mut hours: BTreeMap<HourKey, Hour> = BTreeMap::new();
     for event in events {
@@ -119,6 +124,37 @@ pub async fn insert(tx: &Tx, events: &[ToolCallEvent]) -> Result<()> {
         add_hour(tx.conn(), &key, hour).await?;
     }
     Ok(())
+}
+
+/// Rows of one statement, largest first. Few sizes: the text of each is the same every time, so it stays prepared, and
+/// a call costs its row and not the building and parsing of SQL.
+const SLICES: [usize; 3] = [100, 10, 1];
+
+/// The statement that inserts `events` (their number is one of [`SLICES`]).
+fn insertion(backend: DbBackend, events: &[&ToolCallEvent]) -> Statement {
+    let columns: Vec<tool_call::Column> = tool_call::Column::iter().collect();
+    let mut values = Vec::with_capacity(events.len() * columns.len());
+    let mut sql = String::with_capacity(256 + events.len() * columns.len() * 6);
+    sql.push_str("INSERT INTO tool_calls (");
+    for (at, column) in columns.iter().enumerate() {
+        sql.push_str(if at == 0 { "" } else { ", " });
+        sql.push_str(column.as_str());
+    }
+    sql.push_str(") VALUES ");
+    for (at, event) in events.iter().enumerate() {
+        sql.push_str(if at == 0 { "(" } else { ", (" });
+        let mut row = row(event);
+        for (at, column) in columns.iter().enumerate() {
+            sql.push_str(if at == 0 { "" } else { ", " });
+            values.extend(row.take(*column).into_value());
+            match backend {
+                DbBackend::Postgres => drop(write!(sql, "${}", values.len())),
+                _ => sql.push('?'),
+            }
+        }
+        sql.push(')');
+    }
+    Statement::from_sql_and_values(backend, sql, values)
 }
 
 fn row(event: &ToolCallEvent) -> tool_call::ActiveModel {
@@ -256,7 +292,7 @@ fn hour_row(key: &HourKey, hour: &Hour) -> tool_call_hour::ActiveModel {
     }
 }
 
-/// Deletes at most `limit` calls that began before `before` and, when none are left, the hours before it; how many
+/// Deletes at most `limit` calls that began before `before` (to the millisecond: their ids begin with the time) and, when none are left, the hours before it; how many
 /// rows. Called until it says 0, so that no delete holds the database for long.
 pub async fn prune(tx: &Tx, before: Timestamp, limit: u64) -> Result<u64> {
     use sea_orm::QueryTrait;
@@ -264,8 +300,8 @@ pub async fn prune(tx: &Tx, before: Timestamp, limit: u64) -> Result<u64> {
     let old = tool_call::Entity::find()
         .select_only()
         .column(tool_call::Column::Id)
-        .filter(tool_call::Column::AtUs.lt(before.timestamp_micros()))
-        .order_by_asc(tool_call::Column::AtUs)
+        .filter(tool_call::Column::Id.lt(CallId::first_of(before).0))
+        .order_by_asc(tool_call::Column::Id)
         .limit(limit)
         .into_query();
     let gone = tool_call::Entity::delete_many()

@@ -119,7 +119,11 @@ on_both_databases! {
 
     async fn pruning_removes_what_is_too_old_bit_by_bit(store: TestStore) {
         let (workspace, token, now) = (WorkspaceId::generate(), TokenId::generate(), clock::now());
-        let old = (0..25).map(|_| event(workspace, token, now - hours(24 * 91), "t", Outcome::Ok));
+        let then = now - hours(24 * 91);
+        let old = (0..25).map(|_| ToolCallEvent {
+            call: CallId::of_call(then),
+            ..event(workspace, token, then, "t", Outcome::Ok)
+        });
         put(&store, old.collect()).await;
         put(&store, vec![event(workspace, token, now, "t", Outcome::Ok)]).await;
         let before = now - hours(24 * 90);

@@ -1,29 +1,22 @@
 //! Reading an answer's body within its limits of size and time. A body in one piece is not copied.
 
-use std::{future::poll_fn, pin::Pin, task::Poll};
+use std::{future::poll_fn, task::Poll};
 
-use awc::{ClientResponse, http::header};
 use bytes::{Bytes, BytesMut};
-use futures_util::Stream as _;
 
-use crate::upstream::{UpstreamError, patience::Patience};
+use crate::upstream::{UpstreamError, patience::Patience, response::Response};
 
 /// The whole body, at most `limit` bytes.
-pub(super) async fn read_body(
-    mut body: ClientResponse,
-    limit: usize,
-    patience: Patience,
-) -> Result<Bytes, UpstreamError> {
+pub(super) async fn read_body(mut body: Response, limit: usize, patience: Patience) -> Result<Bytes, UpstreamError> {
     let too_large = || UpstreamError::TooLarge { what: "its answer", limit };
-    let announced =
-        body.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let announced = body.header("content-length").and_then(|value| value.parse::<usize>().ok());
     if announced.is_some_and(|announced| announced > limit) {
         return Err(too_large());
     }
     let mut clock = patience.clock();
     let mut whole = Whole::Nothing;
     loop {
-        let piece = poll_fn(|cx| match Pin::new(&mut body).poll_next(cx) {
+        let piece = poll_fn(|cx| match body.poll_piece(cx) {
             Poll::Ready(piece) => Poll::Ready(Ok(piece)),
             Poll::Pending => clock.poll(cx).map(Err),
         })
@@ -32,7 +25,7 @@ pub(super) async fn read_body(
             // awc does not tell a lost connection from the end of a body.
             None if announced.is_some_and(|announced| whole.len() != announced) => return Err(UpstreamError::Cut),
             None => return Ok(whole.into_bytes()),
-            Some(Err(_cause)) => return Err(UpstreamError::Cut),
+            Some(Err(failure)) => return Err(failure),
             Some(Ok(bytes)) => {
                 clock.touch();
                 whole = whole.join(bytes, announced.unwrap_or(0));

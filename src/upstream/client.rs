@@ -1,6 +1,7 @@
-//! The outbound HTTP client: awc behind the network policy. HTTP/1.1 only (no `h2` in ALPN: awc's h2 0.3 has an open
-//! advisory), no redirects (they would carry injected headers elsewhere), no proxies from the environment, no default
-//! headers, no decompression, no default timeout (every caller has a deadline of its own).
+//! The outbound HTTP client behind the network policy: connections of our own for requests, awc for the streams that
+//! servers open. HTTP/1.1 only (no `h2` in ALPN: awc's h2 0.3 has an open advisory), no redirects (they would carry
+//! injected headers elsewhere), no proxies from the environment, no default headers, no decompression, no default
+//! timeout (every caller has a deadline of its own).
 //!
 //! A client belongs to one thread and one lane: connections are never shared between servers or credential sets, and
 //! letting go of a lane closes its idle connections.
@@ -17,6 +18,7 @@ use actix_rt::net::TcpStream;
 use actix_service::Service;
 use actix_tls::connect::{
     ConnectError, ConnectInfo, Connection,
+    rustls_0_23::TlsConnector,
     tcp::{TcpConnector, TcpConnectorService},
 };
 use awc::{
@@ -28,13 +30,20 @@ use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 
 use crate::{
     config::UpstreamConfig,
-    upstream::guard::{NetworkPolicy, Refusal, ResolveError},
+    upstream::{
+        guard::{NetworkPolicy, Refusal, ResolveError},
+        h1_client::{Connections, Kept},
+    },
 };
+
+/// Age at which a connection is not used again, so that a server's changed address is noticed.
+const AGE: Duration = Duration::from_secs(3600);
 
 /// Sends requests that the network policy allows. Cloning shares the connections.
 #[derive(Clone)]
 pub struct HttpClient {
     client: awc::Client,
+    connections: Rc<Connections>,
     limits: Rc<Limits>,
 }
 
@@ -53,14 +62,23 @@ impl HttpClient {
     /// A client with its own connections.
     pub fn new(policy: Arc<NetworkPolicy>, config: &UpstreamConfig) -> Self {
         let connect = Duration::from_secs(config.connect_timeout_seconds);
+        let guarded = Guarded { policy, tcp: TcpConnector::default().service() };
+        let kept = Kept {
+            connect,
+            most: config.idle_connections,
+            idle: Duration::from_secs(config.idle_connection_seconds),
+            age: AGE,
+            head_bytes: config.head_bytes,
+        };
+        let connections = Connections::new(guarded.clone(), TlsConnector::service(TLS.clone()), kept);
         let connector = awc::Connector::new()
-            .connector(Guarded { policy, tcp: TcpConnector::default().service() })
+            .connector(guarded)
             .rustls_0_23(TLS.clone())
             .limit(0)
             .timeout(connect)
             .handshake_timeout(connect)
-            .conn_keep_alive(Duration::from_secs(config.idle_connection_seconds))
-            .conn_lifetime(Duration::from_secs(3600));
+            .conn_keep_alive(kept.idle)
+            .conn_lifetime(kept.age);
         let client = awc::Client::builder()
             .connector(connector)
             .disable_redirects()
@@ -72,11 +90,20 @@ impl HttpClient {
             event_bytes: config.event_bytes,
             head_bytes: config.head_bytes,
         };
-        HttpClient { client, limits: Rc::new(limits) }
+        HttpClient { client, connections, limits: Rc::new(limits) }
     }
 
     pub(super) fn request(&self, method: Method, uri: &Uri) -> ClientRequest {
         self.client.request(method, uri)
+    }
+
+    pub(super) fn connections(&self) -> &Rc<Connections> {
+        &self.connections
+    }
+
+    /// Closes connections that were idle for too long.
+    pub fn tidy(&self) {
+        self.connections.tidy();
     }
 
     /// Bounds on what a server may send.
@@ -116,7 +143,7 @@ fn tls() -> ClientConfig {
 
 /// Connects only where the policy allows: resolves, judges, dials exactly what was judged, judges the peer.
 #[derive(Clone)]
-struct Guarded {
+pub(super) struct Guarded {
     policy: Arc<NetworkPolicy>,
     tcp: TcpConnectorService,
 }

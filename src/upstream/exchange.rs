@@ -7,15 +7,13 @@
 
 use std::{rc::Rc, sync::Arc, time::Instant};
 
-use awc::{
-    ClientResponse, FrozenClientRequest,
-    http::{
-        Method, StatusCode, Uri,
-        header::{self, HeaderMap, HeaderName, HeaderValue},
-    },
+use awc::http::{
+    Method, StatusCode, Uri,
+    header::{self, HeaderMap, HeaderName, HeaderValue},
 };
 use bytes::Bytes;
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::{
     protocol::{
@@ -28,8 +26,10 @@ use crate::{
         UpstreamError, Wire,
         body::read_body,
         client::HttpClient,
+        h1_client::Origin,
         lost::{SendFailure, classify_send_failure},
         patience::Patience,
+        response::Response,
         stream::EventStream,
     },
 };
@@ -109,8 +109,10 @@ pub enum Stage<'a> {
 pub struct Endpoint {
     client: HttpClient,
     uri: Uri,
-    post: FrozenClientRequest,
-    /// The headers in `post`; a GET or DELETE takes those of them that fit.
+    origin: Rc<Origin>,
+    /// The head of every POST but for what differs from message to message; holds the credentials.
+    head: Zeroizing<Vec<u8>>,
+    /// The headers in `head`; a GET or DELETE takes those of them that fit.
     base: HeaderMap,
     wire: Option<Wire>,
     modern: bool,
@@ -130,15 +132,13 @@ impl Endpoint {
         };
         let uri = parse_uri(url)?;
         let base = base_headers(&uri, stage, injected)?;
-        let mut request = client.request(Method::POST, &uri);
-        *request.headers_mut() = base.clone();
-        let post = request.freeze().map_err(|cause| UpstreamError::Unavailable(cause.to_string()))?;
+        let head = Zeroizing::new(post_head(&uri, &base));
         let (wire, modern) = match stage {
             Stage::Discover => (None, true),
             Stage::Handshake => (None, false),
             Stage::Known(wire) => (Some(wire.clone()), wire.is_modern()),
         };
-        Ok(Endpoint { client: client.clone(), uri, post, base, wire, modern })
+        Ok(Endpoint { client: client.clone(), origin: Origin::of(&uri), uri, head, base, wire, modern })
     }
 
     /// How the server is talked to; none while it is being found out.
@@ -163,11 +163,11 @@ impl Endpoint {
         patience: Patience,
     ) -> Result<(Answer, Option<Arc<str>>), UpstreamError> {
         let response = self.post(message, patience).await?;
-        let session = response.headers().get(headers::SESSION_ID).map(session_id).transpose()?;
+        let session = response.header(headers::SESSION_ID).map(session_id).transpose()?;
         Ok((self.answer(response, message, patience).await?, session))
     }
 
-    async fn post(&self, message: Outgoing<'_>, patience: Patience) -> Result<ClientResponse, UpstreamError> {
+    async fn post(&self, message: Outgoing<'_>, patience: Patience) -> Result<Response, UpstreamError> {
         let by = patience.begin_by();
         let first = self.post_once(message, by).await;
         let failure = match first {
@@ -181,42 +181,42 @@ impl Endpoint {
         Err(failure.into_error(message.is_repeatable(), patience.begin))
     }
 
-    async fn post_once(&self, message: Outgoing<'_>, by: Instant) -> Result<ClientResponse, SendFailure> {
-        let body = message.body.clone();
-        let sending = if self.modern || !message.extra.is_empty() {
-            self.post.extra_headers(self.extra_headers(message)).send_body(body)
-        } else {
-            self.post.send_body(body)
-        };
+    async fn post_once(&self, message: Outgoing<'_>, by: Instant) -> Result<Response, SendFailure> {
+        let own = self.own_fields(message);
+        let sending = self.client.connections().send(&self.origin, [&self.head, &own], message.body);
         match tokio::time::timeout_at(by.into(), sending).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(cause)) => Err(classify_send_failure(cause, self.client.limits().head_bytes)),
+            Ok(sent) => Ok(Response::Asked(Box::new(sent?))),
             Err(_elapsed) => Err(SendFailure::Late),
         }
     }
 
-    fn extra_headers(&self, message: Outgoing<'_>) -> HeaderMap {
-        let mut extra = HeaderMap::with_capacity(message.extra.len() + 2);
+    /// The header fields that belong to one message.
+    fn own_fields(&self, message: Outgoing<'_>) -> Vec<u8> {
+        let mut fields = Vec::with_capacity(256);
+        let mut hops = HeaderValue::from_static("1");
         for (name, value) in message.extra {
-            if !self.base.contains_key(name) || *name == HOP {
-                extra.insert(name.clone(), value.clone());
+            if *name == HOP {
+                hops = value.clone();
+            } else if !self.base.contains_key(name) {
+                push_field(&mut fields, name.as_str(), value);
             }
         }
+        push_field(&mut fields, HOP.as_str(), &hops);
         if self.modern {
             if let Ok(method) = HeaderValue::from_str(message.method) {
-                extra.insert(HeaderName::from_static(headers::METHOD), method);
+                push_field(&mut fields, headers::METHOD, &method);
             }
             let name = message.name.map(|name| HeaderValue::from_str(&headers::encode(name)));
             if let Some(Ok(name)) = name {
-                extra.insert(HeaderName::from_static(headers::NAME), name);
+                push_field(&mut fields, headers::NAME, &name);
             }
         }
-        extra
+        fields
     }
 
     async fn answer(
         self: &Rc<Self>,
-        response: ClientResponse,
+        response: Response,
         message: Outgoing<'_>,
         patience: Patience,
     ) -> Result<Answer, UpstreamError> {
@@ -251,9 +251,9 @@ impl Endpoint {
         }
     }
 
-    fn judge(&self, response: &ClientResponse, message: Outgoing<'_>) -> Verdict {
+    fn judge(&self, response: &Response, message: Outgoing<'_>) -> Verdict {
         let status = response.status();
-        let kind = content_kind(response.headers());
+        let kind = content_kind(response);
         let fails = |failure| Verdict::Fails(failure);
         match status.as_u16() {
             202 => Verdict::Taken,
@@ -276,7 +276,7 @@ impl Endpoint {
             },
             // Over HTTP+SSE a status is about the connection; what a request says is answered on the stream.
             400 | 404 if matches!(self.wire, Some(Wire::Sse { .. })) => fails(UpstreamError::SessionExpired),
-            429 | 500..=599 => fails(UpstreamError::Status(status.as_u16(), retry_after(response.headers()))),
+            429 | 500..=599 => fails(UpstreamError::Status(status.as_u16(), retry_after(response))),
             400..=499 if kind == Kind::Json => Verdict::PerhapsError(UpstreamError::Status(status.as_u16(), None)),
             100..=199 => fails(UpstreamError::Protocol("it sent an interim answer only".into())),
             other => fails(UpstreamError::Status(other, None)),
@@ -304,10 +304,11 @@ impl Endpoint {
     }
 
     /// Opens the server's own stream (GET), or goes on after `last_event`.
-    pub async fn open(&self, last_event: Option<&str>, patience: Patience) -> Result<ClientResponse, UpstreamError> {
+    pub async fn open(&self, last_event: Option<&str>, patience: Patience) -> Result<Response, UpstreamError> {
         let mut request = self.client.request(Method::GET, &self.uri);
         let headers = request.headers_mut();
         *headers = self.base.clone();
+        headers.insert(HOP, HeaderValue::from_static("1"));
         headers.remove(header::CONTENT_TYPE);
         headers.insert(header::ACCEPT, HeaderValue::from_static(headers::EVENT_STREAM));
         if let Some(Ok(id)) = last_event.map(HeaderValue::from_str) {
@@ -316,12 +317,12 @@ impl Endpoint {
         let response = self.bodyless(request, patience).await?;
         check_head(&response, self.client.limits().head_bytes)?;
         match response.status().as_u16() {
-            200..=299 if content_kind(response.headers()) == Kind::Events => Ok(response),
+            200..=299 if content_kind(&response) == Kind::Events => Ok(response),
             200..=299 => Err(UpstreamError::Protocol("it did not answer with an event stream".into())),
             300..=399 => Err(UpstreamError::Redirect(response.status().as_u16())),
             status @ (401 | 403) => Err(UpstreamError::Unauthorized(status)),
             404 if self.session().is_some() => Err(UpstreamError::SessionExpired),
-            status => Err(UpstreamError::Status(status, retry_after(response.headers()))),
+            status => Err(UpstreamError::Status(status, retry_after(&response))),
         }
     }
 
@@ -332,13 +333,14 @@ impl Endpoint {
         }
         let mut request = self.client.request(Method::DELETE, &self.uri);
         *request.headers_mut() = self.base.clone();
+        request.headers_mut().insert(HOP, HeaderValue::from_static("1"));
         request.headers_mut().remove(header::CONTENT_TYPE);
         let _ended = self.bodyless(request, patience).await;
     }
 
-    async fn bodyless(&self, request: awc::ClientRequest, patience: Patience) -> Result<ClientResponse, UpstreamError> {
+    async fn bodyless(&self, request: awc::ClientRequest, patience: Patience) -> Result<Response, UpstreamError> {
         let failure = match tokio::time::timeout_at(patience.begin_by().into(), request.send()).await {
-            Ok(Ok(response)) => return Ok(response),
+            Ok(Ok(response)) => return Ok(Response::Opened(Box::new(response))),
             Ok(Err(cause)) => classify_send_failure(cause, self.client.limits().head_bytes),
             Err(_elapsed) => SendFailure::Late,
         };
@@ -368,10 +370,27 @@ enum Kind {
     Other,
 }
 
-fn content_kind(headers: &HeaderMap) -> Kind {
-    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
-        return Kind::Other;
-    };
+fn push_field(fields: &mut Vec<u8>, name: &str, value: &HeaderValue) {
+    fields.extend_from_slice(name.as_bytes());
+    fields.extend_from_slice(b": ");
+    fields.extend_from_slice(value.as_bytes());
+    fields.extend_from_slice(b"\r\n");
+}
+
+fn post_head(uri: &Uri, base: &HeaderMap) -> Vec<u8> {
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut head = Vec::with_capacity(1024);
+    head.extend_from_slice(b"POST ");
+    head.extend_from_slice(path.as_bytes());
+    head.extend_from_slice(b" HTTP/1.1\r\n");
+    for (name, value) in base {
+        push_field(&mut head, name.as_str(), value);
+    }
+    head
+}
+
+fn content_kind(response: &Response) -> Kind {
+    let Some(value) = response.header("content-type") else { return Kind::Other };
     let essence = value.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case(headers::JSON) {
         Kind::Json
@@ -402,7 +421,6 @@ fn base_headers(
     base.insert(header::USER_AGENT, HeaderValue::from_static(concat!("aerostack/", env!("CARGO_PKG_VERSION"))));
     base.insert(header::CONTENT_TYPE, HeaderValue::from_static(headers::JSON));
     base.insert(header::ACCEPT, HeaderValue::from_static(headers::ACCEPT_BOTH));
-    base.insert(HOP, HeaderValue::from_static("1"));
     base.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     let revision = match stage {
         Stage::Discover => Some(Revision::MODERN),
@@ -425,12 +443,11 @@ fn base_headers(
 }
 
 /// Bounds the head, and refuses an encoding nobody asked for: decoding it would be the bomb's fuse.
-fn check_head(response: &ClientResponse, limit: usize) -> Result<(), UpstreamError> {
-    let size: usize = response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if size > limit {
+fn check_head(response: &Response, limit: usize) -> Result<(), UpstreamError> {
+    if response.head_bytes() > limit {
         return Err(UpstreamError::TooLarge { what: "the head of its answer", limit });
     }
-    let encoded = response.headers().get(header::CONTENT_ENCODING).is_some_and(|value| value != "identity");
+    let encoded = response.header("content-encoding").is_some_and(|value| value != "identity");
     if encoded && response.status() != StatusCode::NO_CONTENT {
         return Err(UpstreamError::Protocol("it compressed its answer although it was asked not to".into()));
     }
@@ -438,17 +455,17 @@ fn check_head(response: &ClientResponse, limit: usize) -> Result<(), UpstreamErr
 }
 
 /// A session id the server assigned: visible ASCII, of a sane length.
-fn session_id(value: &HeaderValue) -> Result<Arc<str>, UpstreamError> {
-    let sane = |text: &&str| (1..=1024).contains(&text.len()) && text.bytes().all(|b| (0x21..=0x7E).contains(&b));
-    match value.to_str().ok().filter(sane) {
-        Some(text) => Ok(text.into()),
-        None => Err(UpstreamError::Protocol("its session id is not visible ASCII".into())),
+fn session_id(text: &str) -> Result<Arc<str>, UpstreamError> {
+    let sane = (1..=1024).contains(&text.len()) && text.bytes().all(|b| (0x21..=0x7E).contains(&b));
+    match sane {
+        true => Ok(text.into()),
+        false => Err(UpstreamError::Protocol("its session id is not visible ASCII".into())),
     }
 }
 
 /// Seconds of `Retry-After`, given as seconds or as a date.
-fn retry_after(headers: &HeaderMap) -> Option<u64> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+fn retry_after(response: &Response) -> Option<u64> {
+    let text = response.header("retry-after")?.trim();
     let seconds = match text.parse::<u64>() {
         Ok(seconds) => seconds,
         Err(_) => {

@@ -140,9 +140,8 @@ async fn a_modern_error_on_400_or_404_is_an_answer() {
 async fn what_is_no_answer_is_a_protocol_failure() {
     let html = Reply::new(200, "content-type: text/html\r\n", "<html>");
     let untyped = Reply::new(200, "", "{}");
-    let interim = Reply::raw("HTTP/1.1 100 Continue\r\n\r\n", Then::Hang);
     let packed = Reply::new(200, "content-type: application/json\r\ncontent-encoding: br\r\n", "x");
-    for reply in [html, untyped, interim, packed, Reply::empty(204), Reply::json(200, "")] {
+    for reply in [html, untyped, packed, Reply::empty(204), Reply::json(200, "")] {
         let shown = format!("{reply:?}");
         let failed = failure(outcome(modern(), reply).await);
         assert!(matches!(failed, UpstreamError::Protocol(_)), "{failed} for {shown}");
@@ -182,6 +181,7 @@ async fn answers_over_the_limits_are_dropped_at_the_limit() {
 async fn a_server_that_hangs_is_left_at_the_deadline() {
     for reply in [
         Reply::silence(),
+        Reply::raw("HTTP/1.1 100 Continue\r\n\r\n", Then::Hang),
         Reply::raw("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 10\r\n\r\n{", Then::Hang),
     ] {
         assert!(matches!(failure(outcome(modern(), reply).await), UpstreamError::Timeout(_)));
@@ -292,4 +292,37 @@ async fn a_dropped_answer_closes_the_connection() {
     events.next().await.unwrap();
     drop(events);
     tokio::time::timeout(Duration::from_secs(2), fake.until_closed(1)).await.unwrap();
+}
+
+#[actix_rt::test]
+async fn a_connection_that_its_server_closed_meanwhile_is_replaced_without_a_word() {
+    let fake = Fake::start(|request| Reply { then: Then::Close, ..Reply::result(request, "{}") }).await;
+    let other = Fake::start(|request| Reply::result(request, "{}")).await;
+    let endpoint = endpoint(&fake, &modern());
+    for round in 1..=5 {
+        json(call(&endpoint, &[]).await).await;
+        fake.until_closed(round).await;
+        // Whatever is waited for now, this thread hears of the end as well.
+        call(&self::endpoint(&other, &modern()), &[]).await.unwrap();
+    }
+    assert_eq!(fake.connections(), 5);
+}
+
+#[actix_rt::test]
+async fn a_large_request_arrives_whole_and_an_interim_answer_is_not_the_answer() {
+    let fake = Fake::start(|request| {
+        let told = format!(r#"{{"jsonrpc":"2.0","id":"a1","result":{{"bytes":{}}}}}"#, request.body.len());
+        let reply = Reply::json(200, &told);
+        let interim = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n".to_vec();
+        Reply { bytes: [interim, reply.bytes].concat(), then: Then::Keep, more: None }
+    })
+    .await;
+    let endpoint = endpoint(&fake, &modern());
+    for size in [10, 16 * 1024, 16 * 1024 + 1, 3_000_000] {
+        let body = Bytes::from(format!(r#"{{"jsonrpc":"2.0","id":"a1","method":"x","p":"{}"}}"#, "y".repeat(size)));
+        let message = Outgoing { body: &body, method: "x", name: None, extra: &[] };
+        let answer = json(endpoint.send(message, Patience::within(SOON)).await).await;
+        assert!(answer.contains(&format!(":{}}}", body.len())), "{answer}");
+    }
+    assert_eq!(fake.connections(), 1);
 }

@@ -2,6 +2,7 @@
 
 use std::{io, time::Duration};
 
+use actix_tls::connect;
 use actix_web::error::ParseError;
 use awc::error::{ConnectError, SendRequestError};
 
@@ -58,6 +59,20 @@ pub(super) fn classify_send_failure(cause: SendRequestError, head_bytes: usize) 
         }
         SendRequestError::Timeout => SendFailure::Late,
         _ => SendFailure::Lost("the connection broke".into()),
+    }
+}
+
+/// What it means that no connection could be made.
+pub(super) fn classify_connect_failure(cause: connect::ConnectError) -> UpstreamError {
+    let unavailable = |reason: String| UpstreamError::Unavailable(reason);
+    match cause {
+        connect::ConnectError::Resolver(inner) => match inner.downcast::<Refusal>() {
+            Ok(refusal) => UpstreamError::Refused(*refusal),
+            Err(_other) => unavailable("its name has no address".into()),
+        },
+        connect::ConnectError::NoRecords => unavailable("its name has no address".into()),
+        connect::ConnectError::Io(cause) => unavailable(connect_reason(&cause)),
+        _ => unavailable("no connection to it can be made".into()),
     }
 }
 

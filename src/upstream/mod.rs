@@ -31,6 +31,8 @@ pub mod failure;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod guard;
+mod h1;
+mod h1_client;
 pub mod listen;
 pub mod lists;
 mod lost;
@@ -39,6 +41,7 @@ pub mod mirror;
 pub mod negotiate;
 pub mod patience;
 pub mod relay;
+mod response;
 mod sse;
 pub mod stream;
 pub mod wire;

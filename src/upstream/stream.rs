@@ -2,11 +2,10 @@
 //! event and the time between bytes, resumes a legacy stream that its server closed early on purpose (SEP-1699), and
 //! drops what is only noise when a server floods. Never looks into events otherwise.
 
-use std::{future::poll_fn, pin::Pin, rc::Rc, task::Poll, time::Duration};
+use std::{future::poll_fn, rc::Rc, task::Poll, time::Duration};
 
-use awc::ClientResponse;
 use bytes::Bytes;
-use futures_util::{FutureExt as _, Stream as _};
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
         Permit, UpstreamError,
         exchange::Endpoint,
         patience::{Clock, Patience},
+        response::Response,
     },
 };
 
@@ -56,12 +56,7 @@ enum Source {
 
 impl EventStream {
     /// The events in the body of `response`; `resume` names the endpoint where a broken legacy stream goes on.
-    pub(super) fn http(
-        response: ClientResponse,
-        limit: usize,
-        patience: Patience,
-        resume: Option<Rc<Endpoint>>,
-    ) -> Self {
+    pub(super) fn http(response: Response, limit: usize, patience: Patience, resume: Option<Rc<Endpoint>>) -> Self {
         EventStream::of(Source::Http(Box::new(HttpEvents {
             body: Some(response),
             decoder: Decoder::new(limit),
@@ -174,7 +169,7 @@ async fn relayed(
 }
 
 struct HttpEvents {
-    body: Option<ClientResponse>,
+    body: Option<Response>,
     decoder: Decoder,
     limit: usize,
     clock: Clock,
@@ -220,12 +215,12 @@ impl HttpEvents {
     async fn chunk(&mut self) -> Result<Option<Bytes>, UpstreamError> {
         let Some(body) = &mut self.body else { return Ok(None) };
         let clock = &mut self.clock;
-        poll_fn(|cx| match Pin::new(&mut *body).poll_next(cx) {
+        poll_fn(|cx| match body.poll_piece(cx) {
             Poll::Ready(Some(Ok(bytes))) => {
                 clock.touch();
                 Poll::Ready(Ok(Some(bytes)))
             }
-            Poll::Ready(Some(Err(_cause))) => Poll::Ready(Err(UpstreamError::Cut)),
+            Poll::Ready(Some(Err(failure))) => Poll::Ready(Err(failure)),
             Poll::Ready(None) => Poll::Ready(Ok(None)),
             Poll::Pending => clock.poll(cx).map(Err),
         })

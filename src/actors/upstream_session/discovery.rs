@@ -138,6 +138,7 @@ impl UpstreamSession {
     }
 
     pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.client.tidy();
         let version = (self.parts.credentials.version)(self.def.id);
         let due = clock::instant() >= self.due || version != self.tried;
         if due && self.listing.is_none() {
