@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{TestGateway, place, place_with, servers};
+use crate::support::{TestGateway, place, place_with, servers, wait::until};
 
 #[test]
 fn servers_of_all_eras_serve_clients_of_all_eras() {
@@ -81,10 +81,12 @@ fn a_server_that_restarted_between_two_calls_is_simply_asked_again() {
     let upstream = servers::modern(&["echo"], |seen, conn| {
         conn.says(seen, "done");
         conn.close();
+        conn.note("closed");
     });
     let place = place(&[("toy", &upstream)]);
-    for _ in 0..10 {
+    for at in 1..=10 {
         assert_eq!(place.editor.call("toy__echo", json!({})).expect(200).result()["content"][0]["text"], "done");
+        until("the server closed the connection", || upstream.notes().len() == at);
     }
 }
 

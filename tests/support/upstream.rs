@@ -236,8 +236,9 @@ impl Conn {
     pub fn hang_up(&mut self) {
         let _already_gone = self.stream.shutdown(Shutdown::Both);
     }
-    /// Ends the connection.
+    /// Ends the connection, at once.
     pub fn close(&mut self) {
+        let _gone = self.stream.shutdown(std::net::Shutdown::Write);
         self.open = false;
     }
     /// Writes into the record.
