@@ -161,6 +161,24 @@ pub struct LimitsConfig {
     pub calls: usize,
     /// Seconds between keep-alive comments on a stream.
     pub keep_alive_comment_seconds: u64,
+    /// Seconds a client has for a question that a server asks in the middle of a call.
+    pub question_seconds: u64,
+    /// Questions that one call may have open at once.
+    pub questions_per_call: usize,
+    /// Rounds of questions that one call may take.
+    pub input_rounds: u32,
+    /// Calls per token that wait for a 2026-07-28 client to come back with answers.
+    pub parked_calls_per_token: usize,
+    /// Such calls in the process.
+    pub parked_calls: usize,
+    /// Streams in the process that a client may come back to (2025-11-25).
+    pub resumable_streams: usize,
+    /// Events of such a stream that are kept for it.
+    pub resumable_events: usize,
+    /// Bytes of such a stream that are kept for it.
+    pub resumable_bytes: usize,
+    /// Seconds such a stream is kept after its end.
+    pub resumable_seconds: u64,
     /// Failed look-ups per client address in 60 s before unknown tokens are refused unseen.
     pub failed_auth_per_minute: u32,
     /// Admin API requests per key in any 60 s.
@@ -185,6 +203,15 @@ impl Default for LimitsConfig {
             calls_per_token: 64,
             calls: 4096,
             keep_alive_comment_seconds: 15,
+            question_seconds: 600,
+            questions_per_call: 8,
+            input_rounds: 10,
+            parked_calls_per_token: 16,
+            parked_calls: 1024,
+            resumable_streams: 512,
+            resumable_events: 256,
+            resumable_bytes: 256 * 1024,
+            resumable_seconds: 300,
             failed_auth_per_minute: 60,
             admin_requests_per_minute: 600,
         }
@@ -241,6 +268,10 @@ pub struct UpstreamConfig {
     pub header_cache_seconds: u64,
     /// Seconds without a call after which a worker lets go of a server.
     pub lane_idle_seconds: u64,
+    /// Sessions with servers that belong to one client each (it declared sampling, elicitation or roots).
+    pub client_sessions: usize,
+    /// Seconds without a call after which such a session ends.
+    pub client_session_idle_seconds: u64,
 }
 
 impl Default for UpstreamConfig {
@@ -269,6 +300,8 @@ impl Default for UpstreamConfig {
             verdict_seconds: 86_400,
             header_cache_seconds: 30,
             lane_idle_seconds: 300,
+            client_sessions: 1024,
+            client_session_idle_seconds: 600,
         }
     }
 }

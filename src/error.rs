@@ -41,6 +41,8 @@ error_codes! {
     MethodNotFound, "method_not_found", -32601, 200, 404, "Method not found";
     /// The parameters do not fit, or the tool is unknown or unavailable.
     InvalidParams, "invalid_params", -32602, 200, 400, "Invalid parameters";
+    /// A resource that is not there (or not for this token). In 2026-07-28: -32602.
+    ResourceNotFound, "resource_not_found", -32002, 200, 404, "Resource not found";
     /// Required `_meta` of revision 2026-07-28 is missing.
     MissingMeta, "missing_meta", -32602, 400, 400, "Required _meta is missing";
     /// Our fault. The request id is in the message.
@@ -109,6 +111,14 @@ impl ErrorCode {
         match self {
             ErrorCode::MethodNotFound => 404,
             other => other.gateway_status(),
+        }
+    }
+
+    /// JSON-RPC error code for a client of 2026-07-28, which has no code of its own for a missing resource.
+    pub const fn modern_rpc(self) -> i32 {
+        match self {
+            ErrorCode::ResourceNotFound => ErrorCode::InvalidParams.rpc(),
+            other => other.rpc(),
         }
     }
 }

@@ -84,6 +84,16 @@
 //! on. A server that forgot its session is connected to again, once, invisibly. A request that was sent and whose answer
 //! was lost is not repeated: the client is told that its outcome is unknown.
 //!
+//! ## A server that asks
+//!
+//! A call may be more than one request and one answer ([`gateway::call`]). A legacy server that wants something of the
+//! client asks in a session of that client's own, which declares what the client declared ([`actors::upstreams`]); the
+//! shared session declares nothing. A legacy client is asked on the call's stream, under an id of ours, and answers with a
+//! POST of its own ([`actors::client`]). A client of 2026-07-28 gets `input_required` and a sealed state
+//! ([`protocol::parked`]); the call waits on the thread that began it until the client comes back, on any worker
+//! ([`gateway::call::park`]). A server of 2026-07-28 never asks: its `input_required` is passed on as it is, or, for a
+//! legacy client, its questions are asked for it and the call is made again ([`protocol::mrtr`]).
+//!
 //! ## A revocation
 //!
 //! 1. `DELETE …/tokens/{id}` asks the TokenAuthority, which is the only writer of tokens, one turn after the other.

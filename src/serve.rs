@@ -26,7 +26,7 @@ use crate::{
     demo::{self, Demo},
     domain::clock,
     error::{Error, ErrorCode, Result},
-    gateway::{self, Gateway, origin::Addressed, session::Sessions},
+    gateway::{self, Gateway, call::park::ParkedCalls, origin::Addressed, resume::Trails, session::Sessions},
     ops::{self, Ops, Readiness},
     protocol::session_id::StateKey,
     telemetry::{self, otlp::Tracer},
@@ -177,6 +177,9 @@ fn front(actors: &Actors, tracer: Option<Arc<Tracer>>) -> Gateway {
         analytics: actors.analytics.clone(),
         tracer,
         sessions: Arc::new(Sessions::new(StateKey { version: key.version, key: key.key }, actors.store.clone())),
+        questions: actors.questions.clone(),
+        parked: ParkedCalls::default(),
+        trails: Trails::new(&actors.config.limits),
         config: actors.config.clone(),
         calls: 0.into(),
     }

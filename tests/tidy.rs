@@ -325,8 +325,8 @@ fn config_toml_names_every_setting_with_its_default_and_what_it_does() {
 /// JSON-RPC codes with a meaning of their own: no second kind of failure may use them. The rest are the general codes
 /// of JSON-RPC, which several kinds share, and "overloaded", which a database that does not answer shares.
 const OWN: &[i32] = &[
-    -32000, -32001, -32003, -32010, -32011, -32012, -32013, -32014, -32015, -32016, -32019, -32020, -32021, -32022,
-    -32601, -32603, -32700,
+    -32000, -32001, -32002, -32003, -32010, -32011, -32012, -32013, -32014, -32015, -32016, -32019, -32020, -32021,
+    -32022, -32601, -32603, -32700,
 ];
 const SHARED: &[i32] = &[-32600, -32602, -32017];
 

@@ -8,9 +8,11 @@ use crate::{
     actors::{
         analytics_sink::Analytics,
         audit_log::Audit,
+        client::Questions,
         client_session::ClientSessions,
         key_source::ConfiguredKeys,
         metrics::Metrics,
+        own_session::Reach,
         rate_limiter::RateLimiters,
         secret_vault::Vault,
         supervisor::{self, Runtime},
@@ -56,6 +58,8 @@ pub struct Actors {
     pub audit: Audit,
     /// Open streams.
     pub streams: ClientSessions,
+    /// Questions that clients have not answered yet.
+    pub questions: Questions,
     /// What is counted for Prometheus.
     pub metrics: Arc<Metrics>,
 }
@@ -92,6 +96,12 @@ impl Actors {
         let tokens = Tokens::start(&runtime, store.clone(), &config.limits, Arc::new(limiters.clone())).await?;
         let streams = ClientSessions::new(runtime.clone(), &config.limits);
         let catalog = CatalogRef::start(&runtime, &store, &config.upstream, streams.clone()).await?;
+        let questions = Questions::default();
+        let reach = Reach {
+            streams: streams.clone(),
+            questions: questions.clone(),
+            patience: Duration::from_secs(config.limits.question_seconds),
+        };
         let (known, told) = (catalog.clone(), streams.clone());
         let upstreams = Upstreams::new(
             runtime.clone(),
@@ -102,6 +112,7 @@ impl Actors {
                 News::Offer(offer) => known.discovered(server, scope, offer),
                 News::Updated(uris) => told.updated(server, scope, &uris),
             }),
+            reach,
         );
         let metrics = Arc::new(Metrics::default());
         let counted = metrics.clone();
@@ -120,6 +131,7 @@ impl Actors {
             analytics,
             audit,
             streams,
+            questions,
             metrics,
         })
     }

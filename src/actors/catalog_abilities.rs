@@ -80,6 +80,14 @@ fn add(all: &mut Map<String, Value>, about: &Connected, modern_client: bool) {
         match name.as_str() {
             // Tasks are another thing in each era; one cannot stand for the other.
             "tasks" if modern_client || !same_era => {}
+            // A server cannot tell whose tasks it lists; everybody's are nobody's business.
+            "tasks" => {
+                let mut tasks = value.clone();
+                if let Value::Object(tasks) = &mut tasks {
+                    tasks.remove("list");
+                }
+                unite(all, name, &tasks);
+            }
             "extensions" if !same_era => {
                 let mut extensions = value.clone();
                 if let Value::Object(extensions) = &mut extensions {

@@ -369,6 +369,11 @@ impl ClientSessions {
         theirs.max_by_key(|stream| stream.number).map(|stream| stream.value().clone())
     }
 
+    /// A stream on which the client `who` can be told and asked something.
+    pub fn of_client(&self, who: &str) -> Option<StreamHandle> {
+        self.of(who).map(|stream| stream.handle)
+    }
+
     /// Subscribes a client to a resource that it knows as `shown`. False when it has as many as it may.
     pub fn subscribe(&self, who: &Arc<str>, shown: &str, watched: (ServerId, Option<WorkspaceId>, Watch)) -> bool {
         let added = self.subscriptions.add(who, shown, watched, self.most);

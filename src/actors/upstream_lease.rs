@@ -15,15 +15,17 @@ use crate::{
     actors::{
         actor_ref::ActorRef,
         upstream_lane::{self, Hand, Prepare, Ready, UpstreamLane},
-        upstream_link::Live,
+        upstream_link::{Attendance, Live, NOTE_PATIENCE},
         upstream_session::Post,
     },
     domain::clock,
     error::Result,
     protocol::{
         jsonrpc,
+        log_level::Level,
         scan::{self, Document, ScanLimits},
         scrub::Scrubber,
+        session_id::ClientCapabilities,
         splice::json_string,
     },
     upstream::{
@@ -34,8 +36,6 @@ use crate::{
     },
 };
 
-/// How long a server may take to accept what needs no answer.
-const NOTE_PATIENCE: Duration = Duration::from_secs(5);
 /// How often a lane is asked again when things change while it gets ready.
 const ATTEMPTS: usize = 3;
 
@@ -86,6 +86,21 @@ impl Lease {
     /// What the server said it is.
     pub fn connected(&self) -> &Connected {
         &self.ready.live.connected
+    }
+
+    /// What this session declared to the server: the client's capabilities, if the session is its own.
+    pub fn declared(&self) -> ClientCapabilities {
+        self.hand.session.client.as_ref().map(|client| client.capabilities).unwrap_or_default()
+    }
+
+    /// Tells a legacy server from which level on this client wants log messages, if the session is its own.
+    pub fn want_log_level(&self, level: Level) {
+        self.hand.session.link.ears.want_level(level);
+    }
+
+    /// Hears what the server says outside of answers, if the session is a client's own.
+    pub fn attend(&self) -> Option<Attendance> {
+        self.hand.session.client.is_some().then(|| self.hand.session.link.attend())
     }
 
     /// A fresh, unguessable id; also used as the progress token.
@@ -169,7 +184,12 @@ impl Lease {
     /// Answers what the server asks (`id` is raw JSON): `ping` gets its answer, all else is refused, because a shared
     /// session declared no capabilities.
     pub fn answer_request(&self, id: &[u8], method: &str) {
-        self.note(ask::own_answer(id, method), "notifications/response");
+        self.respond(ask::own_answer(id, method));
+    }
+
+    /// Sends the answer to something the server asked.
+    pub fn respond(&self, answer: impl Into<Bytes>) {
+        self.note(answer.into(), "notifications/response");
     }
 
     /// Sends what needs no answer; nobody waits for it.

@@ -1,14 +1,28 @@
 //! What an `UpstreamSession` and its lanes share: the published connection,
 //! the published state, and the ways to secrets and catalogue.
 
-use std::{fmt, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
 
 use crate::{
-    actors::secret_vault::{InjectedHeaders, Vault},
+    actors::{
+        own_session::Reach,
+        secret_vault::{InjectedHeaders, Vault},
+    },
     config::UpstreamConfig,
     domain::{
         clock::{self, Timestamp},
@@ -20,11 +34,11 @@ use crate::{
         Connected, NetworkPolicy, Refusal, ServerDef, UpstreamError,
         ask::{self, Question, Reply},
         ears::Ears,
-        exchange::Endpoint,
+        exchange::{Endpoint, Outgoing},
         lists::{Dropped, Offer},
         mint::Mint,
         patience::Patience,
-        relay::Relay,
+        relay::{Posted, Relay},
     },
 };
 
@@ -90,6 +104,8 @@ pub struct Parts {
     pub credentials: Credentials,
     /// Who is told of what sessions find out.
     pub discovered: Arc<Discovered>,
+    /// The ways to clients.
+    pub reach: Reach,
 }
 
 impl Parts {
@@ -150,6 +166,28 @@ impl Line {
     }
 }
 
+impl Line {
+    /// Sends what needs no answer; nobody waits for it.
+    pub(super) fn tell(&self, method: impl Into<String>, body: Bytes) {
+        let method = method.into();
+        match &self.relay {
+            Some(relay) => relay.post(Posted { id: None, method, body, begin: NOTE_PATIENCE, events: None }),
+            None => {
+                let endpoint = self.endpoint.clone();
+                actix_rt::spawn(async move {
+                    let message = Outgoing { body: &body, method: &method, name: None, extra: &[] };
+                    if let Err(cause) = endpoint.send(message, Patience::within(NOTE_PATIENCE)).await {
+                        tracing::debug!(%cause, method, "a server did not take a notification");
+                    }
+                });
+            }
+        }
+    }
+}
+
+/// How long a server may take to accept what needs no answer.
+pub(super) const NOTE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -193,9 +231,90 @@ pub struct Link {
     pub status: ArcSwap<Status>,
     /// What is to be heard of the server.
     pub ears: Arc<Ears>,
+    /// A client's own session: when a call last used it, and the calls under way in it.
+    own: Mutex<Own>,
+    used_ns: AtomicU64,
+}
+
+/// What a server says in a client's own session but not as part of a call's answer.
+pub type Remark = Bytes;
+
+/// Remarks that wait for one call.
+const REMARKS: usize = 16;
+
+#[derive(Default)]
+struct Own {
+    calls: Vec<(u64, mpsc::Sender<Remark>)>,
+    attended: u64,
+}
+
+/// A call under way in a client's own session hears what the server says outside of answers, until this is dropped.
+pub struct Attendance {
+    link: Arc<Link>,
+    number: u64,
+    remarks: mpsc::Receiver<Remark>,
+}
+
+impl Attendance {
+    /// The next remark.
+    pub async fn remark(&mut self) -> Option<Remark> {
+        self.remarks.recv().await
+    }
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        self.link.own.lock().calls.retain(|(number, _)| *number != self.number);
+        self.link.touch();
+    }
 }
 
 impl Link {
+    /// A call begins that can pass on what the server says.
+    pub fn attend(self: &Arc<Self>) -> Attendance {
+        self.touch();
+        let (sender, remarks) = mpsc::channel(REMARKS);
+        let mut own = self.own.lock();
+        own.attended += 1;
+        let number = own.attended;
+        own.calls.push((number, sender));
+        Attendance { link: self.clone(), number, remarks }
+    }
+
+    /// Gives a remark to a call under way, the latest first. Back when there is none.
+    pub(super) fn remark(&self, mut remark: Remark) -> Result<(), Remark> {
+        for (_, call) in self.own.lock().calls.iter().rev() {
+            match call.try_send(remark) {
+                Ok(()) => return Ok(()),
+                Err(refused) => remark = refused.into_inner(),
+            }
+        }
+        Err(remark)
+    }
+
+    /// It is being used.
+    pub(super) fn touch(&self) {
+        self.used_ns.store(clock::monotonic_ns(), Relaxed);
+    }
+
+    /// When a call last began or ended in it.
+    pub(super) fn used_ns(&self) -> u64 {
+        self.used_ns.load(Relaxed)
+    }
+
+    /// Whether no call is under way in it.
+    pub(super) fn is_unused(&self) -> bool {
+        self.own.lock().calls.is_empty()
+    }
+
+    /// Since when no call is under way in it.
+    pub(super) fn idle(&self) -> Duration {
+        match self.is_unused() {
+            true => Duration::from_nanos(clock::monotonic_ns().saturating_sub(self.used_ns())),
+            false => Duration::ZERO,
+        }
+    }
+
     fn update(&self, change: impl Fn(&mut Status)) {
         self.status.rcu(|status| {
             let mut status = Status::clone(status);

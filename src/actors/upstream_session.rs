@@ -2,7 +2,8 @@
 //! negotiated protocol and session, the HTTP+SSE stream, the stream of changes, what the server offers. Calls do not pass
 //! through it (except HTTP+SSE): it publishes what it found, and the lanes on the worker threads use that.
 //!
-//! Declares no client capabilities, so a server may ask it nothing but `ping`.
+//! A shared session declares no client capabilities, so a server may ask it nothing but `ping`. A client that declared
+//! some has sessions of its own, which declare the same, list nothing, and end when it has not called for a while.
 
 mod discovery;
 mod listening;
@@ -21,13 +22,16 @@ use actix::{
 };
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     actors::{
+        client::Client,
         supervisor::{Drain, Heartbeat},
         upstream_link::{Line, Link, Live, Parts, Phase, TestReport},
     },
     domain::{clock, ids::WorkspaceId},
+    protocol::question,
     upstream::{
         ServerDef, UpstreamError,
         backoff::Backoff,
@@ -61,7 +65,7 @@ pub struct Refresh;
 #[rtype(result = "Result<TestReport, UpstreamError>")]
 pub struct Probe;
 
-/// Posts a message to an HTTP+SSE server.
+/// Posts a message: to an HTTP+SSE server any, to others what needs no answer.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Post(pub Posted);
@@ -73,6 +77,8 @@ pub struct UpstreamSession {
     parts: Arc<Parts>,
     def: Arc<ServerDef>,
     scope: Option<WorkspaceId>,
+    /// Whose session it is, and what ends it; none: everybody's.
+    whose: Option<(Client, CancellationToken)>,
     link: Arc<Link>,
     client: HttpClient,
     line: Option<Rc<Line>>,
@@ -98,13 +104,20 @@ pub struct UpstreamSession {
 }
 
 impl UpstreamSession {
-    pub(super) fn new(parts: Arc<Parts>, def: Arc<ServerDef>, scope: Option<WorkspaceId>, link: Arc<Link>) -> Self {
+    pub(super) fn new(
+        parts: Arc<Parts>,
+        def: Arc<ServerDef>,
+        scope: Option<WorkspaceId>,
+        whose: Option<(Client, CancellationToken)>,
+        link: Arc<Link>,
+    ) -> Self {
         let client = HttpClient::new(parts.policy.clone(), &parts.config);
         let longest = Duration::from_secs(parts.config.breaker_max_seconds.max(1));
         UpstreamSession {
             parts,
             def,
             scope,
+            whose,
             link,
             client,
             line: None,
@@ -172,6 +185,7 @@ impl UpstreamSession {
         let remembered = self.believed_era();
         let (parts, def, client) = (self.parts.clone(), self.def.clone(), self.client.clone());
         let (scope, patience) = (self.scope, self.patience());
+        let declared = self.whose.as_ref().map(|(client, _)| client.capabilities).unwrap_or_default();
         let attempt = async move {
             let injected = parts.credentials_for(&def, scope).await?;
             let approach = Approach {
@@ -179,6 +193,7 @@ impl UpstreamSession {
                 url: &def.spec.url,
                 injected: &injected.headers,
                 choice: def.spec.protocol,
+                capabilities: &question::capabilities_json(declared),
                 remembered,
                 patience,
             };
@@ -265,8 +280,10 @@ impl Actor for UpstreamSession {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        self.await_change(ctx);
-        self.await_update(ctx);
+        if self.whose.is_none() {
+            self.await_change(ctx);
+            self.await_update(ctx);
+        }
         ctx.run_interval(TICK, |session, ctx| session.tick(ctx));
         self.tick(ctx);
     }
@@ -316,11 +333,13 @@ impl Handler<Post> for UpstreamSession {
     fn handle(&mut self, Post(message): Post, _: &mut Context<Self>) {
         match self.line.as_ref().and_then(|line| line.relay.as_ref()) {
             Some(relay) => relay.post(message),
-            None => {
-                if let Some(events) = message.events {
+            None => match (message.events, &self.line) {
+                (Some(events), _) => {
                     let _gone = events.try_send(Err(UpstreamError::SessionExpired));
                 }
-            }
+                (None, Some(line)) => line.tell(message.method, message.body),
+                (None, None) => {}
+            },
         }
     }
 }

@@ -13,17 +13,20 @@ use std::{
 };
 
 use actix::{Handler, Message};
+use bytes::Bytes;
 use dashmap::DashMap;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     actors::{
         actor_ref::ActorRef,
+        client::Client,
+        own_session::Reach,
         supervisor::{Group, Runtime, Spec, drain, supervise, supervise_here},
         upstream_lane::{Hand, UpstreamLane, not_asked},
         upstream_lease::{self, Lease},
-        upstream_link::{Credentials, Discovered, Link, Parts, Status, TestReport},
-        upstream_session::{Probe, Refresh, UpstreamSession},
+        upstream_link::{Credentials, Discovered, Link, NOTE_PATIENCE, Parts, Status, TestReport},
+        upstream_session::{Post, Probe, Refresh, UpstreamSession},
     },
     config::UpstreamConfig,
     domain::{
@@ -32,16 +35,20 @@ use crate::{
     },
     error::{Error, ErrorCode, Result},
     protocol::log_level::Level,
-    upstream::{NetworkPolicy, ServerDef, UpstreamError, ears::Watch},
+    upstream::{NetworkPolicy, ServerDef, UpstreamError, ears::Watch, relay::Posted},
 };
 
-/// One set of credentials of one server.
-type Key = (ServerId, Option<WorkspaceId>);
+/// One set of credentials of one server, for everybody or for one client.
+type Key = (ServerId, Option<WorkspaceId>, Option<Client>);
 
 /// A running session, as lanes know it.
 pub struct Session {
     pub(super) def: Arc<ServerDef>,
     pub(super) scope: Option<WorkspaceId>,
+    /// Whose it is; none: everybody's.
+    pub(super) client: Option<Client>,
+    /// Ends it: with its definition or, if it is a client's, when nobody needs it any more.
+    pub(super) retire: CancellationToken,
     pub(super) address: ActorRef<UpstreamSession>,
     pub(super) link: Arc<Link>,
 }
@@ -85,8 +92,9 @@ impl Upstreams {
         policy: Arc<NetworkPolicy>,
         credentials: Credentials,
         discovered: Arc<Discovered>,
+        reach: Reach,
     ) -> Self {
-        let parts = Arc::new(Parts { config, policy, credentials, discovered });
+        let parts = Arc::new(Parts { config, policy, credentials, discovered, reach });
         let instance = INSTANCES.fetch_add(1, Relaxed);
         Upstreams { shared: Arc::new(Shared { instance, runtime, parts, sessions: DashMap::new() }) }
     }
@@ -98,18 +106,78 @@ impl Upstreams {
 
     /// Leave and means to make one call to `def`. Must be called on the thread that makes the call.
     pub async fn lease(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>, deadline: Instant) -> Result<Lease> {
-        let leased = self.try_lease(def, scope, deadline).await;
+        let leased = self.try_lease(def, scope, None, deadline).await;
         leased.map_err(|failure| failure.into_error(&def.slug))
+    }
+
+    /// As [`Upstreams::lease`], in a session of the client's own: there the server may ask it what it declared. When
+    /// there are as many such sessions as may be and all are in use, in the shared one.
+    pub async fn lease_own(
+        &self,
+        def: &Arc<ServerDef>,
+        scope: Option<WorkspaceId>,
+        client: Client,
+        deadline: Instant,
+    ) -> Result<Lease> {
+        let key = (def.id, scope, Some(client));
+        let client = match self.shared.sessions.contains_key(&key) || self.make_room() {
+            true => key.2,
+            false => None,
+        };
+        let leased = self.try_lease(def, scope, client, deadline).await;
+        leased.map_err(|failure| failure.into_error(&def.slug))
+    }
+
+    /// Whether one more session of a client's own may begin; the one unused for longest goes if there are too many.
+    fn make_room(&self) -> bool {
+        let most = self.shared.parts.config.client_sessions;
+        let mut own: Vec<(u64, Arc<Session>)> = Vec::new();
+        self.shared.sessions.retain(|_, session| {
+            let lives = !session.retire.is_cancelled();
+            if lives && session.client.is_some() {
+                own.push((session.link.used_ns(), session.clone()));
+            }
+            lives
+        });
+        if own.len() < most {
+            return true;
+        }
+        let idle = own.iter().filter(|(_, session)| session.link.is_unused());
+        let Some((_, oldest)) = idle.min_by_key(|(used, _)| *used) else { return false };
+        oldest.retire.cancel();
+        true
+    }
+
+    /// A client is gone: its own sessions end.
+    pub fn end_client(&self, who: &str) {
+        for session in self.own_sessions(who) {
+            session.retire.cancel();
+        }
+    }
+
+    /// Tells the servers that a client has sessions of its own with what it says (a notification).
+    pub fn tell_own(&self, who: &str, method: &str, body: &Bytes) {
+        for session in self.own_sessions(who) {
+            let (method, body, begin) = (method.into(), body.clone(), NOTE_PATIENCE);
+            let _unheard = session.address.tell(Post(Posted { id: None, method, body, begin, events: None }));
+        }
+    }
+
+    fn own_sessions(&self, who: &str) -> Vec<Arc<Session>> {
+        let sessions = self.shared.sessions.iter();
+        let own = sessions.filter(|session| session.client.as_ref().is_some_and(|client| *client.who == *who));
+        own.map(|session| session.value().clone()).collect()
     }
 
     async fn try_lease(
         &self,
         def: &Arc<ServerDef>,
         scope: Option<WorkspaceId>,
+        client: Option<Client>,
         deadline: Instant,
     ) -> Result<Lease, UpstreamError> {
         let permit = def.admit(&self.shared.parts.config)?;
-        let lane = self.lane(def, scope);
+        let lane = self.lane(def, scope, client);
         let ready = match lane.hand.ready() {
             Some(ready) => ready,
             None => upstream_lease::make_ready(&lane.hand, &lane.address, None, deadline).await?,
@@ -119,34 +187,44 @@ impl Upstreams {
 
     /// Starts the session of `def` if there is none: its tools are then discovered and kept up to date.
     pub fn ensure(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>) -> Arc<Session> {
-        let key = (def.id, scope);
+        self.session(def, scope, None)
+    }
+
+    fn session(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>, client: Option<Client>) -> Arc<Session> {
+        let key = (def.id, scope, client.clone());
         if let Some(session) = self.shared.sessions.get(&key)
             && session.def.revision == def.revision
-            && !session.def.retired.is_cancelled()
+            && !session.retire.is_cancelled()
         {
             return session.clone();
         }
-        self.shared.sessions.retain(|_, session| !session.def.retired.is_cancelled());
-        let mut entry = self.shared.sessions.entry(key).or_insert_with(|| self.start(def, scope));
-        if entry.def.revision != def.revision || entry.def.retired.is_cancelled() {
-            *entry = self.start(def, scope);
+        self.shared.sessions.retain(|_, session| !session.retire.is_cancelled());
+        let mut entry = self.shared.sessions.entry(key).or_insert_with(|| self.start(def, scope, client.clone()));
+        if entry.def.revision != def.revision || entry.retire.is_cancelled() {
+            *entry = self.start(def, scope, client);
         }
         entry.clone()
     }
 
-    fn start(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>) -> Arc<Session> {
+    fn start(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>, client: Option<Client>) -> Arc<Session> {
         let link = Arc::new(Link::default());
-        let spec = Spec::instance(name("UpstreamSession", def, scope), Group::Upstream, def.retired.clone());
-        let (parts, made_for, published) = (self.shared.parts.clone(), def.clone(), link.clone());
-        let address = supervise(&self.shared.runtime, spec, move || {
-            UpstreamSession::new(parts.clone(), made_for.clone(), scope, published.clone())
+        link.touch();
+        let retire = def.retired.child_token();
+        let spec = Spec::instance(name("UpstreamSession", def, scope, &client), Group::Upstream, retire.clone());
+        let address = supervise(&self.shared.runtime, spec, {
+            let (parts, def, link) = (self.shared.parts.clone(), def.clone(), link.clone());
+            let (client, retire) = (client.clone(), retire.clone());
+            move || {
+                let whose = client.clone().map(|client| (client, retire.clone()));
+                UpstreamSession::new(parts.clone(), def.clone(), scope, whose, link.clone())
+            }
         });
-        Arc::new(Session { def: def.clone(), scope, address, link })
+        Arc::new(Session { def: def.clone(), scope, client, retire, address, link })
     }
 
     /// The lane of `def` on this thread.
-    fn lane(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>) -> Lane {
-        let key = (self.shared.instance, (def.id, scope));
+    fn lane(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>, client: Option<Client>) -> Lane {
+        let key = (self.shared.instance, (def.id, scope, client));
         LANES.with_borrow_mut(|lanes| {
             if let Some(lane) = lanes.get(&key)
                 && lane.revision == def.revision
@@ -154,19 +232,19 @@ impl Upstreams {
             {
                 return lane.clone();
             }
-            let lane = self.start_lane(def, scope);
+            let lane = self.start_lane(def, scope, key.1.2.clone());
             lanes.insert(key, lane.clone());
             lane
         })
     }
 
-    fn start_lane(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>) -> Lane {
-        let session = self.ensure(def, scope);
+    fn start_lane(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>, client: Option<Client>) -> Lane {
+        let called = name("UpstreamLane", def, scope, &client);
+        let session = self.session(def, scope, client);
+        let retire = session.retire.child_token();
         let hand = Hand::new(self.shared.parts.clone(), session);
-        let retire = def.retired.child_token();
         let thread = THREAD.with(|thread| *thread);
-        let spec =
-            Spec::instance(format!("{}@{thread}", name("UpstreamLane", def, scope)), Group::Upstream, retire.clone());
+        let spec = Spec::instance(format!("{called}@{thread}"), Group::Upstream, retire.clone());
         let (held, stop) = (hand.clone(), retire.clone());
         let address = supervise_here(&self.shared.runtime, spec, move || UpstreamLane::new(held.clone(), stop.clone()));
         Lane { revision: def.revision, address, hand, retire }
@@ -231,7 +309,7 @@ impl Upstreams {
 
     /// How the session of a server is, if it was ever needed.
     pub fn status(&self, server: ServerId, scope: Option<WorkspaceId>) -> Option<Arc<Status>> {
-        self.shared.sessions.get(&(server, scope)).map(|session| session.link.status.load_full())
+        self.shared.sessions.get(&(server, scope, None)).map(|session| session.link.status.load_full())
     }
 
     /// Ends the sessions at the servers, all at once, each within the time that is left.
@@ -252,13 +330,12 @@ pub(super) fn sweep_lanes() {
 }
 
 /// A name that tells sessions of equal slugs apart.
-fn name(kind: &str, def: &ServerDef, scope: Option<WorkspaceId>) -> String {
+fn name(kind: &str, def: &ServerDef, scope: Option<WorkspaceId>, client: &Option<Client>) -> String {
     let id = def.id.0.simple().to_string();
     let tail = id.get(26..).unwrap_or_default();
-    match scope {
-        Some(workspace) => format!("{kind}/{}.{tail}.{workspace}", def.slug),
-        None => format!("{kind}/{}.{tail}", def.slug),
-    }
+    let workspace = scope.map(|workspace| format!(".{workspace}")).unwrap_or_default();
+    let client = client.as_ref().map(|client| format!(".{}", client.who)).unwrap_or_default();
+    format!("{kind}/{}.{tail}{workspace}{client}", def.slug)
 }
 
 #[cfg(test)]

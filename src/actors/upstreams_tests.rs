@@ -12,8 +12,8 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::{
-    actors::{secret_vault::InjectedHeaders, upstream_link::News},
-    config::ActorsConfig,
+    actors::{client::Questions, client_session::ClientSessions, secret_vault::InjectedHeaders, upstream_link::News},
+    config::{ActorsConfig, LimitsConfig},
     domain::{ids::AccountId, server::ServerSpec},
     error::ErrorCode,
     protocol::scrub::Scrubber,
@@ -57,7 +57,12 @@ fn rig(url: &str, config: UpstreamConfig, credentials: Credentials) -> Rig {
     });
     let runtime = Runtime::start(ActorsConfig::default());
     let def = server(url, &config);
-    let upstreams = Upstreams::new(runtime.clone(), config, open_policy(), credentials, told);
+    let reach = Reach {
+        streams: ClientSessions::new(runtime.clone(), &LimitsConfig::default()),
+        questions: Questions::default(),
+        patience: Duration::from_secs(1),
+    };
+    let upstreams = Upstreams::new(runtime.clone(), config, open_policy(), credentials, told, reach);
     Rig { upstreams, def, discovered, runtime }
 }
 
@@ -380,7 +385,7 @@ async fn a_lane_forgets_decrypted_headers_in_time() {
     let rig = rig(fake.url.as_str(), config, credentials);
     call(&rig).await.unwrap();
     call(&rig).await.unwrap();
-    let lane = rig.upstreams.lane(&rig.def, None);
+    let lane = rig.upstreams.lane(&rig.def, None, None);
     assert!(lane.hand.ready().is_some());
     let before = *loads.lock().unwrap();
     let forgotten = tokio::time::timeout(Duration::from_secs(5), async {

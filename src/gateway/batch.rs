@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 
 use crate::{
-    actors::grant::Grant,
+    actors::{client::ClientAnswer, grant::Grant},
     error::{Error, ErrorCode, Result},
     gateway::{
         Caller, Gateway, Speech,
@@ -94,7 +94,11 @@ impl Gateway {
                 self.notified(caller, &body, &env, &method);
                 return None;
             }
-            Ok(Incoming::Response { .. }) => return None,
+            Ok(Incoming::Response { id }) => {
+                let id = id.and_then(scan::string_text).unwrap_or_default().into_owned();
+                self.questions.answered(&caller.who(), &id, ClientAnswer::new(body, &env));
+                return None;
+            }
             Err(cause) => return refuse(cause.into(), valid_id(&body, &env)),
         };
         if method == "initialize" {
@@ -106,7 +110,7 @@ impl Gateway {
         }
         let message = Request { body, env, method, id: id.clone(), cancel: None };
         match self.handle(caller, message).await {
-            Outcome::Message(message) => Some(message),
+            Outcome::Message(message) | Outcome::Refused(message, _) => Some(message),
             Outcome::Failure(error) => refuse(error, Some(&id)),
             Outcome::Stream(_) | Outcome::Cancelled => None,
         }

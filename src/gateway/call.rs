@@ -1,12 +1,21 @@
-//! `tools/call`: from the exposed name to the server's answer.
+//! What servers answer: `tools/call` and its siblings, from the exposed name to the server's answer.
 //!
 //! Invariants: the call runs under its token's gate; bytes of arguments and results travel as they came; whatever ends
-//! a call early (cancellation, a leaving client of 2026-07-28, a revoked token) ends it at the server too; every call
-//! is recorded exactly once.
+//! a call early (cancellation, a leaving client of 2026-07-28, a revoked token) ends it at the server too; every tool
+//! call is recorded exactly once.
+//!
+//! The plain case is [`attempt`]: one request, one answer. What is more than that is a [`talk`]: a server that streams,
+//! asks the client something, or wants several rounds.
 
 mod active;
+mod answering;
+mod asking;
+mod outbound;
+pub mod park;
 mod pump;
 mod record;
+mod talk;
+pub mod target;
 
 use std::{
     future::Future,
@@ -21,12 +30,9 @@ use tokio_util::sync::CancellationToken;
 pub use pump::CallPump;
 
 use crate::{
-    actors::{
-        catalog::Route,
-        grant::{Gated, Grant},
-    },
+    actors::grant::{Gated, Grant},
     error::{Error, ErrorCode, Result},
-    gateway::{Caller, Gateway, Speech, dispatch::Request, list, stream::Pump as _},
+    gateway::{Caller, Gateway, Speech, dispatch::Request, session::UnderWay, stream::Pump as _},
     upstream::{Answer, UpstreamError},
 };
 
@@ -34,6 +40,8 @@ use crate::{
 pub enum CallOutcome {
     /// With one JSON-RPC message.
     Message(Vec<u8>),
+    /// With a JSON-RPC error of the server's, and its code.
+    Refused(Vec<u8>, i64),
     /// With a failure.
     Failure(Error),
     /// The answer comes as a stream.
@@ -42,10 +50,13 @@ pub enum CallOutcome {
     Cancelled,
 }
 
+/// What a call under way holds: its places, and its entry under which it can be cancelled.
+pub type Held = (Places, Option<UnderWay>);
+
 /// Makes the call. On a legacy session it outlives a leaving client: there, leaving is not cancelling.
 pub async fn run(gateway: Arc<Gateway>, caller: Caller, request: Request) -> CallOutcome {
-    let route = match find(&gateway, &caller, &request).await {
-        Ok(route) => route,
+    let target = match target::find(&gateway, &caller, &request).await {
+        Ok(target) => target,
         Err(error) => return CallOutcome::Failure(error),
     };
     let places = match Places::take(&gateway, &caller.grant) {
@@ -60,7 +71,8 @@ pub async fn run(gateway: Arc<Gateway>, caller: Caller, request: Request) -> Cal
     let cancel = cancel.or_else(|| request.cancel.clone());
     let outlives = matches!(caller.speech, Speech::Session(_));
     let grant = caller.grant.clone();
-    let ticket = active::Ticket { gateway, caller, request, route, cancel: cancel.clone(), _held: (places, under_way) };
+    let held = Some((places, under_way));
+    let ticket = active::Ticket { gateway, caller, request, target, cancel: cancel.clone(), agreed: false, held };
     let work = Gated::new(&grant, perform(ticket, cancel));
     let ended = if outlives { Detached(Some(work)).await } else { work.await };
     ended.unwrap_or_else(|| {
@@ -68,37 +80,26 @@ pub async fn run(gateway: Arc<Gateway>, caller: Caller, request: Request) -> Cal
     })
 }
 
-/// Finds the tool. A server whose tools are not known yet gets a moment to say them.
-async fn find(gateway: &Gateway, caller: &Caller, request: &Request) -> Result<Arc<Route>> {
-    let Some(name) = request.env.param_str(&request.body, "name") else {
-        return Err(Error::new(ErrorCode::InvalidParams, "Invalid params: tools/call needs params.name, a string"));
-    };
-    let arguments = request.env.param(&request.body, "arguments").and_then(|raw| raw.first().copied());
-    if !matches!(arguments, None | Some(b'{' | b'n')) {
-        return Err(Error::new(ErrorCode::InvalidParams, "Invalid params: params.arguments must be an object"));
-    }
-    let view = gateway.workspace(caller)?;
-    if let Some(route) = view.routes.get(&*name) {
-        return Ok(route.clone());
-    }
-    let view = gateway.discovered(caller).await?;
-    if let Some(route) = view.routes.get(&*name) {
-        return Ok(route.clone());
-    }
-    // A tool of a server that does not answer is not "unknown": say whose fault it is.
-    let silent = view.undiscovered().find(|one| name.starts_with(&*one.prefix) || name.starts_with(&*one.def.slug));
-    match silent {
-        Some(one) => Err(UpstreamError::Unavailable("its tools could not be listed".into()).into_error(&one.def.slug)),
-        None => Err(list::unknown_tool(&name)),
-    }
-}
-
 async fn perform(ticket: active::Ticket, cancel: Option<CancellationToken>) -> CallOutcome {
-    let Some(cancel) = cancel else { return attempt(ticket).await };
+    let Some(cancel) = cancel else { return begin(ticket).await };
     tokio::select! {
         biased;
         () = cancel.cancelled() => CallOutcome::Cancelled,
         outcome = attempt(ticket) => outcome,
+    }
+}
+
+/// A client of 2026-07-28 may come back to a call that waits for it.
+async fn begin(mut ticket: active::Ticket) -> CallOutcome {
+    match park::presented(&ticket) {
+        Ok(park::Presented::Nothing) => attempt(ticket).await,
+        Ok(park::Presented::Consent) => {
+            ticket.agreed = true;
+            attempt(ticket).await
+        }
+        Ok(park::Presented::Declined(message)) => CallOutcome::Message(message),
+        Ok(park::Presented::Parked(call)) => park::resume(&call, ticket).await,
+        Err(error) => CallOutcome::Failure(error),
     }
 }
 
@@ -108,8 +109,12 @@ async fn attempt(ticket: active::Ticket) -> CallOutcome {
         Err(error) => return CallOutcome::Failure(error),
     };
     match active.send().await {
-        Ok(Answer::Json(body)) => active.finish_with(body).await,
-        Ok(Answer::Events(events)) => pump::follow(active, events).await,
+        Ok(Answer::Json(body)) => match active.read(body).await {
+            Ok((body, env)) if active.is_last_word(&body, &env) => active.finish_with(&body, &env),
+            Ok((body, _)) => pump::follow(talk::Talk::about(active, body)).await,
+            Err(failure) => active.fail(failure),
+        },
+        Ok(Answer::Events(events)) => pump::follow(talk::Talk::hearing(active, events)).await,
         Ok(Answer::Accepted) => active.fail(UpstreamError::Protocol("it accepted the call but gave no answer".into())),
         Err(failure) => active.fail(failure),
     }
@@ -170,6 +175,7 @@ impl<F: Future<Output = Option<CallOutcome>> + Unpin + 'static> Drop for Detache
         let Some(work) = self.0.take() else { return };
         actix_rt::spawn(async move {
             if let Some(CallOutcome::Stream(mut pump)) = work.await {
+                pump.away().set(true);
                 while pump.next().await.is_some() {}
             }
         });

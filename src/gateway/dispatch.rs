@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// A client's folders changed.
+pub const ROOTS_CHANGED: &str = "notifications/roots/list_changed";
+
 /// One request of a client.
 pub struct Request {
     /// Its body, as it came (one element's bytes in a batch).
@@ -35,10 +38,20 @@ pub struct Request {
     pub cancel: Option<CancellationToken>,
 }
 
+impl Request {
+    /// The same request once more; its bytes are shared.
+    pub fn again(&self) -> Request {
+        let Request { body, env, method, id, cancel } = self;
+        Request { body: body.clone(), env: env.clone(), method: method.clone(), id: id.clone(), cancel: cancel.clone() }
+    }
+}
+
 /// What a request leads to.
 pub enum Outcome {
     /// One JSON-RPC message.
     Message(Vec<u8>),
+    /// A server's JSON-RPC error, and its code.
+    Refused(Vec<u8>, i64),
     /// A failure.
     Failure(Error),
     /// The answer comes as a stream.
@@ -62,29 +75,26 @@ impl Gateway {
         }
     }
 
-    /// The result of everything that is answered here; none for `tools/call`.
+    /// The result of everything that is answered here; none for what a server answers.
     async fn answer(&self, caller: &Caller, request: &Request) -> Result<Option<Vec<u8>>> {
         let modern = caller.speech.is_modern();
         if let Some(kind) = list::kind_of(&request.method) {
             return self.list(caller, request, kind).await.map(Some);
         }
         match request.method.as_str() {
-            "tools/call" => Ok(None),
             "server/discover" if modern => Ok(Some(list::discovery(&*self.workspace(caller)?))),
             "resources/subscribe" if !modern => self.subscribe(caller, request).await.map(Some),
             "resources/unsubscribe" if !modern => self.unsubscribe(caller, request).await.map(Some),
             "logging/setLevel" if !modern => self.set_log_level(caller, request).await.map(Some),
             "ping" if !modern => Ok(Some(b"{}".to_vec())),
-            other => {
-                let shown: String = other.chars().take(128).collect();
-                Err(Error::new(ErrorCode::MethodNotFound, format!("Method not found: {shown}")))
-            }
+            _ => Ok(None),
         }
     }
 
     async fn call(self: &Arc<Self>, caller: &Caller, request: Request) -> Outcome {
         match call::run(self.clone(), caller.clone(), request).await {
             CallOutcome::Message(message) => Outcome::Message(message),
+            CallOutcome::Refused(message, code) => Outcome::Refused(message, code),
             CallOutcome::Failure(error) => Outcome::Failure(error),
             CallOutcome::Stream(pump) => Outcome::Stream(pump),
             CallOutcome::Cancelled => Outcome::Cancelled,
@@ -99,9 +109,13 @@ impl Gateway {
         Ok(Revision::negotiate(&asked))
     }
 
-    /// Takes a notification. Only a cancellation means something to us; the rest is accepted and dropped.
+    /// Takes a notification. A cancellation ends a call, changed roots are told to the servers that may ask for them; the
+    /// rest is accepted and dropped.
     pub fn notified(&self, caller: &Caller, body: &[u8], env: &Envelope, method: &str) {
         let fits = caller.grant.notifications.admit(clock::monotonic_ns).allowed;
+        if fits && method == ROOTS_CHANGED {
+            self.tell_servers(&caller.who());
+        }
         if !fits || method != "notifications/cancelled" {
             return;
         }
@@ -111,10 +125,19 @@ impl Gateway {
         }
     }
 
+    /// The folders of a client changed.
+    pub fn tell_servers(&self, who: &str) {
+        self.upstreams.tell_own(who, ROOTS_CHANGED, &jsonrpc::notification(ROOTS_CHANGED, None).into());
+    }
+
     /// An outcome as the response to a POST.
     pub fn respond(&self, caller: &Caller, id: &[u8], outcome: Outcome) -> HttpResponse {
         match outcome {
             Outcome::Message(message) => reply::json(message),
+            Outcome::Refused(message, code) if caller.speech.is_modern() => {
+                reply::json_with(reply::relayed_status(code), message)
+            }
+            Outcome::Refused(message, _) => reply::json(message),
             Outcome::Failure(error) => failure(&error, id, caller),
             Outcome::Stream(pump) => {
                 let seconds = self.config.limits.keep_alive_comment_seconds;

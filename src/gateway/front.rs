@@ -17,8 +17,8 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 
 use crate::{
-    actors::grant::Grant,
-    domain::{slug, token},
+    actors::{client::ClientAnswer, grant::Grant},
+    domain::{clock, slug, token},
     error::{Error, ErrorCode, Result},
     gateway::{
         Caller, Gateway, Speech,
@@ -328,7 +328,10 @@ impl Gateway {
         let (method, id) = match incoming {
             Incoming::Request { id, method } => (method.into_owned(), Some(body.slice_ref(id))),
             Incoming::Notification { method } => (method.into_owned(), None),
-            Incoming::Response { .. } => return self.receive_response(request, &grant).await,
+            Incoming::Response { id } => {
+                let id = id.and_then(scan::string_text).unwrap_or_default().into_owned();
+                return self.receive_response(request, &grant, &id, ClientAnswer::new(body, &env)).await;
+            }
         };
         let era = match era::classify(request.headers(), &body, &env, &method, id.is_some()) {
             Ok(era) => era,
@@ -422,10 +425,21 @@ impl Gateway {
         reply::accepted()
     }
 
-    /// An answer to a request of ours. A shared session asks clients nothing, so nobody waits for it.
-    async fn receive_response(&self, request: &HttpRequest, grant: &Grant) -> HttpResponse {
+    /// An answer to a question that a server asked the client of this session. What nobody waits for is dropped.
+    async fn receive_response(
+        &self,
+        request: &HttpRequest,
+        grant: &Grant,
+        id: &str,
+        answer: ClientAnswer,
+    ) -> HttpResponse {
         match self.session_of(request, grant).await {
-            Ok(_) => reply::accepted(),
+            Ok(session) => {
+                if grant.notifications.admit(clock::monotonic_ns).allowed {
+                    self.questions.answered(&session.who, id, answer);
+                }
+                reply::accepted()
+            }
             Err(error) => reply::error_response(&error, None, false),
         }
     }

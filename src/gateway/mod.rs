@@ -12,6 +12,7 @@ pub mod list;
 pub mod open;
 pub mod origin;
 pub mod reply;
+pub mod resume;
 pub mod session;
 pub mod stream;
 mod subscribe;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use crate::{
     actors::{
         analytics_sink::Analytics,
+        client::{Client, Questions},
         client_session::{ClientSessions, StreamClient},
         grant::Grant,
         secret_vault::Vault,
@@ -31,10 +33,14 @@ use crate::{
         workspace_catalog::CatalogRef,
     },
     config::Config,
+    gateway::{call::park::ParkedCalls, dispatch::Request, resume::Trails},
     protocol::{
         log_level::Level,
+        meta,
         revision::Revision,
         scan::{self, Document, ScanError, ScanLimits},
+        session_id::ClientCapabilities,
+        task_id::Holder,
         trace::TraceContext,
     },
     telemetry::otlp::Tracer,
@@ -66,6 +72,12 @@ pub struct Gateway {
     pub sessions: Arc<session::Sessions>,
     /// Calls under way in the process.
     pub calls: AtomicUsize,
+    /// Questions of servers that clients have not answered yet.
+    pub questions: Questions,
+    /// Calls that wait for their client to come back with answers.
+    pub parked: ParkedCalls,
+    /// Streams that their client may come back to.
+    pub trails: Trails,
 }
 
 /// Bodies larger than this are scanned off the worker's loop: its other calls must not wait for them.
@@ -126,6 +138,24 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Whose tasks this caller's are.
+    pub fn holder(&self) -> Holder {
+        Holder { token: self.grant.token, workspace: self.grant.workspace }
+    }
+
+    /// What this client declared that it can be asked: in its session, on its connection, or in this very request.
+    pub fn askable(&self, request: &Request) -> ClientCapabilities {
+        let declared = match &self.speech {
+            Speech::Session(session) => session.state.capabilities,
+            Speech::Sse(client) => client.capabilities(),
+            Speech::Modern => {
+                let raw = request.env.meta(&request.body, meta::CLIENT_CAPABILITIES);
+                raw.map(ClientCapabilities::from_json).unwrap_or_default()
+            }
+        };
+        declared.askable()
+    }
+
     /// Tells this client from every other; a client of 2026-07-28 is as good as its token.
     pub fn who(&self) -> Arc<str> {
         match &self.speech {
@@ -133,6 +163,12 @@ impl Caller {
             Speech::Sse(client) => client.who.clone(),
             Speech::Modern => self.grant.token.to_string().into(),
         }
+    }
+
+    /// This client as one with sessions of its own at servers; none if it declared nothing that they could ask.
+    pub fn client(&self, request: &Request) -> Option<Client> {
+        let capabilities = self.askable(request);
+        (capabilities.0 != 0).then(|| Client { who: self.who(), token: self.grant.token, capabilities })
     }
 
     /// From which level on a legacy client wants log messages, if it said so.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     actors::{
+        client::ClientAnswer,
         client_session::{Begin, CancelCall, End, Kind, OpenStream, StreamClient, StreamHandle},
         grant::Grant,
     },
@@ -21,7 +22,7 @@ use crate::{
     error::{Error, ErrorCode, Result},
     gateway::{
         Caller, Gateway, Speech,
-        dispatch::{Outcome, Request},
+        dispatch::{Outcome, ROOTS_CHANGED, Request},
         front::{read_body, with_cors},
         list, reply, scan_body,
         stream::{self, Pump as _, QueueBody, StreamSlot},
@@ -29,7 +30,8 @@ use crate::{
     protocol::{
         headers,
         jsonrpc::{self, Incoming, classify},
-        scan::{Document, Envelope, member},
+        scan::{Document, Envelope, member, string_text},
+        session_id::ClientCapabilities,
         sse,
     },
 };
@@ -73,6 +75,7 @@ pub async fn delete(gateway: web::Data<Gateway>, request: HttpRequest) -> HttpRe
     let ended = match gateway.session_of(&request, &grant).await {
         Ok(session) => {
             let ended = gateway.sessions.end(&session).await;
+            gateway.upstreams.end_client(&session.who);
             gateway.streams.end_client(&session.who);
             ended
         }
@@ -120,7 +123,7 @@ fn how_to_connect(request: &HttpRequest) -> HttpResponse {
 }
 
 impl Gateway {
-    fn slot(&self, grant: &Arc<Grant>) -> Result<StreamSlot> {
+    pub(super) fn slot(&self, grant: &Arc<Grant>) -> Result<StreamSlot> {
         if self.streams.len() >= self.config.limits.streams {
             return Err(
                 Error::new(ErrorCode::Overloaded, "The gateway has as many streams open as it may").with_retry_after(5)
@@ -140,13 +143,25 @@ impl Gateway {
         let limits = &self.config.limits;
         let slot = self.slot(grant)?;
         let (handle, queue) = StreamHandle::open(limits.stream_queue);
+        let connection = matches!(kind, Kind::Sse).then(|| client.who.clone());
         let (id, stream) = self.streams.open(kind, client, grant, handle);
+        if let Some(who) = connection {
+            let (upstreams, closed) = (self.upstreams.clone(), stream.handle.closed.clone());
+            actix_rt::spawn(async move {
+                closed.cancelled().await;
+                upstreams.end_client(&who);
+            });
+        }
         stream.handle.send(first(&id).unwrap_or_else(|| Bytes::from_static(sse::KEEP_ALIVE)));
         Ok(stream::response(QueueBody::new(queue, &stream.handle, slot, limits.keep_alive_comment_seconds)))
     }
 
     async fn session_stream(self: &Arc<Self>, request: &HttpRequest, grant: Arc<Grant>) -> HttpResponse {
         let opened = self.session_of(request, &grant).await.and_then(|session| {
+            let last = request.headers().get(headers::LAST_EVENT_ID).and_then(|value| value.to_str().ok());
+            if let Some(reader) = last.and_then(|last| self.trails.at(&session.who, last)) {
+                return self.resume(&grant, reader);
+            }
             let opened = self.open(&grant, Kind::Get, StreamClient::new(session.who.clone()), |_| None)?;
             let (gateway, caller) = (self.clone(), self.caller(request, grant, Speech::Session(session)));
             actix_rt::spawn(async move { gateway.resubscribe(caller).await });
@@ -229,7 +244,14 @@ impl Gateway {
                 self.notified_on(&grant, &stream, &body, &env, &method);
                 return Ok(());
             }
-            Incoming::Response { .. } => return Ok(()),
+            Incoming::Response { id } => {
+                if !grant.notifications.admit(clock::monotonic_ns).allowed {
+                    return Ok(());
+                }
+                let id = id.and_then(string_text).unwrap_or_default().into_owned();
+                self.questions.answered(&stream.client.who, &id, ClientAnswer::new(body, &env));
+                return Ok(());
+            }
         };
         let cancel = stream.handle.closed.child_token();
         let caller = self.caller(request, grant, Speech::Sse(stream.client.clone()));
@@ -241,6 +263,9 @@ impl Gateway {
 
     fn notified_on(&self, grant: &Grant, stream: &OpenStream, body: &[u8], env: &Envelope, method: &str) {
         let fits = grant.notifications.admit(clock::monotonic_ns).allowed;
+        if fits && method == ROOTS_CHANGED {
+            self.tell_servers(&stream.client.who);
+        }
         if !fits || method != "notifications/cancelled" {
             return;
         }
@@ -263,6 +288,8 @@ impl Gateway {
         let outcome = if !decision.allowed {
             Outcome::Failure(reply::rate_limited(&decision))
         } else if message.method == "initialize" {
+            let declared = message.env.param(&message.body, "capabilities").unwrap_or(b"{}");
+            stream.client.declare(ClientCapabilities::from_json(declared));
             match Gateway::negotiate(&message)
                 .and_then(|revision| Ok(list::handshake(&*self.workspace(&caller)?, revision)))
             {
@@ -276,7 +303,7 @@ impl Gateway {
             }
         };
         match outcome {
-            Outcome::Message(message) => stream.handle.send_message(&message),
+            Outcome::Message(message) | Outcome::Refused(message, _) => stream.handle.send_message(&message),
             Outcome::Failure(error) => stream.handle.send_message(&reply::error_message(&error, Some(&id))),
             Outcome::Cancelled => {}
             Outcome::Stream(mut pump) => {

@@ -13,14 +13,20 @@ use crate::{
     protocol::{headers::JSON, jsonrpc},
 };
 
-/// An error as a JSON-RPC message. `id` is raw JSON; none writes `null`.
+/// An error as a JSON-RPC message of the legacy revisions. `id` is raw JSON; none writes `null`.
 pub fn error_message(error: &Error, id: Option<&[u8]>) -> Vec<u8> {
+    error_message_of(error, id, false)
+}
+
+/// An error as a JSON-RPC message of the given era. `id` is raw JSON; none writes `null`.
+pub fn error_message_of(error: &Error, id: Option<&[u8]>, modern: bool) -> Vec<u8> {
     let message = match error.hint() {
         Some(hint) => format!("{}. To fix it: {hint}", error.message().trim_end_matches('.')),
         None => error.message().to_owned(),
     };
     let data = error.data().map(Value::to_string);
-    jsonrpc::error(id, error.code().rpc().into(), &message, data.as_deref().map(str::as_bytes))
+    let code = if modern { error.code().modern_rpc() } else { error.code().rpc() };
+    jsonrpc::error(id, code.into(), &message, data.as_deref().map(str::as_bytes))
 }
 
 /// An error as an HTTP response of the given era.
@@ -32,7 +38,16 @@ pub fn error_response(error: &Error, id: Option<&[u8]>, modern: bool) -> HttpRes
     if let Some(seconds) = error.retry_after() {
         builder.insert_header((header::RETRY_AFTER, seconds));
     }
-    builder.body(error_message(error, id))
+    builder.body(error_message_of(error, id, modern))
+}
+
+/// HTTP status of a server's JSON-RPC error that is passed on to a client of 2026-07-28 (mcp 2026-07-28, error codes).
+pub fn relayed_status(code: i64) -> StatusCode {
+    match code {
+        -32601 => StatusCode::NOT_FOUND,
+        -32022..=-32020 => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    }
 }
 
 /// 401: the same for a missing, malformed, unknown, expired, revoked or foreign token and for an unknown workspace.

@@ -79,6 +79,11 @@ impl Sessions {
         Sessions { key, store, ended: DashSet::new(), calls: DashMap::new(), levels: DashMap::new() }
     }
 
+    /// The key of everything that is sealed into a client's hands.
+    pub fn key(&self) -> &StateKey {
+        &self.key
+    }
+
     /// A fresh session for a handshake that negotiated `revision`.
     pub fn begin(&self, grant: &Grant, revision: Revision, capabilities: ClientCapabilities) -> String {
         session_id::seal(

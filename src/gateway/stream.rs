@@ -4,8 +4,10 @@
 //! is silent carries a comment every few seconds so that proxies and clients keep it.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::Pin,
+    rc::Rc,
     sync::{Arc, atomic::Ordering::SeqCst},
     task::{Context, Poll},
     time::Duration,
@@ -160,6 +162,8 @@ pub trait Pump: 'static {
     fn request_id(&self) -> Bytes;
     /// Whether the call goes on when the client leaves (legacy revisions: leaving is not cancelling).
     fn outlives_client(&self) -> bool;
+    /// Is set when the client has left and the call goes on.
+    fn away(&self) -> Rc<Cell<bool>>;
 }
 
 type Step<P> = LocalBoxFuture<'static, (P, Option<Bytes>)>;
@@ -172,6 +176,7 @@ pub struct PumpBody<P: Pump> {
     comments: Interval,
     request_id: Bytes,
     outlives_client: bool,
+    away: Rc<Cell<bool>>,
 }
 
 impl<P: Pump> PumpBody<P> {
@@ -183,6 +188,7 @@ impl<P: Pump> PumpBody<P> {
             comments: keep_alive(comment_seconds),
             request_id: pump.request_id(),
             outlives_client: pump.outlives_client(),
+            away: pump.away(),
             step: Some(step(pump)),
         }
     }
@@ -199,6 +205,7 @@ impl<P: Pump> Drop for PumpBody<P> {
     fn drop(&mut self) {
         let Some(step) = self.step.take().filter(|_| self.outlives_client) else { return };
         let grant = self.grant.clone();
+        self.away.set(true);
         actix_rt::spawn(async move {
             let finish = async move {
                 let (mut pump, mut events) = step.await;

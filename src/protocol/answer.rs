@@ -40,6 +40,10 @@ pub struct AnswerEdit<'a> {
     pub strip_modern: bool,
     /// Our `serverInfo` (raw JSON) for a modern client's `_meta`.
     pub server_info: Option<&'a [u8]>,
+    /// A resource that does not exist is told in the words of the legacy revisions (-32002).
+    pub legacy_not_found: bool,
+    /// What changes inside the result or error because clients know things by other names ([`super::exposing`]).
+    pub inside: &'a [(Range<usize>, Vec<u8>)],
 }
 
 const RESULT_TYPE: &str = "resultType";
@@ -130,6 +134,9 @@ fn rewrite_result(
         splice = splice.replace(range, new_meta);
     }
     splice = without(splice, members, strip);
+    for (range, with) in to.inside {
+        splice = splice.replace(range.clone(), with);
+    }
     Ok(splice.replace(result.end..body.len(), b"}").finish())
 }
 
@@ -171,6 +178,11 @@ fn rewrite_error(
     // Resource not found: modern clients must not see the legacy code (2026-07-28 changelog).
     if to.modern_client && code == -32002 {
         splice = splice.replace(code_at, b"-32602");
+    } else if to.legacy_not_found && code == -32602 {
+        splice = splice.replace(code_at, b"-32002");
+    }
+    for (range, with) in to.inside {
+        splice = splice.replace(range.clone(), with);
     }
     Ok(splice.finish())
 }
@@ -182,6 +194,7 @@ pub fn rewrite_notification(
     env: &Envelope,
     minted: &str,
     client_token: Option<&[u8]>,
+    inside: &[(Range<usize>, Vec<u8>)],
 ) -> Result<Option<Vec<u8>>, AnswerError> {
     let Incoming::Notification { method } = classify(body, env)? else { return Err(MessageError::Shape.into()) };
     let mut token = None;
@@ -193,31 +206,19 @@ pub fn rewrite_notification(
             return Ok(None);
         }
     }
-    Ok(Some(rebuilt_message(body, env, None, &method, token)))
+    Ok(Some(rebuilt_message(body, env, &method, token, inside)))
 }
 
-/// The client's request from the upstream's (sampling, elicitation, roots) under our own id (raw JSON).
-pub fn rewrite_request(body: &[u8], env: &Envelope, id: &[u8]) -> Result<Vec<u8>, AnswerError> {
-    match classify(body, env)? {
-        Incoming::Request { method, .. } => Ok(rebuilt_message(body, env, Some(id), &method, None)),
-        _ => Err(MessageError::Shape.into()),
-    }
-}
-
-/// A request or notification with a fresh top level; in `params` only per-hop `_meta` and the progress token change.
+/// A notification with a fresh top level; in `params` only per-hop `_meta`, the progress token and what `inside` names
+/// change.
 fn rebuilt_message(
     body: &[u8],
     env: &Envelope,
-    id: Option<&[u8]>,
     method: &str,
     token: Option<(Range<usize>, &[u8])>,
+    inside: &[(Range<usize>, Vec<u8>)],
 ) -> Vec<u8> {
-    let mut head = b"{\"jsonrpc\":\"2.0\"".to_vec();
-    if let Some(id) = id {
-        head.extend_from_slice(b",\"id\":");
-        head.extend_from_slice(id);
-    }
-    head.extend_from_slice(b",\"method\":");
+    let mut head = b"{\"jsonrpc\":\"2.0\",\"method\":".to_vec();
     head.extend_from_slice(json_string(method).as_bytes());
     let Some(params) = env.params.clone().filter(|range| body.get(range.start) == Some(&b'{')) else {
         head.push(b'}');
@@ -231,6 +232,9 @@ fn rebuilt_message(
     }
     if let Some((range, raw)) = token {
         splice = splice.replace(range, raw);
+    }
+    for (range, with) in inside {
+        splice = splice.replace(range.clone(), with);
     }
     splice.finish()
 }

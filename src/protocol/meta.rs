@@ -62,8 +62,16 @@ pub struct ParamsEdit<'a> {
     pub name: Option<&'a str>,
     /// The upstream's name of the prompt, in place of `ref.name` (`completion/complete`).
     pub ref_name: Option<&'a str>,
+    /// The upstream's URI, in place of `ref.uri` (`completion/complete`).
+    pub ref_uri: Option<&'a str>,
     /// The upstream's URI, in place of `uri`.
     pub uri: Option<&'a str>,
+    /// The upstream's id of the task, in place of `taskId`.
+    pub task_id: Option<&'a str>,
+    /// Members that are left out.
+    pub without: &'a [&'a str],
+    /// Members that are put in, as raw JSON without braces; empty: none.
+    pub with: &'a [u8],
     /// The minted progress token; `None` removes the client's.
     pub progress_token: Option<&'a str>,
     /// The trace context of our span; `None` keeps the client's.
@@ -76,41 +84,61 @@ pub struct ParamsEdit<'a> {
 pub fn outbound_params(body: &[u8], env: &Envelope, edit: &ParamsEdit<'_>) -> Vec<u8> {
     let params = env.params.clone().filter(|range| body.get(range.start) == Some(&b'{'));
     let Some(params) = params else {
-        return match meta_object(body, &[], edit) {
-            Some(meta) => [b"{\"_meta\":".as_slice(), &meta, b"}"].concat(),
-            None => b"{}".to_vec(),
-        };
-    };
-    let source = body.get(params.clone()).unwrap_or_default();
-    let shift = |range: std::ops::Range<usize>| range.start - params.start..range.end - params.start;
-    let name = edit.name.map(json_string);
-    let uri = edit.uri.map(json_string);
-    let ref_name = edit.ref_name.map(json_string);
-    let meta_at = member(&env.params_members, body, "_meta");
-    let mut meta = meta_object(body, &env.meta_members, edit);
-    let mut splice = Splice::new(source);
-    for (key, value) in [("name", &name), ("uri", &uri)] {
-        if let (Some(value), Some(range)) = (value, member(&env.params_members, body, key)) {
-            splice = splice.replace(shift(range), value.as_bytes());
-        }
-    }
-    if let (Some(value), Some(range)) = (&ref_name, member(&env.params_members, body, "ref")) {
-        let members = scan::object_members(body, range);
-        if let Some(range) = member(&members, body, "name") {
-            splice = splice.replace(shift(range), value.as_bytes());
-        }
-    }
-    match (meta_at, &mut meta) {
-        (Some(range), Some(meta)) => splice.replace(shift(range), meta).finish(),
-        (None, Some(meta)) => {
+        let mut meta = meta_object(body, &[], edit).unwrap_or_default();
+        if !meta.is_empty() {
             meta.splice(0..0, *b"\"_meta\":");
-            if !env.params_members.is_empty() {
-                meta.push(b',');
-            }
-            splice.insert(1, meta).finish()
         }
-        (_, None) => splice.finish(),
+        let comma: &[u8] = if meta.is_empty() || edit.with.is_empty() { b"" } else { b"," };
+        return [b"{", meta.as_slice(), comma, edit.with, b"}"].concat();
+    };
+    let members = &env.params_members;
+    let [name, uri, task_id, ref_name, ref_uri] =
+        [edit.name, edit.uri, edit.task_id, edit.ref_name, edit.ref_uri].map(|value| value.map(json_string));
+    let meta_at = member(members, body, "_meta");
+    let meta = meta_object(body, &env.meta_members, edit);
+    let left_out = |m: &Member| edit.without.iter().any(|name| scan::key_is(body, m, name));
+    let put_in = put_in(meta.as_deref().filter(|_| meta_at.is_none()), edit.with, !members.iter().all(left_out));
+
+    // Put in before anything is taken away at the same place.
+    let mut splice = Splice::new(body).replace(0..params.start, b"").insert(params.start + 1, &put_in);
+    splice = splice.replace(params.end..body.len(), b"");
+    for (key, value) in [("name", &name), ("uri", &uri), ("taskId", &task_id)] {
+        if let (Some(value), Some(range)) = (value, member(members, body, key)) {
+            splice = splice.replace(range, value.as_bytes());
+        }
     }
+    for (key, value) in [("name", &ref_name), ("uri", &ref_uri)] {
+        if let (Some(value), Some(range)) = (value, member(members, body, "ref"))
+            && let Some(range) = member(&scan::object_members(body, range), body, key)
+        {
+            splice = splice.replace(range, value.as_bytes());
+        }
+    }
+    if !edit.without.is_empty() {
+        splice = super::answer::without(splice, members, left_out);
+    }
+    if let (Some(range), Some(meta)) = (meta_at, &meta) {
+        splice = splice.replace(range, meta);
+    }
+    splice.finish()
+}
+
+/// What is put in before the first member: a `_meta` where there was none, and further members.
+fn put_in(meta: Option<&[u8]>, with: &[u8], more_follows: bool) -> Vec<u8> {
+    let mut out = Vec::new();
+    if let Some(meta) = meta {
+        out.reserve(meta.len() + with.len() + 16);
+        out.extend_from_slice(b"\"_meta\":");
+        out.extend_from_slice(meta);
+    }
+    if !with.is_empty() {
+        out.extend_from_slice(if out.is_empty() { b"" } else { b"," });
+        out.extend_from_slice(with);
+    }
+    if !out.is_empty() && more_follows {
+        out.push(b',');
+    }
+    out
 }
 
 /// The rebuilt `_meta`; `None` if it stays as it is.

@@ -100,3 +100,26 @@ proptest! {
         prop_assert_eq!(&value["_meta"], &Value::Object(want));
     }
 }
+
+#[test]
+fn members_are_left_out_and_put_in() {
+    let edit =
+        ParamsEdit { without: &["task", "requestState"], with: br#""requestState":"s""#, ..ParamsEdit::default() };
+    assert_eq!(
+        edited(r#"{"params":{"task":{"ttl":1},"name":"n","requestState":"old"}}"#, &edit),
+        r#"{"requestState":"s","name":"n"}"#
+    );
+    assert_eq!(edited(r#"{"params":{"task":{}}}"#, &edit), r#"{"requestState":"s"}"#);
+    assert_eq!(edited("{}", &edit), r#"{"requestState":"s"}"#);
+    let token = ParamsEdit { progress_token: Some("t"), ..edit };
+    assert_eq!(
+        edited(r#"{"params":{"a":1,"requestState":"old"}}"#, &token),
+        r#"{"_meta":{"progressToken":"t"},"requestState":"s","a":1}"#
+    );
+    assert_eq!(edited(r#"{"params":{"task":1}}"#, &token), r#"{"_meta":{"progressToken":"t"},"requestState":"s"}"#);
+    let elsewhere = ParamsEdit { task_id: Some("t1"), ref_uri: Some("file:///b"), ..ParamsEdit::default() };
+    assert_eq!(
+        edited(r#"{"params":{"taskId":"s.t1","ref":{"uri":"file:///a"}}}"#, &elsewhere),
+        r#"{"taskId":"t1","ref":{"uri":"file:///b"}}"#
+    );
+}

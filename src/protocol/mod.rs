@@ -3,14 +3,19 @@
 
 pub mod answer;
 pub mod cursor;
+pub mod exposing;
 pub mod headers;
 pub mod jsonrpc;
 pub mod log_level;
 pub mod meta;
+pub mod mrtr;
+pub mod parked;
+pub mod question;
 pub mod revision;
 pub mod scan;
 pub mod scrub;
 pub mod session_id;
 pub mod splice;
 pub mod sse;
+pub mod task_id;
 pub mod trace;

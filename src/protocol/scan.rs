@@ -199,6 +199,19 @@ pub fn object_members(body: &[u8], range: Range<usize>) -> Members {
     found.params_members.into_iter().map(|m| Member { key: shift(m.key), value: shift(m.value) }).collect()
 }
 
+/// Elements of the array at `range` of a body that was scanned before; empty when it is no array.
+pub fn array_elements(body: &[u8], range: Range<usize>) -> Vec<Range<usize>> {
+    let base = range.start;
+    let Some(value) = body.get(range).filter(|value| value.first() == Some(&b'[')) else { return Vec::new() };
+    let unlimited = ScanLimits { depth: usize::MAX, values: usize::MAX, key_bytes: usize::MAX };
+    match walk::Walk::new(value, unlimited, walk::Role::Top).run() {
+        Ok(Document::Array(elements)) => {
+            elements.into_iter().map(|range| range.start + base..range.end + base).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
 /// The value range of the member `name`, escapes in the written name resolved.
 pub fn member(members: &[Member], body: &[u8], name: &str) -> Option<Range<usize>> {
     members.iter().find(|m| key_is(body, m, name)).map(|m| m.value.clone())

@@ -28,7 +28,7 @@ const IV: usize = 12;
 const PLAIN: usize = 16 + 16 + 1 + 2 + 2 + 8 + 16;
 
 /// What a client declared that it can be asked, one bit each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct ClientCapabilities(pub u16);
 
 impl ClientCapabilities {
@@ -48,6 +48,8 @@ impl ClientCapabilities {
     pub const TASKS: u16 = 1 << 6;
     /// `sampling.context`.
     pub const SAMPLING_CONTEXT: u16 = 1 << 7;
+    /// Everything a server may ask a client for in the middle of a call.
+    pub const ASKABLE: u16 = Self::SAMPLING | Self::ELICITATION_FORM | Self::ELICITATION_URL | Self::ROOTS;
 
     /// Reads a `capabilities` object; what is not understood is not declared.
     pub fn from_json(raw: &[u8]) -> Self {
@@ -77,6 +79,10 @@ impl ClientCapabilities {
         }
         bits |= if object(&top, "tasks").is_some() { Self::TASKS } else { 0 };
         ClientCapabilities(bits)
+    }
+    /// What of it servers are told: all that can be carried to a client. (Tasks of clients are not.)
+    pub fn askable(self) -> Self {
+        if self.0 & Self::ASKABLE == 0 { ClientCapabilities(0) } else { ClientCapabilities(self.0 & !Self::TASKS) }
     }
     /// Whether all of `bits` were declared.
     pub fn has(self, bits: u16) -> bool {
@@ -136,7 +142,7 @@ impl SessionState {
     }
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = rest.split_first_chunk::<N>()?;
     *rest = tail;
     Some(*head)

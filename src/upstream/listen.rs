@@ -35,13 +35,15 @@ const LISTS: [(Kind, &str, &str); 3] = [
     (Kind::Resources, "resources/listChanged", "resourcesListChanged"),
 ];
 
-/// Something changed at the server (or may have while nobody listened).
+/// Something changed at the server (or may have while nobody listened), or it says something else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// These lists.
     Lists(Kinds),
     /// The resource of this URI.
     Resource(String),
+    /// Nothing: it asks something, or tells of something else. The whole message.
+    None(Bytes),
 }
 
 impl Change {
@@ -81,6 +83,8 @@ pub struct Listening {
     pub begin: Duration,
     /// There was another connection before: what changed between the two was not heard.
     pub missed: bool,
+    /// The server may ask something: its stream is wanted in any case.
+    pub asked: bool,
 }
 
 impl Listening {
@@ -145,7 +149,7 @@ impl Listening {
         changed: &impl Fn(Change),
     ) -> Ended {
         let mut wanted = self.ears.wanted();
-        if !self.tells_of_lists() && wanted.wait_for(|wanted| !wanted.uris.is_empty()).await.is_err() {
+        if !self.tells_of_lists() && !self.asked && wanted.wait_for(|wanted| !wanted.uris.is_empty()).await.is_err() {
             return Ended::NoStream;
         }
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
@@ -422,13 +426,12 @@ async fn read(
 
 /// Acts on one message that nobody asked for.
 pub fn hear(endpoint: &Rc<Endpoint>, data: Bytes, changed: &impl Fn(Change)) {
-    match ask::read_message(data) {
+    match ask::read_message(data.clone()) {
         Ok(Message::Notification(method, uri)) => {
-            if let Some(change) = Change::of(&method, uri) {
-                changed(change);
-            }
+            changed(Change::of(&method, uri).unwrap_or(Change::None(data)));
         }
-        Ok(Message::Request(id, method)) => ask::answer_request(endpoint.clone(), &id, &method),
+        Ok(Message::Request(id, method)) if method == "ping" => ask::answer_request(endpoint.clone(), &id, &method),
+        Ok(Message::Request(..)) => changed(Change::None(data)),
         Ok(Message::Reply(..)) | Err(_) => {}
     }
 }

@@ -55,6 +55,8 @@ pub struct Approach<'a> {
     pub injected: &'a [(HeaderName, HeaderValue)],
     /// What the definition says about the protocol.
     pub choice: ProtocolChoice,
+    /// What a legacy server is told that it may ask us, as raw JSON.
+    pub capabilities: &'a str,
     /// A verdict that is still believed.
     pub remembered: Option<Era>,
     /// The bound on everything together.
@@ -180,15 +182,17 @@ fn judge_discovery(reply: &Reply) -> Step {
     Step::Found(Negotiated { connected, stream: None })
 }
 
-fn initialize() -> Question {
-    let members =
-        format!(r#""protocolVersion":"{}","capabilities":{{}},"clientInfo":{CLIENT_INFO}"#, Revision::LATEST_LEGACY);
+fn initialize(capabilities: &str) -> Question {
+    let members = format!(
+        r#""protocolVersion":"{}","capabilities":{capabilities},"clientInfo":{CLIENT_INFO}"#,
+        Revision::LATEST_LEGACY
+    );
     Question::new(Mint::default().mint(), "initialize", &members, false)
 }
 
 async fn handshake(approach: &Approach<'_>) -> Result<Step, UpstreamError> {
     let endpoint = Rc::new(Endpoint::new(approach.client, approach.url, Stage::Handshake, approach.injected)?);
-    let question = initialize();
+    let question = initialize(approach.capabilities);
     let opened = async {
         let (answer, session) = endpoint.open_session(ask::outgoing(&question), approach.patience).await?;
         Ok((ask::reply_in(&endpoint, answer, &question.id).await?, session))
@@ -257,7 +261,7 @@ async fn event_stream(approach: &Approach<'_>) -> Result<Step, UpstreamError> {
     let provisional = wire(Revision::V20241105);
     let endpoint =
         Rc::new(Endpoint::new(approach.client, approach.url, Stage::Known(&provisional), approach.injected)?);
-    let question = initialize();
+    let question = initialize(approach.capabilities);
     endpoint.send(ask::outgoing(&question), approach.patience).await?;
     let by = approach.patience.begin_by().into();
     let reply = tokio::time::timeout_at(by, ask::reply_among(&endpoint, &mut stream, &question.id)).await;

@@ -23,7 +23,16 @@ fn legacy(to_discover: impl Fn(&Request) -> Reply) -> impl Fn(&Request) -> Reply
 async fn approach(fake: &Fake, choice: ProtocolChoice, remembered: Option<Era>) -> Result<Negotiated, UpstreamError> {
     let client = HttpClient::new(open_policy(), &small_config());
     let patience = Patience::within(SOON);
-    connect(&Approach { client: &client, url: &fake.url, injected: &[], choice, remembered, patience }).await
+    connect(&Approach {
+        client: &client,
+        url: &fake.url,
+        injected: &[],
+        choice,
+        capabilities: "{}",
+        remembered,
+        patience,
+    })
+    .await
 }
 
 async fn auto(fake: &Fake) -> Result<Negotiated, UpstreamError> {

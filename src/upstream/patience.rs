@@ -41,7 +41,7 @@ impl Patience {
 
     /// A clock for the pieces that follow.
     pub(super) fn clock(&self) -> Clock {
-        Clock { patience: *self, active_at: clock::instant(), alarm: None }
+        Clock { patience: *self, active_at: clock::instant(), waiting_since: None, alarm: None }
     }
 }
 
@@ -51,6 +51,8 @@ impl Patience {
 pub(super) struct Clock {
     pub(super) patience: Patience,
     active_at: Instant,
+    /// The server waits for an answer of ours: its silence is no fault of its own.
+    waiting_since: Option<Instant>,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
@@ -58,6 +60,20 @@ impl Clock {
     /// A piece arrived.
     pub(super) fn touch(&mut self) {
         self.active_at = clock::instant();
+    }
+
+    /// Stands still while the server waits for us; what it is given in total grows by that time.
+    pub(super) fn wait_for_us(&mut self, waits: bool) {
+        match (waits, self.waiting_since) {
+            (true, None) => self.waiting_since = Some(clock::instant()),
+            (false, Some(since)) => {
+                let waited = clock::instant().saturating_duration_since(since);
+                self.waiting_since = None;
+                self.patience.total = self.patience.total.map(|total| total + waited);
+                self.touch();
+            }
+            _ => {}
+        }
     }
 
     /// Ready when patience has ended.
@@ -75,6 +91,9 @@ impl Clock {
 
     /// When patience ends if nothing more arrives, and the bound to name then.
     fn due(&self) -> Option<(Instant, Duration)> {
+        if self.waiting_since.is_some() {
+            return None;
+        }
         let idle = self.patience.idle.map(|idle| (self.active_at + idle, idle));
         match (idle, self.patience.total) {
             (Some((due, _)), Some(total)) if total < due => {
@@ -83,5 +102,24 @@ impl Clock {
             (None, Some(total)) => Some((total, total.saturating_duration_since(self.active_at))),
             (idle, _) => idle,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_waits_for_us_loses_no_time() {
+        let (second, now) = (Duration::from_secs(1), clock::instant());
+        let patience = Patience { begin: second, idle: Some(second), total: Some(now + second * 9) };
+        let mut clock = patience.clock();
+        assert!(clock.due().is_some());
+        clock.wait_for_us(true);
+        assert_eq!(clock.due(), None);
+        clock.waiting_since = now.checked_sub(second * 60);
+        clock.wait_for_us(false);
+        assert!(clock.patience.total.is_some_and(|total| total >= now + second * 69));
+        assert!(clock.due().is_some());
     }
 }

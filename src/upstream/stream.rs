@@ -120,6 +120,15 @@ impl EventStream {
         }
     }
 
+    /// The server waits for an answer of ours (or does not any more): meanwhile its silence is no fault.
+    pub fn wait_for_us(&mut self, waits: bool) {
+        match &mut self.source {
+            Source::Http(events) => events.clock.wait_for_us(waits),
+            Source::Relayed(_, clock) => clock.wait_for_us(waits),
+            Source::Gone => {}
+        }
+    }
+
     fn report(&mut self, next: &Result<Option<Event>, UpstreamError>) {
         let Some(permit) = &self.permit else { return };
         match next {

@@ -188,14 +188,15 @@ fn capabilities_are_the_union_and_what_no_server_has_is_no_method() {
         "tools": {}, "prompts": {}, "completions": {},
         "extensions": { "io.modelcontextprotocol/ui": {}, "io.modelcontextprotocol/tasks": {} } }));
     let legacy = Library::new().capabilities(json!({
-        "tools": {}, "resources": { "subscribe": true }, "logging": {}, "tasks": { "list": {} } }));
+        "tools": {}, "resources": { "subscribe": true }, "logging": {}, "tasks": { "list": {}, "cancel": {} } }));
     place.admin.add("eng", "modern", &modern.modern());
     place.admin.add("eng", "legacy", &legacy.legacy());
     let session = place.editor.initialize("2025-11-25");
     let both = json!({ "tools": { "listChanged": true }, "prompts": { "listChanged": true }, "completions": {},
         "resources": { "subscribe": true, "listChanged": true }, "logging": {} });
     let mut expected = both.clone();
-    expected["tasks"] = json!({ "list": {} });
+    // Whose tasks a server lists nobody can tell, so that is not offered.
+    expected["tasks"] = json!({ "cancel": {} });
     expected["extensions"] = json!({ "io.modelcontextprotocol/ui": {} });
     assert_eq!(session.initialized["capabilities"], expected);
     let discovered = ask(&place.editor, "server/discover", json!({})).expect(200).result();

@@ -1,6 +1,7 @@
 //! What an editor sees at `/ws/{slug}`.
 
 mod arguments;
+mod asking;
 mod authentication;
 mod bad_input;
 mod cancellation;
@@ -10,11 +11,16 @@ mod listening;
 mod lists;
 mod modern;
 mod origin;
+mod parked;
+mod passing_on;
 mod paths;
 mod progress;
 mod rate_limit;
+mod resuming;
 mod revocation;
 mod revocation_race;
+mod rounds;
 mod subscriptions;
+mod tasks;
 mod upstream_faults;
 mod upstream_sessions;

@@ -106,6 +106,7 @@ fn parse(block: &str) -> Option<Event> {
         let values: Vec<&str> = lines.map(|value| value.strip_prefix(' ').unwrap_or(value)).collect();
         (!values.is_empty()).then(|| values.join("\n"))
     };
-    let data = field("data")?;
+    // As browsers do: an event without data is none (it primes a stream that can be come back to).
+    let data = field("data").filter(|data| !data.is_empty())?;
     Some(Event { name: field("event").unwrap_or_else(|| "message".into()), id: field("id"), data })
 }

@@ -43,7 +43,12 @@ impl Editor {
         meta.entry("io.modelcontextprotocol/clientCapabilities").or_insert_with(|| json!({}));
         let body = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
         let request = self.post(body.to_string()).header("mcp-protocol-version", MODERN).header("mcp-method", method);
-        match params["name"].as_str() {
+        let about = match method {
+            "resources/read" => "uri",
+            _ if method.starts_with("tasks/") => "taskId",
+            _ => "name",
+        };
+        match params[about].as_str() {
             Some(name) => request.header("mcp-name", name),
             None => request,
         }
@@ -79,18 +84,34 @@ impl Editor {
         (events, acknowledged)
     }
 
+    /// A request of 2026-07-28 from a client that declared `capabilities`.
+    pub fn able(&self, capabilities: Value, id: i64, method: &str, params: Value) -> Request {
+        let mut params = params;
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = capabilities;
+        self.modern(&json!(id), method, params)
+    }
+
     /// The handshake of a legacy revision, as a request.
     pub fn initialize_request(&self, revision: &str) -> Request {
+        self.initialize_declaring(revision, json!({}))
+    }
+    fn initialize_declaring(&self, revision: &str, capabilities: Value) -> Request {
         self.post(
             json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
-                "protocolVersion": revision, "capabilities": {}, "clientInfo": { "name": "test", "version": "1" } } })
+                "protocolVersion": revision, "capabilities": capabilities,
+                "clientInfo": { "name": "test", "version": "1" } } })
             .to_string(),
         )
     }
     /// The handshake of a legacy revision.
     #[track_caller]
     pub fn initialize(&self, revision: &str) -> Session {
-        let answer = self.send(&self.initialize_request(revision)).expect(200);
+        self.initialize_with(revision, json!({}))
+    }
+    /// The handshake of a client that declares `capabilities`.
+    #[track_caller]
+    pub fn initialize_with(&self, revision: &str, capabilities: Value) -> Session {
+        let answer = self.send(&self.initialize_declaring(revision, capabilities)).expect(200);
         let id = answer.header("mcp-session-id").expect("a session id").to_owned();
         let result = answer.result();
         assert_eq!(result["protocolVersion"], revision);
@@ -137,6 +158,17 @@ impl Session {
     #[track_caller]
     pub fn call(&self, tool: &str, arguments: Value) -> Response {
         self.request("tools/call", json!({ "name": tool, "arguments": arguments }))
+    }
+    /// Begins a tool call and leaves its stream to be read.
+    #[track_caller]
+    pub fn begin(&self, id: &Value, tool: &str) -> Events {
+        let params = json!({ "name": tool, "arguments": {} });
+        self.asking(id, "tools/call", params).open(self.editor.address).events()
+    }
+    /// Answers a question of the server's.
+    #[track_caller]
+    pub fn answer(&self, id: &Value, result: Value) -> Response {
+        self.editor.send(&self.post(json!({ "jsonrpc": "2.0", "id": id, "result": result }).to_string()))
     }
     /// The session's own stream.
     #[track_caller]

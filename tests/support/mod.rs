@@ -1,6 +1,7 @@
 //! What the outer tests stand on: the gateway as a process, clients that hide nothing, MCP servers that record.
 
 pub mod admin;
+pub mod asking;
 pub mod database;
 pub mod events;
 pub mod http;

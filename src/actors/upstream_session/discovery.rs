@@ -139,6 +139,12 @@ impl UpstreamSession {
 
     pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
         self.client.tidy();
+        if let Some((_, retire)) = &self.whose {
+            if self.link.idle() >= Duration::from_secs(self.parts.config.client_session_idle_seconds) {
+                retire.cancel();
+            }
+            return;
+        }
         let version = (self.parts.credentials.version)(self.def.id);
         let due = clock::instant() >= self.due || version != self.tried;
         if due && self.listing.is_none() {

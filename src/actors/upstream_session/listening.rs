@@ -7,7 +7,10 @@ use actix::{ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 
 use super::UpstreamSession;
 use crate::{
-    actors::upstream_link::{Line, News},
+    actors::{
+        own_session,
+        upstream_link::{Line, News},
+    },
     upstream::{
         EventStream,
         listen::{Change, Ended, Listening},
@@ -26,8 +29,9 @@ impl UpstreamSession {
             event_bytes: self.parts.config.event_bytes,
             begin: self.patience().begin,
             missed: self.offer.is_some(),
+            asked: self.whose.is_some(),
         };
-        let (note, note_too, patience) = (self.noting(), self.noting(), self.patience());
+        let (note, note_too, patience) = (self.noting(line), self.noting(line), self.patience());
         let (held, live) = (line.clone(), line.live.clone());
         let listen = async move {
             let ask = async |method: &'static str, members: &str| held.ask(method, members, patience).await;
@@ -47,7 +51,9 @@ impl UpstreamSession {
     }
 
     /// Takes note of a change.
-    fn noting(&self) -> impl Fn(Change) + 'static {
+    fn noting(&self, line: &Rc<Line>) -> impl Fn(Change) + use<> {
+        let client = self.whose.as_ref().map(|(client, _)| client);
+        let remark = own_session::remarks(client, &self.parts, &self.def, &self.link, line);
         let (changed, stale) = (self.changed.clone(), self.stale.clone());
         let (update, updated) = (self.update.clone(), self.updated.clone());
         let ears = self.link.ears.clone();
@@ -61,6 +67,7 @@ impl UpstreamSession {
                 update.notify_one();
             }
             Change::Resource(_) => {}
+            Change::None(said) => remark(said),
         }
     }
 

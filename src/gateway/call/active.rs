@@ -1,31 +1,36 @@
 //! One call under way: its lease on the server, its ids, its record.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use awc::http::header::{HeaderName, HeaderValue};
 use bytes::Bytes;
-use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    actors::{catalog::Route, upstream_lease::Lease},
+    actors::{upstream_lease::Lease, upstream_link::Attendance},
     domain::clock,
     error::{Error, ErrorCode, Result},
     gateway::{
         Caller, Gateway,
-        call::{CallOutcome, Places, record::Record},
+        call::{
+            CallOutcome, Held,
+            answering::Said,
+            outbound,
+            record::Record,
+            target::{Kind, Target},
+        },
         dispatch::Request,
-        list, scan_body,
-        session::UnderWay,
+        scan_body,
     },
     protocol::{
-        answer::{self, AnswerEdit},
-        jsonrpc,
-        meta::{self, ModernMeta, ParamsEdit},
+        meta, mrtr,
         scan::{Document, Envelope, ScanLimits},
+        session_id::ClientCapabilities,
     },
     store::analytics::Outcome,
-    upstream::{Answer, UpstreamError, ask, exchange, mirror},
+    upstream::{Answer, UpstreamError},
 };
 
 /// Everything a call needs before it is sent.
@@ -33,16 +38,20 @@ pub struct Ticket {
     pub gateway: Arc<Gateway>,
     pub caller: Caller,
     pub request: Request,
-    pub route: Arc<Route>,
+    pub target: Target,
     pub cancel: Option<CancellationToken>,
-    /// Held until the call is over.
-    pub _held: (Places, Option<UnderWay>),
+    /// The client has opened the pages that the server wanted opened first.
+    pub agreed: bool,
+    /// Held while the call is under way.
+    pub held: Option<Held>,
 }
 
 /// A call under way. Dropped before its end, it is cancelled at the server and recorded as cut.
 pub struct Active {
-    ticket: Ticket,
-    lease: Lease,
+    pub(super) ticket: Ticket,
+    pub(super) lease: Lease,
+    /// Hears what the server says outside of answers; only in a session of the client's own.
+    pub(super) attendance: Option<Attendance>,
     deadline: Instant,
     /// The id (and progress token) we gave the call at the server.
     minted: String,
@@ -50,7 +59,7 @@ pub struct Active {
     record: Record,
     sent_ns: u64,
     upstream_ns: u64,
-    bytes_out: u64,
+    pub(super) bytes_out: u64,
     ended: Option<Outcome>,
 }
 
@@ -58,44 +67,46 @@ impl Active {
     /// Takes a lease on the server.
     pub async fn start(ticket: Ticket) -> Result<Self> {
         let mut record = Record::begin(&ticket);
-        let scope = ticket.gateway.vault.scope(ticket.caller.grant.workspace, ticket.route.def.id);
-        let deadline = clock::instant() + ticket.route.def.call_total(&ticket.gateway.config.upstream);
-        let lease = ticket.gateway.upstreams.lease(&ticket.route.def, scope, deadline).await;
-        let (lease, minted) = match lease {
-            Ok(lease) => {
-                let minted = lease.mint_id();
-                (lease, minted)
-            }
+        let deadline = clock::instant() + ticket.target.route.def.call_total(&ticket.gateway.config.upstream);
+        let lease = match lease(&ticket, deadline).await {
+            Ok(lease) => lease,
             Err(error) => {
                 record.write(&ticket, 0, 0, Outcome::Error(error.code().rpc()));
                 return Err(error);
             }
         };
-        let upstream_ns = 0;
+        let minted = lease.mint_id();
+        let attendance = lease.attend();
         Ok(Active {
             ticket,
             lease,
+            attendance,
             deadline,
             minted,
             sent: false,
             record,
             sent_ns: 0,
-            upstream_ns,
+            upstream_ns: 0,
             bytes_out: 0,
             ended: None,
         })
     }
 
     /// Sends the call. A session that the server has forgotten is opened anew, once, and the call repeated: 404 says it
-    /// was not processed.
+    /// was not processed. A call whose answer was lost is repeated, once, if that does no more than calling it once.
     pub async fn send(&mut self) -> Result<Answer, UpstreamError> {
         self.sent_ns = clock::monotonic_ns();
-        let first = self.send_once().await;
+        let first = self.send_once(&[]).await;
         let answer = match first {
             Err(UpstreamError::SessionExpired) => {
                 self.lease.renew(self.deadline).await?;
+                self.attendance = self.lease.attend();
                 self.minted = self.lease.mint_id();
-                self.send_once().await
+                self.send_once(&[]).await
+            }
+            Err(UpstreamError::OutcomeUnknown(_) | UpstreamError::Cut) if self.is_repeatable() => {
+                self.minted = self.lease.mint_id();
+                self.send_once(&[]).await
             }
             other => other,
         };
@@ -103,64 +114,30 @@ impl Active {
         answer
     }
 
-    async fn send_once(&mut self) -> Result<Answer, UpstreamError> {
+    /// Sends it again with a client's answers (`members` of the parameters, raw JSON), after `waited` for them.
+    pub async fn send_again(&mut self, members: &[u8], waited: Duration) -> Result<Answer, UpstreamError> {
+        self.deadline += waited;
+        self.minted = self.lease.mint_id();
+        self.send_once(members).await
+    }
+
+    fn is_repeatable(&self) -> bool {
+        self.ticket.target.route.repeatable || self.ticket.target.kind.is_read(&self.ticket.request.method)
+    }
+
+    async fn send_once(&mut self, members: &[u8]) -> Result<Answer, UpstreamError> {
         let traceparent = self.record.sending(&self.ticket);
-        let body = Bytes::from(self.outbound(traceparent.as_deref()));
-        let extra = self.headers(traceparent.as_deref());
+        let body =
+            Bytes::from(outbound::body(&self.ticket, &self.lease, &self.minted, traceparent.as_deref(), members));
+        let extra = outbound::headers(&self.ticket, &self.lease, traceparent.as_deref());
         self.sent = true;
-        let name = Some(&*self.ticket.route.upstream_name);
-        self.lease.send(body, "tools/call", name, &extra, self.deadline).await
-    }
-
-    /// What the server gets besides what every request carries: the trace, how often this call came through a gateway,
-    /// and the arguments that its schema wants in headers.
-    fn headers(&self, traceparent: Option<&str>) -> SmallVec<[(HeaderName, HeaderValue); 2]> {
-        let Ticket { request, route, caller, .. } = &self.ticket;
-        let mut headers = SmallVec::new();
-        if let Some(value) = traceparent.and_then(|text| text.try_into().ok()) {
-            headers.push((HeaderName::from_static(meta::TRACEPARENT), value));
-        }
-        if caller.hops > 0 {
-            headers.push((exchange::HOP, HeaderValue::from(u16::from(caller.hops) + 1)));
-        }
-        if !route.mirrored.is_empty() && self.lease.wire().is_modern() {
-            let arguments = request.env.param(&request.body, "arguments").unwrap_or(b"{}");
-            headers.extend(mirror::headers_of(&route.mirrored, arguments));
-        }
-        headers
-    }
-
-    /// The body for the server: our id, its own name for the tool, `_meta` of this hop; the rest as it came.
-    fn outbound(&self, traceparent: Option<&str>) -> Vec<u8> {
-        let Ticket { request, route, caller, .. } = &self.ticket;
-        let (body, env) = (&*request.body, &request.env);
-        let from_client = |name: &str| env.meta(body, name).filter(|_| caller.speech.is_modern());
-        let modern = self.lease.wire().is_modern().then(|| ModernMeta {
-            client_capabilities: from_client(meta::CLIENT_CAPABILITIES).unwrap_or(b"{}"),
-            client_info: ask::CLIENT_INFO.as_bytes(),
-            log_level: from_client(meta::LOG_LEVEL),
-        });
-        let edit = ParamsEdit {
-            name: Some(&route.upstream_name),
-            progress_token: self.progress_token().map(|_| self.minted.as_str()),
-            traceparent,
-            modern,
-            ..ParamsEdit::default()
-        };
-        let params = meta::outbound_params(body, env, &edit);
-        let id = [b"\"", self.minted.as_bytes(), b"\""].concat();
-        jsonrpc::request(&id, "tools/call", Some(&params))
+        let (method, name) = (&*self.ticket.request.method, outbound::header_name(&self.ticket));
+        self.lease.send(body, method, name, &extra, self.deadline).await
     }
 
     /// The client's progress token, as written.
     pub fn progress_token(&self) -> Option<&[u8]> {
         self.ticket.request.env.meta(&self.ticket.request.body, meta::PROGRESS_TOKEN)
-    }
-
-    /// Whether the client wants log messages of this call (legacy revisions always do).
-    pub fn wants_log(&self) -> bool {
-        !self.ticket.caller.speech.is_modern()
-            || self.ticket.request.env.meta(&self.ticket.request.body, meta::LOG_LEVEL).is_some()
     }
 
     /// The id we gave the call at the server.
@@ -173,6 +150,11 @@ impl Active {
         &self.ticket.caller
     }
 
+    /// Where the call leads.
+    pub fn kind(&self) -> Kind {
+        self.ticket.target.kind
+    }
+
     /// The request's id, as written.
     pub fn request_id(&self) -> Bytes {
         self.ticket.request.id.clone()
@@ -183,11 +165,17 @@ impl Active {
         self.ticket.cancel.as_ref()
     }
 
+    /// What the server was told that it may ask this client.
+    pub fn declared(&self) -> ClientCapabilities {
+        self.lease.declared()
+    }
+
     /// Scans something the server sent, after taking out our secrets.
     pub async fn read(&self, body: Bytes) -> Result<(Bytes, Envelope), UpstreamError> {
         let (body, hits) = self.lease.scrubber().scrub(body);
         if hits > 0 {
-            tracing::warn!(server = %self.ticket.route.def.slug, hits, "the server echoed a secret; it was taken out");
+            let server = &self.ticket.target.route.def.slug;
+            tracing::warn!(%server, hits, "the server echoed a secret; it was taken out");
         }
         let limits = ScanLimits { values: ANSWER_VALUES, depth: ANSWER_DEPTH, ..ScanLimits::default() };
         match scan_body(&body, limits).await {
@@ -197,46 +185,12 @@ impl Active {
         }
     }
 
-    /// Answers another request that the server slipped in (ping); everything else is refused.
-    pub fn answer_server(&self, id: &[u8], method: &str) {
-        self.lease.answer_request(id, method);
-    }
-
-    /// Ends with the server's answer, given as one JSON body.
-    pub async fn finish_with(mut self, body: Bytes) -> CallOutcome {
-        match self.read(body).await.and_then(|(body, env)| self.answer_message(&body, &env)) {
-            Ok(message) => CallOutcome::Message(message),
+    /// Ends with the server's answer.
+    pub fn finish_with(mut self, body: &[u8], env: &Envelope) -> CallOutcome {
+        match self.answer_message(body, env) {
+            Ok(said) => said.into(),
             Err(failure) => self.fail(failure),
         }
-    }
-
-    /// The client's answer from the server's; the call is over.
-    pub fn answer_message(&mut self, body: &[u8], env: &Envelope) -> Result<Vec<u8>, UpstreamError> {
-        if !answer::is_answer_to(body, env, &self.minted) {
-            return Err(UpstreamError::Protocol("its answer belongs to no request of ours".into()));
-        }
-        let modern_client = self.ticket.caller.speech.is_modern();
-        let modern_server = self.lease.wire().is_modern();
-        if !modern_client && answer::result_type(body, env).is_some_and(|kind| kind != "complete") {
-            return Err(UpstreamError::Protocol("it asked for input that this client's revision cannot give".into()));
-        }
-        let edit = AnswerEdit {
-            modern_client,
-            // A server of 2026-07-28 that forgets it means "complete"; clients may insist on it.
-            add_result_type: modern_client,
-            add_cache: false,
-            strip_modern: !modern_client && modern_server,
-            server_info: modern_client.then(|| list::server_info().as_bytes()),
-        };
-        let message = answer::rewrite_answer(body, env, &self.ticket.request.id, &edit)
-            .map_err(|cause| UpstreamError::Protocol(cause.to_string()))?;
-        self.bytes_out += message.len() as u64;
-        self.end(match answer::error_code(body, env) {
-            Some(code) => Outcome::Error(i32::try_from(code).unwrap_or(i32::MIN)),
-            None if answer::is_tool_error(body, env) => Outcome::ToolError,
-            None => Outcome::Ok,
-        });
-        Ok(message)
     }
 
     /// Ends with a failure of the server's.
@@ -246,16 +200,50 @@ impl Active {
 
     /// Notes a failure of the server's; the call is over.
     pub fn failed(&mut self, failure: UpstreamError) -> Error {
-        let error = failure.into_error(&self.ticket.route.def.slug);
+        let error = failure.into_error(&self.ticket.target.route.def.slug);
         self.end(Outcome::Error(error.code().rpc()));
         error
     }
 
-    fn end(&mut self, outcome: Outcome) {
+    /// The call is over with something we say ourselves.
+    pub fn say(&mut self, message: Vec<u8>, code: Option<i64>, outcome: Outcome) -> Said {
+        self.bytes_out += message.len() as u64;
+        self.end(outcome);
+        Said { message, code }
+    }
+
+    pub(super) fn end(&mut self, outcome: Outcome) {
         if self.sent_ns > 0 && self.upstream_ns == 0 {
             self.upstream_ns = clock::monotonic_ns().saturating_sub(self.sent_ns);
         }
         self.ended = Some(outcome);
+    }
+}
+
+/// Leave to call: in the session that everybody shares or, where a legacy server may want to ask the client what it
+/// declared, in one of the client's own. (2026-07-28 needs none: there, every request says what may be asked.)
+async fn lease(ticket: &Ticket, deadline: Instant) -> Result<Lease> {
+    let Ticket { gateway, caller, request, target, agreed, .. } = ticket;
+    let def = &target.route.def;
+    let scope = gateway.vault.scope(caller.grant.workspace, def.id);
+    let lease = gateway.upstreams.lease(def, scope, deadline).await?;
+    if lease.wire().is_modern() {
+        return Ok(lease);
+    }
+    let state = request.env.param(&request.body, mrtr::REQUEST_STATE);
+    if caller.speech.is_modern() && target.kind.has_rounds() && state.is_some() && !agreed {
+        return Err(super::park::unknown_state());
+    }
+    match caller.client(request).filter(|_| target.kind.may_be_asked_back()) {
+        Some(client) => {
+            drop(lease);
+            let lease = gateway.upstreams.lease_own(def, scope, client, deadline).await?;
+            if let Some(level) = caller.log_level() {
+                lease.want_log_level(level);
+            }
+            Ok(lease)
+        }
+        None => Ok(lease),
     }
 }
 

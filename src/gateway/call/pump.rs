@@ -1,94 +1,161 @@
-//! A call whose server answers with an event stream: notifications go to the client as they come, the answer ends it.
+//! The answer of a call as the client gets it: one JSON message where nothing else comes first, a stream of events
+//! otherwise.
+
+use std::{cell::Cell, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    error::Error,
+    error::{Error, ErrorCode},
     gateway::{
-        Speech,
-        call::{CallOutcome, HEAD_AFTER, active::Active},
+        Caller, Gateway, Speech,
+        call::{
+            CallOutcome, HEAD_AFTER,
+            active::Ticket,
+            park,
+            talk::{Step, Talk},
+        },
         reply,
+        resume::Trail,
         stream::{self, Pump},
     },
-    protocol::answer::{self, Incoming},
-    upstream::{EventStream, UpstreamError},
+    protocol::{revision::Revision, sse},
 };
 
-/// Yields the client's events until the answer has been given.
-pub struct CallPump {
-    active: Active,
-    events: EventStream,
-    pending: Option<Bytes>,
-    done: bool,
+/// Where the steps of a call are made.
+#[expect(clippy::large_enum_variant, reason = "lives in one box, once per streamed call")]
+enum Steps {
+    /// Here.
+    Here(Talk),
+    /// On the thread where the call waited for its client.
+    There(mpsc::Receiver<Result<Step, Error>>),
+    /// Nowhere any more.
+    Over,
 }
 
-/// What one message of the server means for the client.
-enum Step {
-    Notice(Vec<u8>),
-    Answer(Vec<u8>),
-    Nothing,
-}
-
-/// Waits for the first thing worth saying. An answer that comes first is given as plain JSON; a notification (or
-/// silence) opens the event stream.
-pub async fn follow(active: Active, events: EventStream) -> CallOutcome {
-    let takes_events = active.caller().takes_events;
-    let mut pump = CallPump { active, events, pending: None, done: false };
-    let silence = tokio::time::sleep(HEAD_AFTER);
-    tokio::pin!(silence);
-    loop {
-        let step = tokio::select! {
-            biased;
-            step = pump.step() => step,
-            () = &mut silence, if takes_events => return CallOutcome::Stream(Box::new(pump)),
-        };
-        match step {
-            Ok(Step::Answer(message)) => return CallOutcome::Message(message),
-            Ok(Step::Notice(message)) if takes_events => {
-                pump.pending = Some(stream::event(&message));
-                return CallOutcome::Stream(Box::new(pump));
-            }
-            Ok(Step::Notice(_) | Step::Nothing) => {}
-            Err(failure) => return pump.active.fail(failure),
+impl Steps {
+    async fn step(&mut self) -> Result<Step, Error> {
+        match self {
+            Steps::Here(talk) => match talk.step().await {
+                Ok(step) => Ok(step),
+                Err(failure) => Err(talk.failed(failure)),
+            },
+            Steps::There(steps) => match steps.recv().await {
+                Some(step) => step,
+                None => Err(Error::new(ErrorCode::Cut, "The call ended while its client was away")),
+            },
+            Steps::Over => std::future::pending().await,
         }
     }
 }
 
+/// Yields the client's events until the answer has been given.
+pub struct CallPump {
+    steps: Steps,
+    pending: Option<Bytes>,
+    done: bool,
+    caller: Caller,
+    request_id: Bytes,
+    cancel: CancellationToken,
+    away: Rc<Cell<bool>>,
+    trail: Option<Arc<Trail>>,
+}
+
+/// Waits for the first thing worth saying. An answer that comes first is given as plain JSON; a notification (or
+/// silence) opens the event stream.
+pub async fn follow(talk: Talk) -> CallOutcome {
+    let active = talk.active();
+    let gateway = active.ticket.gateway.clone();
+    let pump = CallPump {
+        pending: None,
+        done: false,
+        caller: active.caller().clone(),
+        request_id: active.request_id(),
+        cancel: active.cancel().cloned().unwrap_or_default(),
+        away: talk.away.clone(),
+        trail: None,
+        steps: Steps::Here(talk),
+    };
+    pump.first(&gateway).await
+}
+
+/// As [`follow`], for a call that lives on another thread.
+pub async fn follow_there(ticket: &Ticket, steps: mpsc::Receiver<Result<Step, Error>>) -> CallOutcome {
+    let pump = CallPump {
+        pending: None,
+        done: false,
+        caller: ticket.caller.clone(),
+        request_id: ticket.request.id.clone(),
+        cancel: ticket.cancel.clone().unwrap_or_default(),
+        away: Rc::default(),
+        trail: None,
+        steps: Steps::There(steps),
+    };
+    pump.first(&ticket.gateway).await
+}
+
 impl CallPump {
-    async fn step(&mut self) -> Result<Step, UpstreamError> {
-        let Some(event) = self.events.next().await? else { return Err(UpstreamError::Cut) };
-        if event.data.is_empty() {
-            return Ok(Step::Nothing);
+    async fn first(mut self, gateway: &Gateway) -> CallOutcome {
+        let takes_events = self.caller.takes_events;
+        let silence = tokio::time::sleep(HEAD_AFTER);
+        tokio::pin!(silence);
+        loop {
+            let step = tokio::select! {
+                biased;
+                step = self.steps.step() => step,
+                () = &mut silence, if takes_events => return self.streaming(gateway, None),
+            };
+            match step {
+                Ok(Step::Answer(said)) => return said.into(),
+                Ok(Step::Park) => return CallOutcome::Message(self.park()),
+                Ok(Step::Notice(message)) if takes_events => return self.streaming(gateway, Some(&message)),
+                Ok(Step::Open) if takes_events => return self.streaming(gateway, None),
+                Ok(Step::Notice(_) | Step::Open) => {}
+                Err(error) => return CallOutcome::Failure(error),
+            }
         }
-        let (body, env) = self.active.read(event.data).await?;
-        match answer::classify(&body, &env).map_err(|cause| UpstreamError::Protocol(cause.to_string()))? {
-            Incoming::Response { .. } => Ok(Step::Answer(self.active.answer_message(&body, &env)?)),
-            Incoming::Request { id, method } => {
-                self.active.answer_server(id, &method);
-                Ok(Step::Nothing)
-            }
-            Incoming::Notification { method } => {
-                let wanted = match &*method {
-                    "notifications/progress" => true,
-                    "notifications/message" => self.active.wants_log(),
-                    _ => false,
-                };
-                if !wanted {
-                    return Ok(Step::Nothing);
-                }
-                let token = self.active.progress_token();
-                let rewritten = answer::rewrite_notification(&body, &env, self.active.minted(), token);
-                Ok(match rewritten.map_err(|cause| UpstreamError::Protocol(cause.to_string()))? {
-                    Some(message) => Step::Notice(message),
-                    None => Step::Nothing,
-                })
-            }
+    }
+
+    /// From here on the answer is a stream, beginning with `first`. One of a 2025-11-25 session can be come back to.
+    fn streaming(mut self, gateway: &Gateway, first: Option<&[u8]>) -> CallOutcome {
+        if let Speech::Session(session) = &self.caller.speech
+            && session.state.revision >= Revision::V20251125
+        {
+            self.trail = gateway.trails.begin(session.who.clone());
+        }
+        if let (Steps::Here(talk), Some(_)) = (&mut self.steps, &self.trail) {
+            talk.resumable = true;
+        }
+        let begin = self.trail.as_ref().map(|trail| trail.prime());
+        let first = first.map(|message| self.event(message));
+        self.pending = match (begin, first) {
+            (Some(begin), Some(first)) => Some([begin, first].concat().into()),
+            (begin, first) => begin.or(first),
+        };
+        CallOutcome::Stream(Box::new(self))
+    }
+
+    fn event(&self, message: &[u8]) -> Bytes {
+        match &self.trail {
+            Some(trail) => trail.event(message),
+            None => stream::event(message),
         }
     }
 
     fn over(&mut self, message: &[u8]) -> Option<Bytes> {
         self.done = true;
-        Some(stream::event(message))
+        Some(self.event(message))
+    }
+
+    /// The call waits from now on; what its client is answered.
+    fn park(&mut self) -> Vec<u8> {
+        match std::mem::replace(&mut self.steps, Steps::Over) {
+            Steps::Here(talk) => park::park(talk),
+            // A call on another thread parks itself there.
+            Steps::There(_) | Steps::Over => Vec::new(),
+        }
     }
 }
 
@@ -100,31 +167,45 @@ impl Pump for CallPump {
         if self.done {
             return None;
         }
-        let cancel = self.active.cancel().cloned().unwrap_or_default();
-        loop {
-            let step = tokio::select! {
-                biased;
-                () = cancel.cancelled() => { self.done = true; return None }
-                step = self.step() => step,
-            };
-            match step {
-                Ok(Step::Nothing) => {}
-                Ok(Step::Notice(message)) => return Some(stream::event(&message)),
-                Ok(Step::Answer(message)) => return self.over(&message),
-                Err(failure) => {
-                    let error: Error = self.active.failed(failure);
-                    let message = reply::error_message(&error, Some(&self.active.request_id()));
-                    return self.over(&message);
-                }
+        let cancel = self.cancel.clone();
+        let step = tokio::select! {
+            biased;
+            () = cancel.cancelled() => { self.done = true; return None }
+            step = self.steps.step() => step,
+        };
+        match step {
+            Ok(Step::Notice(message)) => Some(self.event(&message)),
+            Ok(Step::Open) => Some(Bytes::from_static(sse::KEEP_ALIVE)),
+            Ok(Step::Answer(said)) => self.over(&said.message),
+            Ok(Step::Park) => {
+                let message = self.park();
+                self.over(&message)
+            }
+            Err(error) => {
+                let modern = self.caller.speech.is_modern();
+                let message = reply::error_message_of(&error, Some(&self.request_id), modern);
+                self.over(&message)
             }
         }
     }
 
     fn request_id(&self) -> Bytes {
-        self.active.request_id()
+        self.request_id.clone()
     }
 
     fn outlives_client(&self) -> bool {
-        matches!(self.active.caller().speech, Speech::Session(_))
+        matches!(self.caller.speech, Speech::Session(_))
+    }
+
+    fn away(&self) -> Rc<Cell<bool>> {
+        self.away.clone()
+    }
+}
+
+impl Drop for CallPump {
+    fn drop(&mut self) {
+        if let Some(trail) = &self.trail {
+            trail.end();
+        }
     }
 }

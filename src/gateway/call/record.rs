@@ -1,5 +1,6 @@
 //! What remains of a call: one row of statistics, one log line, and its spans if traces are exported. Written exactly
-//! once, when the call is over; none of it carries arguments, results or credentials.
+//! once, when the call is over; none of it carries arguments, results or credentials. What is not a tool call leaves the
+//! log line only.
 
 use std::borrow::Cow;
 
@@ -8,7 +9,10 @@ use crate::{
         clock::{self, Timestamp},
         ids::CallId,
     },
-    gateway::call::active::Ticket,
+    gateway::call::{
+        active::Ticket,
+        target::{Kind, Target},
+    },
     store::analytics::{Outcome, ToolCallEvent},
     telemetry::otlp::{About, CallTrace, Parent},
 };
@@ -26,9 +30,9 @@ pub struct Record {
 impl Record {
     /// The call begins.
     pub fn begin(ticket: &Ticket) -> Self {
-        let tracer = ticket.gateway.tracer.as_ref();
+        let tracer = ticket.gateway.tracer.as_ref().filter(|_| ticket.target.kind == Kind::Tool);
         let trace = tracer.map(|tracer| {
-            let Ticket { caller, request, route, .. } = ticket;
+            let Ticket { caller, request, target: Target { route, .. }, .. } = ticket;
             let parent = caller.trace.as_ref().map(|trace| Parent {
                 trace_id: &trace.trace_id,
                 span_id: &trace.parent,
@@ -64,7 +68,7 @@ impl Record {
 
     /// The call is over.
     pub fn write(&mut self, ticket: &Ticket, upstream_ns: u64, bytes_out: u64, outcome: Outcome) {
-        let Ticket { gateway, caller, request, route, .. } = ticket;
+        let Ticket { gateway, caller, request, target: Target { route, kind }, .. } = ticket;
         let event = ToolCallEvent {
             call: CallId::of_call(self.at),
             at: self.at,
@@ -84,6 +88,9 @@ impl Record {
             bytes_out,
         };
         self.log(ticket, &event);
+        if *kind != Kind::Tool {
+            return;
+        }
         if let Some(trace) = self.trace.take() {
             match outcome {
                 Outcome::Ok => trace.end(None),
@@ -102,6 +109,7 @@ impl Record {
             call_id = %event.call,
             request_id = &*shown(&ticket.request.id),
             trace_id = own().or_else(|| Some(ticket.caller.trace.as_ref()?.trace_id.clone())),
+            method = &*ticket.request.method,
             workspace = &*ticket.caller.grant.slug,
             token = %event.token,
             server = &*event.server_slug,
