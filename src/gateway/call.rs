@@ -92,15 +92,13 @@ async fn perform(ticket: active::Ticket, cancel: Option<CancellationToken>) -> C
 /// A client of 2026-07-28 may come back to a call that waits for it.
 async fn begin(mut ticket: active::Ticket) -> CallOutcome {
     match park::presented(&ticket) {
-        Ok(park::Presented::Nothing) => attempt(ticket).await,
-        Ok(park::Presented::Consent) => {
-            ticket.agreed = true;
-            attempt(ticket).await
-        }
-        Ok(park::Presented::Declined(message)) => CallOutcome::Message(message),
-        Ok(park::Presented::Parked(call)) => park::resume(&call, ticket).await,
-        Err(error) => CallOutcome::Failure(error),
+        Ok(park::Presented::Nothing) => {}
+        Ok(park::Presented::Consent) => ticket.agreed = true,
+        Ok(park::Presented::Declined(message)) => return CallOutcome::Message(message),
+        Ok(park::Presented::Parked(call)) => return Box::pin(park::resume(&call, ticket)).await,
+        Err(error) => return CallOutcome::Failure(error),
     }
+    attempt(ticket).await
 }
 
 async fn attempt(ticket: active::Ticket) -> CallOutcome {
@@ -108,16 +106,20 @@ async fn attempt(ticket: active::Ticket) -> CallOutcome {
         Ok(active) => active,
         Err(error) => return CallOutcome::Failure(error),
     };
-    match active.send().await {
+    let talk = match active.send().await {
         Ok(Answer::Json(body)) => match active.read(body).await {
-            Ok((body, env)) if active.is_last_word(&body, &env) => active.finish_with(&body, &env),
-            Ok((body, _)) => pump::follow(talk::Talk::about(active, body)).await,
-            Err(failure) => active.fail(failure),
+            Ok((body, env)) if active.is_last_word(&body, &env) => return active.finish_with(&body, &env),
+            Ok((body, _)) => talk::Talk::about(active, body),
+            Err(failure) => return active.fail(failure),
         },
-        Ok(Answer::Events(events)) => pump::follow(talk::Talk::hearing(active, events)).await,
-        Ok(Answer::Accepted) => active.fail(UpstreamError::Protocol("it accepted the call but gave no answer".into())),
-        Err(failure) => active.fail(failure),
-    }
+        Ok(Answer::Events(events)) => talk::Talk::hearing(active, events),
+        Ok(Answer::Accepted) => {
+            return active.fail(UpstreamError::Protocol("it accepted the call but gave no answer".into()));
+        }
+        Err(failure) => return active.fail(failure),
+    };
+    // Apart, so that a plain call does not carry its size.
+    Box::pin(pump::follow(talk)).await
 }
 
 /// The places a call takes: of its token's and of the process's calls under way.
