@@ -1,4 +1,4 @@
-//! The one binary: server, command line, demo.
+//! The one binary: server, command line, bridge, demo.
 
 use std::process::ExitCode;
 
@@ -9,5 +9,5 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    aerostack::cli::run(aerostack::cli::Cli::parse(), aerostack::serve::run)
+    aerostack::cli::run(aerostack::cli::Cli::parse(), aerostack::serve::run, aerostack::connect::run)
 }

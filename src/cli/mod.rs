@@ -5,6 +5,7 @@ mod analytics;
 mod args;
 mod audit;
 mod client;
+mod connect;
 mod failure;
 mod import;
 mod login;
@@ -25,7 +26,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use self::{args::GlobalArgs, serve_args::ServeArgs};
+pub use self::{args::GlobalArgs, connect::Target, serve_args::ServeArgs};
 use self::{
     failure::{Failure, Outcome},
     output::Terminal,
@@ -81,13 +82,17 @@ pub enum Command {
     /// Secrets of MCP servers: set, inject, list, delete
     #[command(subcommand, visible_alias = "secret", after_help = secrets::EXAMPLES)]
     Secrets(secrets::SecretsCommand),
+    /// Bridge a client that only starts processes, or configure any client
+    #[command(after_help = connect::EXAMPLES)]
+    Connect(Box<connect::ConnectArgs>),
     /// Who called which tool, how often
     #[command(after_help = analytics::EXAMPLES)]
     Analytics(analytics::AnalyticsArgs),
 }
 
-/// Runs one command and says how it went. `serve` runs the gateway (the command line knows nothing of it).
-pub fn run(cli: Cli, serve: impl FnOnce(ServeArgs) -> ExitCode) -> ExitCode {
+/// Runs one command and says how it went. `serve` runs the gateway and `bridge` joins a client to one: the command line
+/// knows nothing of either.
+pub fn run(cli: Cli, serve: impl FnOnce(ServeArgs) -> ExitCode, bridge: impl FnOnce(Target) -> ExitCode) -> ExitCode {
     let Cli { mut global, mut command } = cli;
     if let Command::Serve(args) = command {
         return serve(*args);
@@ -98,10 +103,14 @@ pub fn run(cli: Cli, serve: impl FnOnce(ServeArgs) -> ExitCode) -> ExitCode {
     let mut terminal = Terminal::standard(&global);
     let outcome = Session::open(global).and_then(|mut session| {
         terminal.apply(&session);
-        actix_web::rt::System::new().block_on(dispatch(&mut session, &mut terminal, command))
+        if let Command::Connect(args) = command {
+            return connect::run(&session, &mut terminal, *args);
+        }
+        actix_web::rt::System::new().block_on(dispatch(&mut session, &mut terminal, command)).map(|()| None)
     });
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(target)) => bridge(target),
         Err(failure) => {
             terminal.failure(&failure);
             failure.exit()
@@ -115,7 +124,7 @@ async fn dispatch(session: &mut Session, terminal: &mut Terminal, command: Comma
             .with_hint("use --output table, json or csv"));
     }
     match command {
-        Command::Serve(_) => Ok(()),
+        Command::Serve(_) | Command::Connect(_) => Ok(()),
         Command::Login(args) => login::login(session, terminal, args).await,
         Command::Logout => login::logout(session, terminal),
         Command::Whoami => login::whoami(session, terminal).await,

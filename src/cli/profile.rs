@@ -1,5 +1,6 @@
-//! Saved gateways: `config.toml` (URL, workspace, no secrets) and `credentials.toml` (API keys, mode 0600) in
-//! `$AEROSTACK_CONFIG_DIR`, else `$XDG_CONFIG_HOME/aerostack`, else `~/.config/aerostack`.
+//! Saved gateways: `config.toml` (URL, workspace, no secrets), `credentials.toml` (API keys, mode 0600) and
+//! `tokens.toml` (workspace tokens by gateway URL, for `connect`; mode 0600) in `$AEROSTACK_CONFIG_DIR`, else
+//! `$XDG_CONFIG_HOME/aerostack`, else `~/.config/aerostack`.
 //!
 //! A key belongs to the URL it was saved with: it is never sent elsewhere, whatever `AEROSTACK_URL` says. A credentials
 //! file that others can read is refused, not repaired: whoever could read it may have.
@@ -73,6 +74,9 @@ impl ProfileStore {
     fn config_file(&self) -> PathBuf {
         self.folder.join("config.toml")
     }
+    fn tokens_file(&self) -> PathBuf {
+        self.folder.join("tokens.toml")
+    }
     fn credentials_file(&self) -> PathBuf {
         self.folder.join("credentials.toml")
     }
@@ -103,6 +107,22 @@ impl ProfileStore {
             self.write(&self.credentials_file(), &to_toml(&all)?)?;
         }
         Ok(had)
+    }
+
+    /// The workspace token saved for a gateway URL.
+    pub fn workspace_token(&self, url: &str) -> Outcome<Option<SecretString>> {
+        let file = self.tokens_file();
+        refuse_if_shared(&file)?;
+        let mut all: BTreeMap<String, String> = read_toml(&file)?;
+        Ok(all.remove(url.trim_end_matches('/')).map(SecretString::from))
+    }
+    /// Saves the workspace token of a gateway URL.
+    pub fn save_workspace_token(&self, url: &str, token: &SecretString) -> Outcome {
+        let file = self.tokens_file();
+        refuse_if_shared(&file)?;
+        let mut all: BTreeMap<String, String> = read_toml(&file)?;
+        all.insert(url.trim_end_matches('/').to_owned(), token.expose_secret().to_owned());
+        self.write(&file, &to_toml(&all)?)
     }
 
     fn credentials(&self) -> Outcome<Credentials> {

@@ -8,8 +8,12 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+mod jsonc;
+mod merge;
 mod ordered;
 mod texts;
+
+pub use merge::merge;
 
 /// The environment variable that stands for the token.
 pub const TOKEN_VARIABLE: &str = "AEROSTACK_TOKEN";

@@ -22,6 +22,8 @@ mod stdio;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use relaxed::strict;
+
 /// What a configuration holds.
 #[derive(Debug, Default)]
 pub struct Import {
@@ -81,7 +83,7 @@ pub struct Skipped {
 
 /// Reads a client's configuration file.
 pub fn read(text: &str) -> Result<Import> {
-    let value: Value = serde_json::from_str(&relaxed::strict(text)).map_err(|cause| {
+    let value: Value = serde_json::from_str(&strict(text)).map_err(|cause| {
         // The cause's text would repeat parts of the file.
         err::validation(format!("Not a JSON file (line {}, column {})", cause.line(), cause.column()))
     })?;

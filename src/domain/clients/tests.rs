@@ -50,7 +50,11 @@ fn every_client_has_its_own_shape() {
         assert_eq!(parsed(client, &with_token()), want, "{client}");
     }
     let desktop = parsed("claude-desktop", &with_token());
-    assert_eq!(desktop["mcpServers"]["engineering"]["env"]["AUTH"], "Bearer mwt_abc");
+    assert_eq!(
+        desktop["mcpServers"]["engineering"],
+        json!({"command": "aerostack", "args": ["connect", URL], "env": {"AEROSTACK_TOKEN": "mwt_abc"}})
+    );
+    assert_eq!(parsed("mcp-remote", &with_token())["mcpServers"]["engineering"]["env"]["AUTH"], "Bearer mwt_abc");
     assert_eq!(
         snippet("claude-code", &with_token()).unwrap().text,
         format!("claude mcp add --transport http engineering {URL} --header \"Authorization: Bearer mwt_abc\"")
@@ -86,7 +90,8 @@ fn the_token_is_in_every_text_or_in_none() {
         assert!(
             snippet.text.contains(TOKEN_VARIABLE)
                 || snippet.text.contains(TOKEN_PLACEHOLDER)
-                || snippet.client == "vscode"
+                // One asks for it, the other looks where it was saved.
+                || ["vscode", "claude-desktop"].contains(&snippet.client)
         );
         assert!(!snippet.text.contains("mwt_"), "{}", snippet.client);
     }
@@ -121,8 +126,8 @@ fn details_that_clients_stumble_over() {
     let reserved = Connection { slug: "workspace", ..with_token() };
     assert!(parsed("claude-code-file", &reserved)["mcpServers"].get("aerostack-workspace").is_some());
     let plain = Connection { url: "http://10.0.0.5:8787/ws/engineering", ..with_token() };
-    assert!(snippet("claude-desktop", &plain).unwrap().text.contains("--allow-http"));
-    assert!(!snippet("claude-desktop", &with_token()).unwrap().text.contains("--allow-http"));
+    assert!(snippet("mcp-remote", &plain).unwrap().text.contains("--allow-http"));
+    assert!(!snippet("mcp-remote", &with_token()).unwrap().text.contains("--allow-http"));
     assert_eq!(parsed("vscode", &without_token())["inputs"][0]["password"], true);
     let text = snippet("cursor", &with_token()).unwrap().text;
     assert!(text.find("\"url\"").unwrap() < text.find("\"headers\"").unwrap());

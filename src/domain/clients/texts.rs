@@ -4,7 +4,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 
 use super::{
-    Connection, Snippet, TOKEN_PLACEHOLDER, component,
+    Connection, Snippet, TOKEN_PLACEHOLDER, TOKEN_VARIABLE, component,
     ordered::{Json, list, object, quoted},
 };
 
@@ -92,7 +92,7 @@ fn vscode(to: &Connection<'_>) -> Snippet {
     Snippet { install_url: Some(link), ..json("vscode", "VS Code", ".vscode/mcp.json", Json::Object(file)) }
 }
 
-fn claude(to: &Connection<'_>) -> [Snippet; 3] {
+fn claude(to: &Connection<'_>) -> [Snippet; 4] {
     // `workspace` is a name that Claude Code keeps for itself.
     let name = if to.slug == "workspace" { "aerostack-workspace" } else { to.slug };
     let named = Connection { slug: name, ..*to };
@@ -105,6 +105,9 @@ fn claude(to: &Connection<'_>) -> [Snippet; 3] {
     if to.url.starts_with("http://") {
         args.push("--allow-http");
     }
+    // Without a token here, `connect` takes the one that was saved for this URL.
+    let mut own = vec![("command".to_owned(), "aerostack".into()), ("args".to_owned(), list(&["connect", to.url]))];
+    own.extend(to.token.map(|token| ("env".to_owned(), object([(TOKEN_VARIABLE, token.into())]))));
     // No space after the header's colon: arguments with spaces do not survive on Windows.
     let bridge = object([
         ("command", "npx".into()),
@@ -119,7 +122,18 @@ fn claude(to: &Connection<'_>) -> [Snippet; 3] {
             ".mcp.json",
             section("mcpServers", &named, typed(to, variable::BRACES)),
         ),
-        json("claude-desktop", "Claude Desktop", "claude_desktop_config.json", section("mcpServers", to, bridge)),
+        json(
+            "claude-desktop",
+            "Claude Desktop",
+            "claude_desktop_config.json",
+            section("mcpServers", to, Json::Object(own)),
+        ),
+        json(
+            "mcp-remote",
+            "Claude Desktop (without aerostack)",
+            "claude_desktop_config.json",
+            section("mcpServers", to, bridge),
+        ),
     ]
 }
 

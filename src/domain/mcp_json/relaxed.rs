@@ -1,7 +1,7 @@
 //! Comments and trailing commas, which editors allow in their settings, taken out. Lines keep their numbers.
 
 /// The same text as strict JSON, if it was JSON with comments.
-pub(super) fn strict(text: &str) -> String {
+pub(crate) fn strict(text: &str) -> String {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     without_trailing_commas(&without_comments(text))
 }

@@ -1,7 +1,9 @@
-//! Entries that start a command. A bridge to a remote server (`mcp-remote`) is that server; anything else runs on the
+//! Entries that start a command. A bridge to a remote server (`mcp-remote`, our own) is that server; anything else runs on the
 //! person's own machine and is not taken over. Arguments are never repeated: they often hold credentials.
 
 use serde_json::Value;
+
+use crate::domain::clients::TOKEN_VARIABLE;
 
 /// A remote server behind a local bridge.
 pub(super) struct Remote {
@@ -12,6 +14,9 @@ pub(super) struct Remote {
 /// The remote server that the entry's command is a bridge to.
 pub(super) fn remote(entry: &Value) -> Option<Remote> {
     let args = arguments(entry);
+    if let Some(own) = own_bridge(entry, &args) {
+        return Some(own);
+    }
     let bridge = args.iter().position(|arg| *arg == "mcp-remote" || arg.starts_with("mcp-remote@"))?;
     let rest = args.get(bridge + 1..)?;
     let url = rest.iter().find(|arg| arg.starts_with("https://") || arg.starts_with("http://"))?;
@@ -21,6 +26,18 @@ pub(super) fn remote(entry: &Value) -> Option<Remote> {
         Some((name.trim().to_owned(), with_environment(value.trim(), entry)))
     });
     Some(Remote { url: (*url).to_owned(), headers: headers.collect() })
+}
+
+/// `aerostack connect URL`, with the token that its environment holds.
+fn own_bridge(entry: &Value, args: &[&str]) -> Option<Remote> {
+    let program = entry.get("command")?.as_str()?.rsplit(['/', '\\']).next()?;
+    if !matches!(program, "aerostack" | "aerostack.exe") || args.first() != Some(&"connect") {
+        return None;
+    }
+    let url = args.iter().find(|arg| arg.starts_with("https://") || arg.starts_with("http://"))?;
+    let token = entry.get("env").and_then(|env| env.get(TOKEN_VARIABLE)).and_then(Value::as_str);
+    let header = token.map(|token| ("Authorization".to_owned(), format!("Bearer {token}")));
+    Some(Remote { url: (*url).to_owned(), headers: header.into_iter().collect() })
 }
 
 /// Why a command is not taken over.
