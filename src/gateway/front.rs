@@ -343,6 +343,9 @@ impl Gateway {
             Era::Handshake => self.handshake(request, grant, &message),
             Era::Modern if message.method == "subscriptions/listen" => self.listen(request, grant, message).await,
             Era::Modern => {
+                if let Err(error) = self.check_demands(request.headers(), &grant, &message) {
+                    return reply::error_response(&error, Some(&message.id), true);
+                }
                 let caller = self.caller(request, grant, Speech::Modern);
                 self.serve(caller, message).await
             }

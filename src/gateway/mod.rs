@@ -5,6 +5,7 @@
 
 mod batch;
 pub mod call;
+mod demands;
 pub mod dispatch;
 pub mod era;
 pub mod front;

@@ -1,7 +1,7 @@
 //! Arguments that a tool wants repeated in headers (`x-mcp-header`, 2026-07-28): which ones a schema names, whether
 //! the schema is valid, and the headers of one call.
 
-use awc::http::header::{HeaderName, HeaderValue};
+use awc::http::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, value::RawValue};
 
 use crate::protocol::headers;
@@ -96,15 +96,41 @@ pub fn headers_of(mirrored: &[Mirrored], arguments: &[u8]) -> Vec<(HeaderName, H
     }
     let Ok(arguments) = serde_json::from_slice::<Value>(arguments) else { return Vec::new() };
     let header = |one: &Mirrored| {
-        let value = one.path.iter().try_fold(&arguments, |value, name| value.get(name))?;
-        let text = match value {
-            Value::String(text) => text.clone(),
-            Value::Bool(_) | Value::Number(_) => value.to_string(),
-            _ => return None,
-        };
+        let text = text_of(one, &arguments)?;
         Some((one.header.clone(), HeaderValue::from_str(&headers::encode(&text)).ok()?))
     };
     mirrored.iter().filter_map(header).collect()
+}
+
+/// What a header says of an argument that is there.
+fn text_of(one: &Mirrored, arguments: &Value) -> Option<String> {
+    match one.path.iter().try_fold(arguments, |value, name| value.get(name))? {
+        Value::String(text) => Some(text.clone()),
+        value @ (Value::Bool(_) | Value::Number(_)) => Some(value.to_string()),
+        _ => None,
+    }
+}
+
+/// Whether `given` says what `arguments` (raw JSON) say: each argument that is there once, and no other. The error names
+/// the header and says what is wrong with it.
+pub fn check(mirrored: &[Mirrored], given: &HeaderMap, arguments: &[u8]) -> Result<(), (HeaderName, &'static str)> {
+    let arguments = serde_json::from_slice::<Value>(arguments).unwrap_or_default();
+    for one in mirrored {
+        let mut values = given.get_all(&one.header);
+        let why = match (text_of(one, &arguments), values.next(), values.next()) {
+            (None, None, _) => continue,
+            (None, Some(_), _) => "there is no such argument",
+            (Some(_), None, _) => "the header is missing",
+            (Some(_), _, Some(_)) => "the header is there more than once",
+            (Some(text), Some(value), None) => match headers::decode(value.as_bytes()) {
+                Some(said) if said == text => continue,
+                Some(_) => "the header and the argument differ",
+                None => "the header cannot be decoded",
+            },
+        };
+        return Err((one.header.clone(), why));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -155,5 +181,31 @@ mod tests {
             headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         shown.sort();
         assert_eq!(shown, ["mcp-param-b: true", "mcp-param-i: 42", "mcp-param-s: =?base64?w6k=?="]);
+    }
+
+    #[test]
+    fn headers_must_say_what_the_arguments_say() {
+        let schema = r#"{"properties":{"s":{"type":"string","x-mcp-header":"S"}}}"#;
+        let wanted = mirrored(&RawValue::from_string(schema.into()).unwrap()).unwrap();
+        let said = |values: &[&'static str]| {
+            let mut said = HeaderMap::new();
+            values.iter().for_each(|value| {
+                said.append(HeaderName::from_static("mcp-param-s"), HeaderValue::from_static(value));
+            });
+            said
+        };
+        let fine =
+            |values: &[&'static str], arguments: &str| check(&wanted, &said(values), arguments.as_bytes()).is_ok();
+        assert!(fine(&["Hello"], r#"{"s":"Hello"}"#) && fine(&["=?base64?SGVsbG8=?="], r#"{"s":"Hello"}"#));
+        assert!(fine(&[], "{}") && fine(&[], r#"{"s":null}"#));
+        for (values, arguments) in [
+            (&["hello"][..], r#"{"s":"Hello"}"#),
+            (&["=?base64?SGVsbG8?="], r#"{"s":"Hello"}"#),
+            (&[], r#"{"s":"Hello"}"#),
+            (&["Hello", "Hello"], r#"{"s":"Hello"}"#),
+            (&["Hello"], "{}"),
+        ] {
+            assert!(!fine(values, arguments), "{values:?} {arguments}");
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Place, Seen, place, servers};
+use crate::support::{Place, Seen, Upstream, place, servers};
 
 /// Arguments no typed round trip would survive.
 const ARGUMENTS: &str = "{ \"big\":18446744073709551617, \"f\": 1.10,\"e\":1E+300,\"neg\":-0.0,\"s\":\"\\u00fc\u{fc}\\/\\ud83d\\ude00\u{1f600}\",\r\n\t\"z\" : [ ] , \"a\":{\"b\":{ }},\"null\":null,\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"mine\"}}";
 
-fn toy() -> (Place, crate::support::Upstream, crate::support::Upstream) {
+fn toy() -> (Place, Upstream, Upstream) {
     let modern = servers::plain(&["echo"]);
     let (legacy, _) = servers::legacy(&["echo"], |seen, conn| conn.says(seen, "done"));
     (place(&[("fresh", &modern), ("old", &legacy)]), modern, legacy)
@@ -202,4 +202,47 @@ fn calls_of_two_clients_with_the_same_id_never_mix() {
             });
         }
     });
+}
+
+#[test]
+fn arguments_that_a_schema_wants_in_headers_are_sent_there_and_must_be_there() {
+    let list = json!({ "tools": [{ "name": "t", "inputSchema": { "type": "object", "properties": {
+        "city": { "type": "string", "x-mcp-header": "City" } } } }],
+        "resultType": "complete", "ttlMs": 0, "cacheScope": "private" });
+    let upstream = Upstream::start(move |seen, conn| match seen.rpc().as_str() {
+        "server/discover" => conn.result(
+            seen,
+            json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} },
+                "ttlMs": 0, "cacheScope": "private" }),
+        ),
+        "tools/list" => conn.result(seen, &list),
+        "tools/call" => conn.says(seen, "done"),
+        _ => conn.error(404, seen, -32601, "Method not found"),
+    });
+    let place = place(&[("toy", &upstream)]);
+    place.editor.tools();
+    let asking = place.editor.calling("toy__t", json!({ "city": "Bern" }));
+    for wrong in [asking.clone(), asking.clone().header("mcp-param-city", "Basel")] {
+        let refused = place.editor.send(&wrong).expect(400);
+        assert_eq!(refused.code(), -32020);
+        assert!(refused.text().contains("mcp-param-city"), "{}", refused.text());
+    }
+    assert!(upstream.calls().is_empty());
+    place.editor.send(&asking.header("mcp-param-city", "Bern")).expect(200);
+    assert_eq!(upstream.last_call().header("mcp-param-city"), Some("Bern"));
+    // Older clients know nothing of it; the server gets its header all the same.
+    place.editor.initialize("2025-11-25").call("toy__t", json!({ "city": "Genève" })).expect(200);
+    assert_eq!(upstream.last_call().header("mcp-param-city"), Some("=?base64?R2Vuw6h2ZQ==?="));
+}
+
+#[test]
+fn who_does_not_know_tasks_is_told_which_capability_is_missing() {
+    let place = place(&[]);
+    for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
+        let request = place.editor.modern(&json!(1), method, json!({ "taskId": "x" })).header("mcp-name", "x");
+        let refused = place.editor.send(&request).expect(400);
+        assert_eq!(refused.code(), -32021);
+        let required = &refused.json()["error"]["data"]["requiredCapabilities"];
+        assert_eq!(*required, json!({ "extensions": { "io.modelcontextprotocol/tasks": {} } }));
+    }
 }
