@@ -56,12 +56,22 @@ pub struct Route {
     pub wraps_output: bool,
     /// Its server says that calling it twice does no more than calling it once (`readOnlyHint`, `idempotentHint`).
     pub repeatable: bool,
+    /// Some URIs of the workspace are shown otherwise than their servers write them: answers are looked through.
+    pub shows_uris_apart: bool,
 }
 
 impl Route {
     /// A route with nothing special about it.
     pub fn plain(exposed: Arc<str>, upstream_name: Box<str>, def: Arc<ServerDef>) -> Self {
-        Route { exposed, upstream_name, def, mirrored: Vec::new(), wraps_output: false, repeatable: false }
+        Route {
+            exposed,
+            upstream_name,
+            def,
+            mirrored: Vec::new(),
+            wraps_output: false,
+            repeatable: false,
+            shows_uris_apart: false,
+        }
     }
 }
 
@@ -187,6 +197,7 @@ impl Named {
             mirrored: if kind == Kind::Tools { mirrored(item) } else { Vec::new() },
             wraps_output: shown.wraps_output,
             repeatable: kind == Kind::Tools && is_repeatable(item),
+            shows_uris_apart: !uris.is_empty(),
             ..Route::plain(exposed.clone(), item.name.clone(), one.def.clone())
         });
         self.list.push(route.clone(), shown.modern.as_deref(), Some(&shown.legacy));

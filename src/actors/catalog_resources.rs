@@ -87,7 +87,10 @@ impl Resources {
             for kind in [Kind::Resources, Kind::Templates] {
                 for item in &offer.list(kind).items {
                     let shown = names.get(one.def.id, &item.name).unwrap_or(&item.name);
-                    let route = Arc::new(Route::plain(shown.into(), item.name.clone(), one.def.clone()));
+                    let route = Arc::new(Route {
+                        shows_uris_apart: !names.is_empty(),
+                        ..Route::plain(shown.into(), item.name.clone(), one.def.clone())
+                    });
                     let text = show(kind, item, shown, one, &|_| None).legacy;
                     // A web address that two servers list is shown once.
                     if kind == Kind::Resources && !all.exact.contains_key(shown) {
@@ -121,16 +124,22 @@ impl Resources {
         if let Some((_, route)) = closest {
             let is_apart = *route.exposed != *route.upstream_name;
             let own = if is_apart { together(&route.def.slug, uri) } else { Some(uri.to_owned()) };
-            return own.map(|own| Arc::new(Route::plain(uri.into(), own.into(), route.def.clone())));
+            return own.map(|own| self.ad_hoc(uri, &own, &route.def));
         }
         let apart = self.owners.iter().find_map(|def| Some((together(&def.slug, uri)?, def)));
         if let Some((own, def)) = apart {
-            return Some(Arc::new(Route::plain(uri.into(), own.into(), def.clone())));
+            return Some(self.ad_hoc(uri, &own, def));
         }
         match self.owners.as_slice() {
-            [only] => Some(Arc::new(Route::plain(uri.into(), uri.into(), only.clone()))),
+            [only] => Some(self.ad_hoc(uri, uri, only)),
             _ => None,
         }
+    }
+
+    /// A route to what is in no list.
+    fn ad_hoc(&self, uri: &str, own: &str, def: &Arc<ServerDef>) -> Arc<Route> {
+        let shows_uris_apart = self.shows_some_apart() || uri != own;
+        Arc::new(Route { shows_uris_apart, ..Route::plain(uri.into(), own.into(), def.clone()) })
     }
 
     /// Whether URIs in what servers send have to be looked at. Almost never.

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::{
     meta,
-    scan::{Envelope, array_elements, member, object_members, string_value},
+    scan::{Envelope, Member, array_elements, member, object_members, string_value},
     splice::json_string,
 };
 
@@ -16,16 +16,37 @@ pub type Edits = Vec<(Range<usize>, Vec<u8>)>;
 /// `_meta` of what belongs to a task (2025-11-25).
 const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 
-/// The URI `own` as clients know it: in the contents of a result, in the data of an error.
-pub fn uris(body: &[u8], env: &Envelope, own: &str, exposed: &str, edits: &mut Edits) {
-    let mut rename = |members: &[super::scan::Member]| {
-        let found =
-            member(members, body, "uri").filter(|range| string_value(body, range.clone()).as_deref() == Some(own));
-        edits.extend(found.map(|range| (range, json_string(exposed).into_bytes())));
+/// URIs as clients know them, wherever a server names its resources: in the contents of a result, in links and embedded
+/// resources of a tool or prompt, in the data of an error. `shown`: how clients know a URI, if otherwise.
+pub fn uris(body: &[u8], env: &Envelope, shown: &dyn Fn(&str) -> Option<String>, edits: &mut Edits) {
+    let mut rename = |members: &[Member]| {
+        let renamed = member(members, body, "uri").and_then(|range| {
+            let uri = string_value(body, range.clone())?;
+            Some((range, json_string(&shown(&uri)?).into_bytes()))
+        });
+        edits.extend(renamed);
     };
-    let contents = member(&env.result_members, body, "contents");
-    for one in contents.map(|range| array_elements(body, range)).unwrap_or_default() {
-        rename(&object_members(body, one));
+    let listed = |name: &str| {
+        let list = member(&env.result_members, body, name);
+        list.map(|range| array_elements(body, range)).unwrap_or_default()
+    };
+    listed("contents").into_iter().for_each(|one| rename(&object_members(body, one)));
+    let mut blocks = listed("content");
+    for message in listed("messages") {
+        if let Some(content) = member(&object_members(body, message), body, "content") {
+            // One block, or several.
+            let is_list = body.get(content.start) == Some(&b'[');
+            blocks.extend(if is_list { array_elements(body, content) } else { vec![content] });
+        }
+    }
+    for block in blocks {
+        let block = object_members(body, block);
+        let kind = member(&block, body, "type").and_then(|range| string_value(body, range));
+        match (kind.as_deref(), member(&block, body, "resource")) {
+            (Some("resource_link"), _) => rename(&block),
+            (Some("resource"), Some(resource)) => rename(&object_members(body, resource)),
+            _ => {}
+        }
     }
     if let Some(data) = error_data(body, env) {
         rename(&object_members(body, data));
@@ -101,15 +122,27 @@ mod tests {
 
     #[test]
     fn uris_are_told_as_clients_know_them() {
-        let rename =
-            |body: &[u8], env: &Envelope, edits: &mut Edits| uris(body, env, "file:///a", "s+file:///a", edits);
-        assert_eq!(
-            edited(
-                r#"{"jsonrpc":"2.0","id":"m","result":{"contents":[{"uri":"file:///a","text":"file:///a"},{"uri":"file:///b"}]}}"#,
-                rename
+        let shown = |uri: &str| (uri == "file:///a").then(|| format!("s+{uri}"));
+        let rename = |body: &[u8], env: &Envelope, edits: &mut Edits| uris(body, env, &shown, edits);
+        for (from, to) in [
+            (
+                r#"{"contents":[{"uri":"file:///a","text":"file:///a"},{"uri":"file:///b"}]}"#,
+                r#"{"contents":[{"uri":"s+file:///a","text":"file:///a"},{"uri":"file:///b"}]}"#,
             ),
-            r#"{"jsonrpc":"2.0","id":1,"result":{"contents":[{"uri":"s+file:///a","text":"file:///a"},{"uri":"file:///b"}]}}"#
-        );
+            (
+                r#"{"content":[{"type":"resource_link","uri":"file:///a"},{"type":"text","uri":"file:///a"},{"type":"resource","resource":{"uri":"file:///a"}}],"structuredContent":{"uri":"file:///a"}}"#,
+                r#"{"content":[{"type":"resource_link","uri":"s+file:///a"},{"type":"text","uri":"file:///a"},{"type":"resource","resource":{"uri":"s+file:///a"}}],"structuredContent":{"uri":"file:///a"}}"#,
+            ),
+            (
+                r#"{"messages":[{"role":"user","content":{"type":"resource","resource":{"uri":"file:///a"}}},{"content":[{"type":"resource_link","uri":"file:///a"}]}]}"#,
+                r#"{"messages":[{"role":"user","content":{"type":"resource","resource":{"uri":"s+file:///a"}}},{"content":[{"type":"resource_link","uri":"s+file:///a"}]}]}"#,
+            ),
+        ] {
+            assert_eq!(
+                edited(&format!(r#"{{"jsonrpc":"2.0","id":"m","result":{from}}}"#), rename),
+                format!(r#"{{"jsonrpc":"2.0","id":1,"result":{to}}}"#)
+            );
+        }
         assert_eq!(
             edited(
                 r#"{"jsonrpc":"2.0","id":"m","error":{"code":-32602,"message":"no","data":{"uri":"file:///a"}}}"#,

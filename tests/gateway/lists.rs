@@ -122,6 +122,43 @@ fn equal_uris_of_two_servers_are_shown_apart_and_web_addresses_stay() {
 }
 
 #[test]
+fn uris_in_answers_are_those_that_lead_back_to_their_server() {
+    let uri = "file:///same";
+    let blocks = json!([{ "type": "resource_link", "uri": uri, "name": "same" },
+        { "type": "resource", "resource": { "uri": uri, "text": uri } }, { "type": "text", "text": uri }]);
+    let library = || {
+        Library::new()
+            .having("tools", &[&tool("find")])
+            .having("prompts", &[r#"{"name":"greet"}"#])
+            .having("resources", &[&json!({ "uri": uri, "name": "same" }).to_string()])
+            .answering(
+                "resources/read",
+                &json!({ "contents": [{ "uri": uri, "text": uri }], "resultType": "complete" }),
+            )
+            .answering("tools/call", &json!({ "content": blocks, "structuredContent": { "uri": uri } }))
+            .answering("prompts/get", &json!({ "messages": [{ "role": "user", "content": blocks[1] }] }))
+    };
+    let (one, two) = (library().modern(), library().modern());
+    let place = place(&[("one", &one), ("two", &two)]);
+    for (server, upstream, shown) in [("one", &one, "file:///same"), ("two", &two, "two+file:///same")] {
+        let read = ask(&place.editor, "resources/read", json!({ "uri": shown })).expect(200).result();
+        assert_eq!(read["contents"], json!([{ "uri": shown, "text": uri }]), "{server}");
+        let asked = upstream.of("resources/read").pop().unwrap();
+        assert_eq!((&asked.json()["params"]["uri"], asked.header("mcp-name")), (&json!(uri), Some(uri)));
+        let called = place.editor.call(&format!("{server}__find"), json!({})).expect(200).result();
+        assert_eq!(
+            (&called["content"][0]["uri"], &called["content"][1]["resource"]["uri"]),
+            (&json!(shown), &json!(shown))
+        );
+        assert_eq!(called["content"][2]["text"], uri);
+        assert_eq!(called["structuredContent"], json!({ "uri": uri }), "what is not known to be a resource stays");
+        let prompt =
+            ask(&place.editor, "prompts/get", json!({ "name": format!("{server}__greet") })).expect(200).result();
+        assert_eq!(prompt["messages"][0]["content"]["resource"], json!({ "uri": shown, "text": uri }), "{server}");
+    }
+}
+
+#[test]
 fn long_lists_come_in_pages_with_cursors_that_say_nothing() {
     let prompts: Vec<String> = (0..7).map(|number| format!(r#"{{"name":"p{number}"}}"#)).collect();
     let library = Library::new().having("prompts", &prompts.iter().map(String::as_str).collect::<Vec<_>>());

@@ -27,6 +27,8 @@ struct Inner {
     instructions: Option<String>,
     ttl_ms: u64,
     lists: HashMap<&'static str, Vec<String>>,
+    /// Results of other methods, raw JSON.
+    answers: HashMap<&'static str, String>,
     /// Methods that fail with this status.
     failing: HashMap<&'static str, u16>,
     streams: Vec<Stream>,
@@ -69,6 +71,11 @@ impl Library {
     /// Items of a list (by the member of the result), as raw JSON.
     pub fn having(self, list: &'static str, items: &[&str]) -> Self {
         self.put(list, items);
+        self
+    }
+    /// The result of another method.
+    pub fn answering(self, method: &'static str, result: &Value) -> Self {
+        self.with(|inner| inner.answers.insert(method, result.to_string()));
         self
     }
     /// Changes a list, silently.
@@ -227,8 +234,12 @@ impl Library {
         }
     }
 
-    /// Answers a list method; false if it is none.
+    /// Answers a list method, or one that the test gave the answer to; false if it is neither.
     fn list(&self, rpc: &str, seen: &Seen, conn: &mut Conn, modern: bool) -> bool {
+        if let Some(result) = self.with(|inner| inner.answers.get(rpc).cloned()) {
+            conn.result(seen, result);
+            return true;
+        }
         let member = match rpc {
             "tools/list" => "tools",
             "prompts/list" => "prompts",

@@ -98,10 +98,10 @@ impl Active {
         let mut edits = Edits::new();
         let route = &self.ticket.target.route;
         let modern_client = self.caller().speech.is_modern();
+        if route.shows_uris_apart {
+            self.renamed_uris(body, env, &mut edits);
+        }
         match self.kind() {
-            Kind::Resource if *route.exposed != *route.upstream_name => {
-                exposing::uris(body, env, &route.upstream_name, &route.exposed, &mut edits);
-            }
             Kind::Tool if !modern_client && self.lease.wire().is_modern() => {
                 exposing::structured(body, env, route.wraps_output, &mut edits);
             }
@@ -111,6 +111,18 @@ impl Active {
             exposing::tasks(body, env, |id| self.exposed_task(id), &mut edits);
         }
         edits
+    }
+
+    /// Rare: two servers of the workspace have a URI in common.
+    fn renamed_uris(&self, body: &[u8], env: &Envelope, edits: &mut Edits) {
+        let route = &self.ticket.target.route;
+        let Ok(view) = self.ticket.gateway.workspace(self.caller()) else { return };
+        let shown = |uri: &str| match self.kind() {
+            // What was asked for is answered under the same name.
+            Kind::Resource if *uri == *route.upstream_name => Some(route.exposed.to_string()),
+            _ => view.resources.shown(route.def.id, &route.def.slug, uri),
+        };
+        exposing::uris(body, env, &shown, edits);
     }
 
     fn may_speak_of_tasks(&self, body: &[u8], env: &Envelope) -> bool {
