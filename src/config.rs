@@ -9,8 +9,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 mod load;
+mod stdio;
 
 pub use load::Flags;
+pub use stdio::StdioConfig;
 
 /// Everything that can be set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
@@ -24,10 +26,14 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// How MCP servers are reached.
     pub upstream: UpstreamConfig,
+    /// MCP servers that are programs on this machine.
+    pub stdio: StdioConfig,
     /// The actor runtime.
     pub actors: ActorsConfig,
     /// Call statistics.
     pub analytics: AnalyticsConfig,
+    /// The audit log.
+    pub audit: AuditConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
 }
@@ -179,10 +185,14 @@ pub struct LimitsConfig {
     pub resumable_bytes: usize,
     /// Seconds such a stream is kept after its end.
     pub resumable_seconds: u64,
+    /// Seconds a call that its server answers with a stream may be silent before the client gets the stream's head.
+    pub silent_head_seconds: u64,
     /// Failed look-ups per client address in 60 s before unknown tokens are refused unseen.
     pub failed_auth_per_minute: u32,
     /// Admin API requests per key in any 60 s.
     pub admin_requests_per_minute: u32,
+    /// Days that the session id of an older revision is believed; clients then begin a new one by themselves.
+    pub session_days: u32,
 }
 
 impl Default for LimitsConfig {
@@ -212,8 +222,10 @@ impl Default for LimitsConfig {
             resumable_events: 256,
             resumable_bytes: 256 * 1024,
             resumable_seconds: 300,
+            silent_head_seconds: 10,
             failed_auth_per_minute: 60,
             admin_requests_per_minute: 600,
+            session_days: 30,
         }
     }
 }
@@ -272,6 +284,16 @@ pub struct UpstreamConfig {
     pub client_sessions: usize,
     /// Seconds without a call after which such a session ends.
     pub client_session_idle_seconds: u64,
+    /// Notifications per second that one stream of a server may send for long; more are dropped.
+    pub stream_notifications_per_second: u32,
+    /// Notifications that may come at once before that.
+    pub stream_notifications_burst: u32,
+    /// How often one answer may be resumed at a server that closes its streams on purpose.
+    pub stream_resumptions: u32,
+    /// How often resuming may fail in a row.
+    pub stream_resume_failures: u32,
+    /// Milliseconds in which several changes of a server's tool list are one.
+    pub change_debounce_ms: u64,
 }
 
 impl Default for UpstreamConfig {
@@ -302,6 +324,11 @@ impl Default for UpstreamConfig {
             lane_idle_seconds: 300,
             client_sessions: 1024,
             client_session_idle_seconds: 600,
+            stream_notifications_per_second: 50,
+            stream_notifications_burst: 500,
+            stream_resumptions: 1000,
+            stream_resume_failures: 3,
+            change_debounce_ms: 150,
         }
     }
 }
@@ -363,6 +390,14 @@ impl Default for AnalyticsConfig {
     }
 }
 
+/// The audit log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// Days that audit entries are kept; 0: for ever.
+    pub retention_days: u32,
+}
+
 /// Logs and traces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -377,6 +412,8 @@ pub struct TelemetryConfig {
     pub service_name: String,
     /// Share of new traces that are exported, 0 to 1 (a sampled parent is always followed).
     pub sample_ratio: f64,
+    /// Log lines per second about calls that are refused before they reach a server; the next line counts the rest.
+    pub refused_calls_per_second: u32,
 }
 
 impl Default for TelemetryConfig {
@@ -387,6 +424,7 @@ impl Default for TelemetryConfig {
             otlp_endpoint: String::new(),
             service_name: "aerostack".into(),
             sample_ratio: 1.0,
+            refused_calls_per_second: 20,
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{
     domain::{
         clients::{self, Connection},
         role::Principal,
+        scope::Scope,
         server::ServerSpec,
         slug::Slug,
     },
@@ -75,6 +76,7 @@ pub async fn show(demo: &Demo, actors: &Actors, main: SocketAddr) -> Result<()> 
     let token = actors
         .tokens
         .issue(IssueToken {
+            scope: Scope::default(),
             workspace: workspace.id,
             name: "Demo".into(),
             expires_in_seconds: Some(TOKEN_SECONDS),

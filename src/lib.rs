@@ -31,7 +31,7 @@
 //! | [`connect`] | a pipe joined to a gateway URL, for clients that only start processes | repeats a call that may have arrived |
 //! | [`demo`] | `serve --demo`: an example server and a first call through the front door | keeps anything |
 //! | [`actors`] | tokens, secrets, catalogue, upstream sessions, streams, sinks; the runtime they live in | is called around its [`ActorRef`](actors::actor_ref::ActorRef) |
-//! | [`upstream`] | the guarded HTTP client, detection of revisions, exchanges, breaker | follows a redirect, or dials an address that the policy did not judge |
+//! | [`upstream`] | the guarded HTTP client, programs and their launcher, detection of revisions, exchanges, breaker | follows a redirect, or dials an address that the policy did not judge |
 //! | [`store`] | queries, transactions, migrations; the same code on SQLite and Postgres | decides |
 //! | [`protocol`] | scan, splice, events, headers, session ids, the bridge between revisions | parses what is only passed on |
 //! | [`domain`] | ids, roles, tokens, keys and seals, the limiter's window, tool names, the audit chain | does I/O |
@@ -47,6 +47,9 @@
 //!   only [`SecretVault`](actors::secret_vault) sees keys. Decrypted headers live at most
 //!   `upstream.header_cache_seconds` in memory that is wiped, and everything a server sends is searched for them before
 //!   a client sees it.
+//! - **A program leaves nothing behind.** An MCP server that is a program on this machine is started by a
+//!   [`launcher`](upstream::stdio::launcher) that ends it and all its descendants when the gateway lets go or is gone,
+//!   and that is told nothing but what the program may know.
 //! - **Everything is bounded.** Every queue, body, depth, list, retry, restart and wait has a limit with a name in
 //!   [`config`]. What does not fit is refused with the time to come back, or dropped and counted if it is a statistic.
 //! - **Every wait has a deadline**, given by whoever started the work, never by a default deep inside.
@@ -72,6 +75,8 @@
 //! 2. The body is read within its size and time and scanned once. [`gateway::era`] decides how the client speaks.
 //! 3. The grant's window counts the request: exactly 120 in any 60 seconds, unless the token has its own limit.
 //! 4. [`gateway::call`] finds the tool in the workspace's routing table. Names are never split; a prefix is only a name.
+//!    What is switched off, or waits for approval ([`actors::catalog_policy`]), is not in it. A token with a
+//!    [`scope`](domain::scope) is asked whether it may use the tool; the list it sees is made by the same rule.
 //! 5. A lease ([`actors::upstream_lease`]) on the server is taken from this thread's `UpstreamLane`: a permit, the
 //!    connection, the negotiated revision, the decrypted headers. If the server was never spoken to, its
 //!    `UpstreamSession` connects now, once for everybody who waits.
@@ -79,7 +84,9 @@
 //!    hop and the server's secrets as headers. Arguments are the client's bytes.
 //! 7. The answer (one body, or events until it comes) is searched for secrets, its id is put back, what the client's
 //!    revision needs is added, and it is written. Every poll that may write passes the grant's gate.
-//! 8. Statistics, one log line and, if traces are exported, two spans are left behind. None of them is waited for.
+//! 8. Statistics, one log line and, if traces are exported, two spans are left behind. None of them is waited for. A call
+//!    that is refused before it has a server leaves its log line only; who may not enter at all is counted in the audit
+//!    log ([`gateway::refused`]).
 //!
 //! A client that leaves cancels the call at the server where its revision means that; on a legacy session the call goes
 //! on. A server that forgot its session is connected to again, once, invisibly. A request that was sent and whose answer

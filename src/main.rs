@@ -1,4 +1,4 @@
-//! The one binary: server, command line, bridge, demo.
+//! The one binary: server, command line, bridge, demo, and the launcher of programs.
 
 use std::process::ExitCode;
 
@@ -9,5 +9,8 @@ use clap::Parser as _;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    if let Some(ended) = aerostack::upstream::stdio::launcher::run(std::env::args_os()) {
+        return ended;
+    }
     aerostack::cli::run(aerostack::cli::Cli::parse(), aerostack::serve::run, aerostack::connect::run)
 }

@@ -8,11 +8,11 @@ mod banner;
 mod first_start;
 mod listen;
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use actix_web::{App, HttpServer, web};
 use actix_web_lab::middleware::CatchPanic;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use url::Url;
 
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         key_source::{self, ConfiguredKeys},
     },
     admin::{self, Admin},
-    cli::ServeArgs,
+    cli::{ServeArgs, profile},
     config::{Config, Flags},
     demo::{self, Demo},
     domain::clock,
@@ -108,11 +108,15 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     if let Some(demo) = &demo {
         policy.exempt_listener(demo.address());
     }
+    // A program of the gateway's own user must not find the API keys that this user's command line has saved.
+    config.stdio.hide.extend(profile::folder());
     let config = Arc::new(config);
     key_source::protect_process();
     let keys = ConfiguredKeys::from_environment()?;
     let actors = Arc::new(Actors::start(config.clone(), public_url.clone(), keys, policy).await?);
     let first = first_start::ensure_owner(&actors, demo.is_some()).await?;
+    first_start::ensure_folder(&actors)?;
+    actors.reload_programs().await?;
 
     let tracer = Tracer::start(&config.telemetry, upstream::client::tls_config)?;
     let gateway = web::Data::new(front(&actors, tracer.clone()));
@@ -126,6 +130,8 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     let mut running = tokio::spawn(main);
     let operating = operators.map(tokio::spawn);
 
+    // Heard from here on: who sees that the gateway is ready may stop it at once.
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     readiness.ready();
     banner::ready(&actors, &first, &listeners, begun.elapsed(), demo.is_some());
     warm(&gateway);
@@ -133,7 +139,7 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
         demo::show(demo, &actors, listeners.main()).await?;
     }
     let stopped = tokio::select! {
-        () = told_to_stop() => Stopped::Asked,
+        () = told_to_stop(signals) => Stopped::Asked,
         cause = actors.runtime.fatal() => { tracing::error!(%cause, "the gateway cannot go on"); Stopped::Fatal }
         _ = &mut running => Stopped::Fatal,
     };
@@ -176,12 +182,18 @@ fn front(actors: &Actors, tracer: Option<Arc<Tracer>>) -> Gateway {
         streams: actors.streams.clone(),
         analytics: actors.analytics.clone(),
         tracer,
-        sessions: Arc::new(Sessions::new(StateKey { version: key.version, key: key.key }, actors.store.clone())),
+        sessions: Arc::new(Sessions::new(
+            StateKey { version: key.version, key: key.key },
+            actors.store.clone(),
+            actors.config.limits.session_days,
+        )),
         questions: actors.questions.clone(),
         parked: ParkedCalls::default(),
         trails: Trails::new(&actors.config.limits),
         config: actors.config.clone(),
-        calls: 0.into(),
+        calls: actors.calls.clone(),
+        refusals: gateway::call::RefusalLines::new(actors.config.telemetry.refused_calls_per_second),
+        audit: actors.audit.clone(),
     }
 }
 
@@ -246,9 +258,8 @@ fn warm(gateway: &web::Data<Gateway>) {
     });
 }
 
-async fn told_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
+async fn told_to_stop(signals: (io::Result<Signal>, io::Result<Signal>)) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
         tracing::error!("signals cannot be heard; stop the process by hand");
         return std::future::pending().await;
     };

@@ -20,6 +20,8 @@ pub mod session_state;
 pub mod setting;
 pub mod tool_call;
 pub mod tool_call_hour;
+pub mod tool_pin;
+pub mod tool_setting;
 pub mod workspace;
 pub mod workspace_server;
 pub mod workspace_token;

@@ -18,6 +18,10 @@ pub struct Model {
     /// Order in lists.
     pub position: i32,
     pub enabled: bool,
+    /// `pin` or `track`.
+    pub pin_mode: String,
+    /// When the tools it had were approved as its baseline; nothing: not yet.
+    pub pinned_at: Option<DateTimeUtc>,
     pub created_by: Uuid,
     pub created_at: DateTimeUtc,
 }

@@ -16,7 +16,7 @@ pub struct Model {
     pub name: String,
     /// The account the token belongs to, if it is a member's.
     pub member_id: Option<Uuid>,
-    /// JSON list of the tools it may call; nothing: all.
+    /// JSON of what it may use (`allow`, `deny`, `read_only`); nothing: everything.
     pub scope: Option<String>,
     /// Overrides `limits.requests_per_minute`.
     pub requests_per_minute: Option<i32>,

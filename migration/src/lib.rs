@@ -5,6 +5,8 @@ mod m20261121_000001_create_analytics;
 mod m20261121_000001_create_state;
 mod m20261125_000001_calls_by_id;
 mod m20261126_000001_session_subscriptions;
+mod m20261126_000002_tokens_in_force;
+mod m20261126_000002_tool_policy;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -21,6 +23,8 @@ impl MigratorTrait for State {
         vec![
             Box::new(m20261121_000001_create_state::Migration),
             Box::new(m20261126_000001_session_subscriptions::Migration),
+            Box::new(m20261126_000002_tool_policy::Migration),
+            Box::new(m20261126_000002_tokens_in_force::Migration),
         ]
     }
     fn migration_table_name() -> DynIden {

@@ -1,6 +1,10 @@
 //! Everything that runs, started in dependency order and drained in the opposite one.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use url::Url;
 
@@ -29,7 +33,7 @@ use crate::{
     },
     error::Result,
     store::{Store, analytics::ToolCallEvent},
-    upstream::NetworkPolicy,
+    upstream::{NetworkPolicy, stdio::Host},
 };
 
 /// The handles that fronts work with. Actors know each other only through handles given at construction.
@@ -60,6 +64,8 @@ pub struct Actors {
     pub streams: ClientSessions,
     /// Questions that clients have not answered yet.
     pub questions: Questions,
+    /// Calls under way in the process.
+    pub calls: Arc<AtomicUsize>,
     /// What is counted for Prometheus.
     pub metrics: Arc<Metrics>,
 }
@@ -91,7 +97,7 @@ impl Actors {
     ) -> Result<Self> {
         let runtime = Runtime::start(config.actors.clone());
         let vault = Vault::start(&runtime, store.clone(), keys, data_dir).await?;
-        let audit = Audit::start(&runtime, store.clone());
+        let audit = Audit::start(&runtime, store.clone(), &config.audit);
         let limiters = RateLimiters::start(&runtime, &config.limits);
         let tokens = Tokens::start(&runtime, store.clone(), &config.limits, Arc::new(limiters.clone())).await?;
         let streams = ClientSessions::new(runtime.clone(), &config.limits);
@@ -113,6 +119,7 @@ impl Actors {
                 News::Updated(uris) => told.updated(server, scope, &uris),
             }),
             reach,
+            Host { config: config.stdio.clone(), data_dir: std::path::absolute(data_dir).unwrap_or(data_dir.into()) },
         );
         let metrics = Arc::new(Metrics::default());
         let counted = metrics.clone();
@@ -132,6 +139,7 @@ impl Actors {
             audit,
             streams,
             questions,
+            calls: Arc::default(),
             metrics,
         })
     }

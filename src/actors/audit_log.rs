@@ -7,11 +7,12 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use actix::prelude::*;
+use chrono::TimeDelta;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::broadcast;
@@ -21,6 +22,7 @@ use crate::{
         actor_ref::ActorRef,
         supervisor::{self, Drain, Group, Heartbeat, Runtime, Spec},
     },
+    config::AuditConfig,
     domain::{
         clock::{self, Timestamp},
         ids::{AccountId, WorkspaceId},
@@ -44,6 +46,9 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(300);
 /// How often old entries are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
+/// Entries removed in one transaction: other writers get their turn in between.
+const PRUNE_ROWS: u32 = 1000;
+
 /// An event that is not part of a transaction.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -52,16 +57,16 @@ pub struct Record(pub AuditEntry);
 /// Somebody was refused.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Refused {
-    /// Whose log it belongs to.
-    pub namespace: AccountId,
+    /// Whose log it belongs to; none: the owner's of this installation (nobody else is known).
+    pub namespace: Option<AccountId>,
     /// The workspace it happened in, if it is known.
     pub workspace: Option<WorkspaceId>,
-    /// What was refused: `auth_failed`, `origin_refused`, `forbidden`, `tool_blocked`, …
+    /// What was refused: `auth_failed`, `foreign_token`, `origin_refused`, `forbidden`.
     pub action: &'static str,
     /// What was asked for: (kind, name), never a credential.
     pub target: (&'static str, Arc<str>),
-    /// Who asked: an address, or a token's name.
-    pub source: Arc<str>,
+    /// Who asked: anonymous by address, a token or a user by name.
+    pub source: (ActorKind, Arc<str>),
 }
 
 /// Write what was gathered now; whether all of it was written.
@@ -75,6 +80,7 @@ pub struct Audit {
     log: ActorRef<AuditLog>,
     refusals: Arc<Mutex<Refusals>>,
     store: Store,
+    owner: Arc<OnceLock<AccountId>>,
 }
 
 /// Counted beside the actor, so that a flood fills neither its mailbox nor the log.
@@ -87,26 +93,31 @@ struct Count {
 }
 
 impl Audit {
-    /// Starts the actor. Entries stay for ever.
-    pub fn start(runtime: &Runtime, store: Store) -> Self {
-        Audit::start_with_retention(runtime, store, None)
-    }
-
-    /// Starts the actor. Entries older than `retention` are removed.
-    pub fn start_with_retention(runtime: &Runtime, store: Store, retention: Option<chrono::TimeDelta>) -> Self {
+    /// Starts the actor.
+    pub fn start(runtime: &Runtime, store: Store, config: &AuditConfig) -> Self {
+        let retention = (config.retention_days > 0).then(|| TimeDelta::days(config.retention_days.into()));
         let spec = Spec::singleton("AuditLog", Group::Sinks);
         let refusals = Arc::new(Mutex::new(Refusals::new()));
-        let (of_actor, counted) = (store.clone(), refusals.clone());
+        let owner: Arc<OnceLock<AccountId>> = Arc::default();
+        let (of_actor, counted, owned_by) = (store.clone(), refusals.clone(), owner.clone());
         let factory = move || AuditLog {
             store: of_actor.clone(),
             retention,
             refusals: counted.clone(),
+            owner: owned_by.clone(),
             waiting: VecDeque::new(),
             lost: 0,
             written: 0,
             checkpoint: None,
         };
-        Audit { log: supervisor::supervise(runtime, spec, factory), refusals, store }
+        let log = supervisor::supervise(runtime, spec, factory);
+        Audit { log, refusals, store, owner }
+    }
+
+    /// Says whose log gets the refusals that belong to no namespace. To be called before anything is served.
+    pub fn set_owner(&self, owner: AccountId) {
+        // Set once at the start; the owner of an installation never changes.
+        _ = self.owner.set(owner);
     }
 
     /// Records an event that is not part of a transaction.
@@ -121,7 +132,7 @@ impl Audit {
         let now = clock::now();
         let mut refusals = self.refusals.lock();
         if refusals.len() >= SOURCES && !refusals.contains_key(&refusal) {
-            refusal.source = "others".into();
+            refusal.source = (ActorKind::Anonymous, "others".into());
             refusal.target = (refusal.target.0, "others".into());
             refusal.workspace = None;
         }
@@ -149,8 +160,9 @@ impl Audit {
 /// The actor.
 pub struct AuditLog {
     store: Store,
-    retention: Option<chrono::TimeDelta>,
+    retention: Option<TimeDelta>,
     refusals: Arc<Mutex<Refusals>>,
+    owner: Arc<OnceLock<AccountId>>,
     waiting: VecDeque<AuditEntry>,
     lost: u64,
     written: u64,
@@ -233,9 +245,10 @@ impl AuditLog {
     fn close_refusals(&mut self) {
         let refusals = std::mem::take(&mut *self.refusals.lock());
         for (refusal, count) in refusals {
+            let Some(namespace) = refusal.namespace.or_else(|| self.owner.get().copied()) else { continue };
             let target = (refusal.target.0, refusal.target.1.as_ref());
-            let who = (ActorKind::Anonymous, refusal.source.as_ref());
-            let mut entry = AuditEntry::by_actor(refusal.namespace, who, refusal.action, target)
+            let who = (refusal.source.0, refusal.source.1.as_ref());
+            let mut entry = AuditEntry::by_actor(namespace, who, refusal.action, target)
                 .of_kind(AuditKind::Security)
                 .in_workspaces(refusal.workspace)
                 .with("times", count.times);
@@ -299,11 +312,16 @@ impl AuditLog {
     fn prune(&self, ctx: &mut Context<Self>) {
         let Some(retention) = self.retention else { return };
         let store = self.store.clone();
-        let prune = async move { store.prune_audit(clock::now() - retention).await };
-        ctx.spawn(prune.into_actor(self).map(|result, _, _| match result {
-            Ok(Some(seq)) => tracing::info!(seq, "audit entries up to here were removed"),
-            Ok(None) => {}
-            Err(error) => tracing::warn!(%error, "old audit entries were not removed"),
-        }));
+        let before = clock::now() - retention;
+        let prune = async move {
+            loop {
+                match store.prune_audit(before, PRUNE_ROWS).await {
+                    Ok(Some(seq)) => tracing::info!(seq, "audit entries up to here were removed"),
+                    Ok(None) => return,
+                    Err(error) => return tracing::warn!(%error, "old audit entries were not removed"),
+                }
+            }
+        };
+        ctx.spawn(prune.into_actor(self));
     }
 }

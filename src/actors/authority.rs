@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use secrecy::SecretString;
 use tokio::sync::watch;
 
@@ -16,12 +17,14 @@ use crate::{
         ids::{AccountId, ApiKeyId, TokenId, WorkspaceId},
         plan::Plan,
         role::Principal,
+        scope::Scope,
         token::{self, Credential, TokenHash},
     },
     error::{Error, ErrorCode, Result, err},
     store::{
         Store, Tx, accounts, api_keys,
         audit::AuditEntry,
+        sessions,
         tokens::{self, TokenRecord},
         workspaces::{self, WorkspaceRecord},
     },
@@ -29,7 +32,8 @@ use crate::{
 
 /// How often a look-up is repeated because something was withdrawn while it read.
 const ATTEMPTS: usize = 16;
-/// Rows per transaction when times of last use are written: other writers get their turn in between.
+/// Rows per transaction when times of last use are written or old sessions deleted: other writers get their turn in
+/// between.
 const FLUSH_ROWS: usize = 500;
 
 /// A token to be issued.
@@ -45,6 +49,8 @@ pub struct IssueToken {
     pub member: Option<AccountId>,
     /// Its own limit; none: `limits.requests_per_minute`.
     pub requests_per_minute: Option<u32>,
+    /// What it may use.
+    pub scope: Scope,
     /// Who issues it.
     pub by: Principal,
 }
@@ -68,6 +74,19 @@ pub struct NameToken {
     pub by: Principal,
 }
 
+/// A token that is to have another scope.
+#[derive(Debug, Clone)]
+pub struct ScopeToken {
+    /// Its workspace (a token of another one is unknown).
+    pub workspace: WorkspaceId,
+    /// The token.
+    pub token: TokenId,
+    /// What it may use from now on; an empty one takes nothing away.
+    pub scope: Scope,
+    /// Who does it.
+    pub by: Principal,
+}
+
 /// State of the authority; outlives the actor's incarnations.
 pub(super) struct Authority {
     pub(super) store: Store,
@@ -76,6 +95,8 @@ pub(super) struct Authority {
     pub(super) failed: FailedLookups,
     pub(super) used: LastUsed<TokenId>,
     pub(super) used_keys: LastUsed<ApiKeyId>,
+    /// How long session ids of older revisions are believed.
+    pub(super) session_days: u32,
     /// False while a fresh incarnation has not compared the ledger with the database yet.
     pub(super) settled: watch::Sender<bool>,
 }
@@ -104,7 +125,7 @@ impl Authority {
     }
 
     fn grant(&self, record: &TokenRecord, slug: Arc<str>) -> Grant {
-        Grant::new(
+        let grant = Grant::new(
             record.id,
             record.workspace,
             slug,
@@ -113,7 +134,9 @@ impl Authority {
             record.expires_at,
             self.windows.requests(record.id, record.requests_per_minute),
             self.windows.notifications(record.id),
-        )
+        );
+        grant.set_scope(record.scope.clone().map(Arc::new));
+        grant
     }
 
     pub(super) async fn issue(&self, wanted: IssueToken) -> Result<IssuedToken> {
@@ -132,6 +155,7 @@ impl Authority {
             last_used_at: None,
             revoked_at: None,
             requests_per_minute: token_rules::requests_per_minute(wanted.requests_per_minute)?,
+            scope: wanted.scope.checked()?,
         };
         let epoch = self.ledger.epoch();
         let (row, by, hash) = (record.clone(), wanted.by, fresh.hash);
@@ -198,6 +222,53 @@ impl Authority {
         Ok(IssuedToken { record: written?, raw: fresh.raw })
     }
 
+    /// Gives a token another scope. When this returns, every call and list is decided by it.
+    pub(super) async fn rescope(&self, change: ScopeToken) -> Result<TokenRecord> {
+        self.until_settled().await;
+        let (workspace, token, now) = (change.workspace, change.token, self.ledger.now());
+        let scope = change.scope.checked()?;
+        let written = self
+            .store
+            .write(move |tx| {
+                Box::pin(async move {
+                    let workspace = workspace_of(tx, workspace).await?;
+                    let known = tokens::get(tx.conn(), workspace.id, token).await?;
+                    let record = known.filter(|record| record.is_active(now)).ok_or_else(|| {
+                        err::not_found("No such active token in this workspace")
+                            .with_hint(format!("aerostack workspace token list {} --active", workspace.slug))
+                    })?;
+                    tokens::set_scope(tx, workspace.id, token, scope.as_ref()).await?;
+                    let said = scope.as_ref().map_or_else(|| Scope::default().to_string(), Scope::to_string);
+                    tx.audit(entry(&workspace, &change.by, "token_scope_changed", &record).with("scope", said)).await?;
+                    tx.change("token", token).await?;
+                    Ok(TokenRecord { scope, ..record })
+                })
+            })
+            .await;
+        match &written {
+            Ok(_) => self.publish_scope(workspace, token).await,
+            Err(refused) if refused.code() == ErrorCode::NotFound => {}
+            // Perhaps it was committed: the token's next use asks the database.
+            Err(_) => self.end(self.ledger.withdraw([token])).await,
+        }
+        written
+    }
+
+    /// Puts what the database says of a token's scope in force. Read again when something changed meanwhile, so that of
+    /// two changes the later one stays.
+    async fn publish_scope(&self, workspace: WorkspaceId, token: TokenId) {
+        for _ in 0..ATTEMPTS {
+            let epoch = self.ledger.epoch();
+            let read = self.store.read(move |db| async move { tokens::get(&db, workspace, token).await }).await;
+            let Ok(Some(record)) = read else { break };
+            if self.ledger.rescope(epoch, token, record.scope.map(Arc::new)) {
+                return;
+            }
+        }
+        // Nothing is known for sure: what runs is ended, and the token's next use asks the database.
+        self.end(self.ledger.withdraw([token])).await;
+    }
+
     /// Ends everything of a workspace that is gone (the caller has committed that).
     pub(super) async fn cut_workspace(&self, workspace: WorkspaceId) {
         self.end(self.ledger.withdraw_workspace(workspace)).await;
@@ -219,8 +290,10 @@ impl Authority {
         for _ in 0..ATTEMPTS {
             let (revision, now) = (self.ledger.revision(), self.ledger.now());
             let active = self.store.read(move |db| async move { tokens::active_with_hash(&db, now).await }).await?;
-            let grants =
-                active.into_iter().map(|(hash, record, slug)| (hash, move || self.grant(&record, slug.into())));
+            let grants = active.into_iter().map(|(hash, record, slug)| {
+                let scope = record.scope.clone().map(Arc::new);
+                (hash, scope, move || self.grant(&record, slug.into()))
+            });
             if let Some(gone) = self.ledger.reconcile(revision, grants.collect()) {
                 if !gone.is_empty() {
                     tracing::warn!(tokens = gone.len(), "tokens in force were not active in the database");
@@ -230,6 +303,22 @@ impl Authority {
             }
         }
         Err(Error::new(ErrorCode::Overloaded, "Too many tokens change at once").with_retry_after(1))
+    }
+
+    /// Deletes what is remembered of sessions whose ids nobody believes any more.
+    pub(super) async fn prune_sessions(&self) {
+        // A day more: rows are compared by when they changed, ids by when they were made.
+        let before = self.ledger.now() - TimeDelta::days(i64::from(self.session_days) + 1);
+        loop {
+            let step = self
+                .store
+                .write(move |tx| Box::pin(async move { sessions::prune(tx, before, FLUSH_ROWS as u64).await }));
+            match step.await {
+                Ok(gone) if gone < FLUSH_ROWS as u64 => return,
+                Ok(_) => {}
+                Err(error) => return tracing::warn!(%error, "old sessions were not deleted; it is tried again"),
+            }
+        }
     }
 
     /// Writes buffered times of last use.
@@ -263,13 +352,12 @@ async fn insert(tx: &Tx, record: &TokenRecord, by: &Principal, hash: &TokenHash)
     {
         return Err(err::not_found("The account this token is for is not a member of the namespace"));
     }
-    let tokens = tokens::list(tx.conn(), workspace.id).await?;
-    let active: Vec<_> = tokens.iter().filter(|token| token.is_active(record.created_at)).collect();
+    let active = tokens::list_active(tx.conn(), workspace.id, record.created_at).await?;
     let wanted = token_rules::folded(&record.name);
     if let Some(same) = active.iter().find(|token| token_rules::folded(&token.name) == wanted) {
         let known = format!("An active token of this workspace is already called \"{}\"", same.name);
         return Err(err::conflict(known).with_hint(format!(
-            "Choose another name, or replace its value: aerostack workspace token rotate {} {}",
+            "Choose another name, or revoke that one first: aerostack workspace token revoke {} {}",
             workspace.slug, same.id
         )));
     }

@@ -10,11 +10,14 @@ use std::{
 use crate::{
     actors::{
         catalog_abilities::Abilities,
-        catalog_items::{is_repeatable, mirrored, show},
+        catalog_items::{is_repeatable, mirrored, reads, show},
         catalog_listing::{Listing, ListingBuilder},
+        catalog_policy::{Hidden, Policy, Printed},
         catalog_resources::{Resources, ShownNames},
+        catalog_scope::ScopedLists,
     },
     domain::{
+        definition::Fingerprint,
         ids::{AccountId, InstallationId, ServerId, WorkspaceId},
         tool_name,
     },
@@ -38,6 +41,22 @@ pub struct Installed {
     pub enabled: bool,
     /// What it offers, once discovered.
     pub offer: Option<Offer>,
+    /// The fingerprints of its tools, in their order.
+    pub prints: Arc<[Fingerprint]>,
+    /// What was decided about its tools.
+    pub policy: Arc<Policy>,
+}
+
+impl Installed {
+    /// Its tools with the fingerprints of their definitions.
+    pub fn tools(&self) -> impl Iterator<Item = Printed<'_>> {
+        self.offer.iter().flat_map(|offer| offer.tools()).zip(self.prints.iter().copied())
+    }
+
+    /// Why a tool of it is not offered, if it is not.
+    pub fn hidden(&self, (item, print): Printed<'_>) -> Option<Hidden> {
+        if self.enabled { self.policy.hidden(&item.name, print) } else { Some(Hidden::ServerDisabled) }
+    }
 }
 
 /// Where an exposed name or URI leads.
@@ -45,6 +64,10 @@ pub struct Installed {
 pub struct Route {
     /// The name (of a resource: the URI) that clients see and analytics count.
     pub exposed: Arc<str>,
+    /// `prefix__tool`, where `exposed` is another name that stands for it.
+    pub plain_name: Option<Box<str>>,
+    /// Its server says that it only reads (`annotations.readOnlyHint`).
+    pub reads: bool,
     /// The server's own name or URI.
     pub upstream_name: Box<str>,
     /// The server.
@@ -65,6 +88,8 @@ impl Route {
     pub fn plain(exposed: Arc<str>, upstream_name: Box<str>, def: Arc<ServerDef>) -> Self {
         Route {
             exposed,
+            plain_name: None,
+            reads: false,
             upstream_name,
             def,
             mirrored: Vec::new(),
@@ -98,6 +123,10 @@ pub struct WorkspaceView {
     pub resources: Resources,
     /// What the servers can do, together.
     pub abilities: Abilities,
+    /// The lists as tokens with a scope see them.
+    pub scoped: ScopedLists,
+    /// Exposed name → tool that is not offered, and why.
+    withheld: HashMap<Box<str>, (Arc<Route>, Hidden)>,
     prompt_routes: HashMap<Box<str>, Arc<Route>>,
 }
 
@@ -124,6 +153,8 @@ impl WorkspaceView {
             slug,
             name,
             routes: tools.routes,
+            scoped: ScopedLists::default(),
+            withheld: withheld(&installed),
             tools: tools.list.finish(),
             prompts: prompts.list.finish(),
             prompt_routes: prompts.routes,
@@ -136,6 +167,16 @@ impl WorkspaceView {
     /// Where a prompt leads.
     pub fn prompt(&self, exposed: &str) -> Option<&Arc<Route>> {
         self.prompt_routes.get(exposed)
+    }
+
+    /// A tool that is installed but not offered, and why.
+    pub fn withheld(&self, exposed: &str) -> Option<&(Arc<Route>, Hidden)> {
+        self.withheld.get(exposed)
+    }
+
+    /// The tool of that name, offered or not.
+    pub fn leads_to(&self, exposed: &str) -> Option<&Arc<Route>> {
+        self.routes.get(exposed).or_else(|| self.withheld(exposed).map(|(route, _)| route))
     }
 
     /// Where a resource leads; `upstream_name` is the server's own URI.
@@ -178,7 +219,16 @@ impl WorkspaceView {
 impl Named {
     fn build(kind: Kind, installed: &[Installed], uris: &ShownNames) -> Self {
         let mut named = Named { list: ListingBuilder::default(), taken: HashSet::new(), routes: HashMap::new() };
+        if kind == Kind::Tools {
+            // An alias is whose it is, whatever comes before it in the list.
+            named.taken.extend(installed.iter().flat_map(|one| one.policy.aliases().map(|(_, alias)| alias.clone())));
+        }
         for one in installed.iter().filter(|one| one.enabled) {
+            if kind == Kind::Tools {
+                let offered = one.tools().filter(|tool| one.hidden(*tool).is_none());
+                offered.for_each(|(item, _)| named.add(kind, one, item, uris));
+                continue;
+            }
             for item in one.offer.iter().flat_map(|offer| &offer.list(kind).items) {
                 named.add(kind, one, item, uris);
             }
@@ -187,8 +237,12 @@ impl Named {
     }
 
     fn add(&mut self, kind: Kind, one: &Installed, item: &Item, uris: &ShownNames) {
-        let mut exposed: Arc<str> = tool_name::expose(&one.prefix, &item.name).name.into();
-        if !self.taken.insert(exposed.clone()) {
+        let plain = tool_name::plain(&one.prefix, &item.name);
+        let (mut exposed, is_alias) = match kind {
+            Kind::Tools => (one.policy.exposed(&one.prefix, &item.name), one.policy.setting(&item.name).1.is_some()),
+            _ => (tool_name::expose(&one.prefix, &item.name).name.into(), false),
+        };
+        if !self.taken.insert(exposed.clone()) && !is_alias {
             exposed = tool_name::expose_apart(&one.prefix, &item.name, &one.def.slug).name.into();
             self.taken.insert(exposed.clone());
         }
@@ -197,16 +251,44 @@ impl Named {
             mirrored: if kind == Kind::Tools { mirrored(item) } else { Vec::new() },
             wraps_output: shown.wraps_output,
             repeatable: kind == Kind::Tools && is_repeatable(item),
+            plain_name: (*plain != *exposed).then(|| plain.as_str().into()),
+            reads: kind == Kind::Tools && reads(item),
             shows_uris_apart: !uris.is_empty(),
             ..Route::plain(exposed.clone(), item.name.clone(), one.def.clone())
         });
         self.list.push(route.clone(), shown.modern.as_deref(), Some(&shown.legacy));
         self.routes.insert((&*exposed).into(), route.clone());
-        for prefix in tool_name::accepted_prefixes(&one.def.slug) {
-            let also = tool_name::expose(&prefix, &item.name).name;
+        for also in also_called(one, item) {
             self.routes.entry(also.into()).or_insert_with(|| route.clone());
         }
     }
+}
+
+/// Other names under which a tool or prompt is found: what it would be called without an alias, and under the slug.
+fn also_called(one: &Installed, item: &Item) -> Vec<String> {
+    let [slug, full] = tool_name::accepted_prefixes(&one.def.slug);
+    [&*one.prefix, &slug, &full].map(|prefix| tool_name::expose(prefix, &item.name).name).into()
+}
+
+/// Tools that are installed but not offered.
+fn withheld(installed: &[Installed]) -> HashMap<Box<str>, (Arc<Route>, Hidden)> {
+    let mut withheld = HashMap::new();
+    for one in installed {
+        for (item, print) in one.tools() {
+            let Some(why) = one.hidden((item, print)) else { continue };
+            let exposed = one.policy.exposed(&one.prefix, &item.name);
+            let plain = tool_name::plain(&one.prefix, &item.name);
+            let route = Arc::new(Route {
+                plain_name: (*plain != *exposed).then(|| plain.into()),
+                reads: reads(item),
+                ..Route::plain(exposed.clone(), item.name.clone(), one.def.clone())
+            });
+            for name in std::iter::once(exposed.to_string()).chain(also_called(one, item)) {
+                withheld.entry(name.into()).or_insert_with(|| (route.clone(), why));
+            }
+        }
+    }
+    withheld
 }
 
 /// Everything that is installed where.

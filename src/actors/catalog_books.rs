@@ -4,23 +4,33 @@
 use std::{collections::HashMap, sync::Arc};
 
 use crate::{
-    actors::catalog::{Catalog, Installed, WorkspaceView},
+    actors::{
+        catalog::{Catalog, Installed, WorkspaceView},
+        catalog_policy::{self, PinPlan, Policy, Printed},
+    },
     config::UpstreamConfig,
     domain::{
-        ids::{ServerId, WorkspaceId},
+        clock,
+        definition::Fingerprint,
+        ids::{InstallationId, ServerId, WorkspaceId},
         slug::Slug,
     },
     error::Result,
     store::{
         Store,
         servers::{self, InstallationRecord, ServerRecord},
+        tool_pins,
+        tool_settings::{self, ToolSetting},
         workspaces::{self, WorkspaceRecord},
     },
     upstream::{ServerDef, lists::Offer},
 };
 
 /// What servers offer, by server and credential scope.
-type Discovered = HashMap<(ServerId, Option<WorkspaceId>), Offer>;
+type Offers = HashMap<Discovery, (Offer, Arc<[Fingerprint]>)>;
+
+/// One discovery: of a server, with a workspace's own credentials or everybody's.
+pub type Discovery = (ServerId, Option<WorkspaceId>);
 
 /// The records and the offers.
 #[derive(Clone)]
@@ -29,7 +39,8 @@ pub struct Books {
     workspaces: HashMap<WorkspaceId, WorkspaceRecord>,
     servers: HashMap<ServerId, (ServerRecord, Arc<ServerDef>)>,
     installed: HashMap<WorkspaceId, Vec<InstallationRecord>>,
-    offers: Discovered,
+    offers: Offers,
+    policies: HashMap<InstallationId, Arc<Policy>>,
 }
 
 impl Books {
@@ -41,14 +52,17 @@ impl Books {
             servers: HashMap::new(),
             installed: HashMap::new(),
             offers: HashMap::new(),
+            policies: HashMap::new(),
         }
     }
 
     /// Reads every record. What `known` already shares (definitions of the same revision, offers) is kept.
     pub async fn load(store: &Store, config: &UpstreamConfig, known: &Catalog) -> Result<Self> {
-        let (spaces, definitions, installations) = store
+        let ((spaces, definitions, installations), (settings, pins)) = store
             .read(|db| async move {
-                Ok((workspaces::all(&db).await?, servers::all(&db).await?, servers::all_installations(&db).await?))
+                let placed =
+                    (workspaces::all(&db).await?, servers::all(&db).await?, servers::all_installations(&db).await?);
+                Ok((placed, (tool_settings::all(&db).await?, tool_pins::all(&db).await?)))
             })
             .await?;
         let mut books = Books::empty(config);
@@ -59,10 +73,12 @@ impl Books {
                 None => books.add_server(record),
             }
         }
+        let policies = catalog_policy::collect(&settings, pins);
+        books.policies = policies.into_iter().map(|(id, policy)| (id, Arc::new(policy))).collect();
         installations.into_iter().for_each(|record| books.install(record));
         for one in known.workspaces.values().flat_map(|view| &view.installed) {
             if let Some(offer) = &one.offer {
-                books.offers.insert((one.def.id, None), offer.clone());
+                books.offers.insert((one.def.id, None), (offer.clone(), one.prints.clone()));
             }
         }
         Ok(books)
@@ -84,10 +100,16 @@ impl Books {
         let there = self.installed.get(&record.id).map(Vec::as_slice).unwrap_or_default();
         let installed = there.iter().filter_map(|one| {
             let (_, def) = self.servers.get(&one.server)?;
-            let own = self.offers.get(&(one.server, Some(record.id)));
-            let offer = own.or_else(|| self.offers.get(&(one.server, None))).cloned();
-            let prefix = one.exposed_prefix.as_str().into();
-            Some(Installed { id: one.id, def: def.clone(), prefix, enabled: one.enabled, offer })
+            let (offer, prints) = self.seen_by(one).cloned().unzip();
+            Some(Installed {
+                id: one.id,
+                def: def.clone(),
+                prefix: one.exposed_prefix.as_str().into(),
+                enabled: one.enabled,
+                offer,
+                prints: prints.unwrap_or_default(),
+                policy: self.policy(one.id),
+            })
         });
         let names = (record.slug.shared(), record.name.as_str().into());
         WorkspaceView::build((record.id, record.namespace), names, installed.collect())
@@ -101,7 +123,9 @@ impl Books {
     /// Forgets a workspace.
     pub fn remove_workspace(&mut self, id: WorkspaceId) {
         self.workspaces.remove(&id);
-        self.installed.remove(&id);
+        for gone in self.installed.remove(&id).into_iter().flatten() {
+            self.policies.remove(&gone.id);
+        }
         self.offers.retain(|(_, scope), _| *scope != Some(id));
     }
 
@@ -112,32 +136,106 @@ impl Books {
         self.servers.insert(record.id, (record, Arc::new(def)));
     }
 
+    /// Notes a server's new revision.
+    pub fn change_server(&mut self, record: ServerRecord) {
+        let (id, revision) = (record.id, record.revision);
+        self.add_server(record);
+        let all = self.installed.values_mut().flatten();
+        all.filter(|one| one.server == id).for_each(|one| one.revision = revision);
+    }
+
     /// Forgets a server.
     pub fn remove_server(&mut self, id: ServerId) {
         self.servers.remove(&id);
-        self.installed.values_mut().for_each(|there| there.retain(|one| one.server != id));
+        let places: Vec<WorkspaceId> = self.installed.keys().copied().collect();
+        places.into_iter().for_each(|workspace| self.uninstall(workspace, id));
         self.offers.retain(|(server, _), _| *server != id);
     }
 
     /// Notes an installation.
     pub fn install(&mut self, record: InstallationRecord) {
+        self.note_pinning(&record);
         self.installed.entry(record.workspace).or_default().push(record);
     }
 
     /// Forgets an installation.
     pub fn uninstall(&mut self, workspace: WorkspaceId, server: ServerId) {
         if let Some(there) = self.installed.get_mut(&workspace) {
-            there.retain(|one| one.server != server);
+            let gone = there.extract_if(.., |one| one.server == server);
+            gone.for_each(|one| drop(self.policies.remove(&one.id)));
         }
     }
 
+    /// Notes what changed of an installation.
+    pub fn replace_installation(&mut self, record: InstallationRecord) {
+        self.note_pinning(&record);
+        let there = self.installed.get_mut(&record.workspace);
+        let Some(known) = there.and_then(|there| there.iter_mut().find(|one| one.id == record.id)) else { return };
+        if known.exposed_prefix != record.exposed_prefix {
+            self.policies.entry(record.id).and_modify(|policy| Arc::make_mut(policy).forget_short_names());
+        }
+        *known = record;
+    }
+
+    fn note_pinning(&mut self, record: &InstallationRecord) {
+        let policy = Arc::make_mut(self.policies.entry(record.id).or_default());
+        (policy.mode, policy.pinned) = (record.pin_mode, record.pinned_at.is_some());
+    }
+
+    /// What was decided about an installation's tools.
+    pub fn policy(&self, installation: InstallationId) -> Arc<Policy> {
+        self.policies.get(&installation).cloned().unwrap_or_default()
+    }
+
+    /// Notes a decision about a tool.
+    pub fn set_tool(&mut self, setting: &ToolSetting) {
+        Arc::make_mut(self.policies.entry(setting.installation).or_default()).set(setting);
+    }
+
+    /// Notes a decision about a definition that waited.
+    pub fn decide(&mut self, installation: InstallationId, tool: &str, print: Fingerprint, approve: bool) {
+        Arc::make_mut(self.policies.entry(installation).or_default()).decide(tool, print, approve);
+    }
+
+    /// What an installation's discovery changes in its pins.
+    pub fn pin_plan(&self, installation: &InstallationRecord) -> PinPlan {
+        let Some((offer, prints)) = self.seen_by(installation) else { return PinPlan::default() };
+        let tools: Vec<Printed<'_>> = offer.tools().iter().zip(prints.iter().copied()).collect();
+        self.policy(installation.id).plan(installation.pin_mode, &installation.exposed_prefix, &tools)
+    }
+
+    /// Notes pins that were written.
+    pub fn carry_out(&mut self, installation: &InstallationRecord, plan: &PinPlan) {
+        let there = self.installed.get_mut(&installation.workspace);
+        let known = there.and_then(|there| there.iter_mut().find(|one| one.id == installation.id));
+        if let Some(known) = known.filter(|_| plan.baseline) {
+            known.pinned_at = Some(clock::now());
+        }
+        Arc::make_mut(self.policies.entry(installation.id).or_default()).carry_out(plan);
+    }
+
+    /// The discovery an installation sees: with its workspace's own credentials, else with everybody's.
+    fn seen_by(&self, one: &InstallationRecord) -> Option<&(Offer, Arc<[Fingerprint]>)> {
+        let own = self.offers.get(&(one.server, Some(one.workspace)));
+        own.or_else(|| self.offers.get(&(one.server, None)))
+    }
+
+    /// The installations that see a discovery.
+    pub fn seeing(&self, (server, scope): Discovery) -> impl Iterator<Item = &InstallationRecord> {
+        let sees = move |one: &&InstallationRecord| {
+            let own = self.offers.contains_key(&(server, Some(one.workspace)));
+            one.server == server && if own { scope == Some(one.workspace) } else { scope.is_none() }
+        };
+        self.installed.values().flatten().filter(sees)
+    }
+
     /// Notes what a server offers; whether anything changed.
-    pub fn discovered(&mut self, server: ServerId, scope: Option<WorkspaceId>, offer: Offer) -> bool {
-        if !self.servers.contains_key(&server) {
+    pub fn discovered(&mut self, key: Discovery, offer: Offer, prints: Arc<[Fingerprint]>) -> bool {
+        if !self.servers.contains_key(&key.0) {
             return false;
         }
-        let known = self.offers.insert((server, scope), offer.clone());
-        known.is_none_or(|known| !known.says_the_same_as(&offer))
+        let known = self.offers.insert(key, (offer.clone(), prints));
+        known.is_none_or(|(known, _)| !known.says_the_same_as(&offer))
     }
 
     /// A server's record.

@@ -1,9 +1,12 @@
 //! What WorkspaceCatalog is asked to change.
 
+use std::sync::Arc;
+
 use actix::Message;
 
 use crate::{
     domain::{
+        definition::{Fingerprint, PinMode},
         ids::{ServerId, WorkspaceId},
         role::Principal,
         server::ServerSpec,
@@ -45,6 +48,20 @@ pub struct DeleteWorkspace {
 pub struct AddServer {
     /// Its slug, unique in the namespace.
     pub slug: Slug,
+    /// Its display name.
+    pub title: String,
+    /// Where it is and how to talk to it.
+    pub spec: ServerSpec,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// Gives a server definition another specification, a new revision, which all installations of it use from now on.
+#[derive(Message)]
+#[rtype(result = "Result<ServerRecord>")]
+pub struct ChangeServer {
+    /// Which.
+    pub server: ServerId,
     /// Its display name.
     pub title: String,
     /// Where it is and how to talk to it.
@@ -99,4 +116,63 @@ pub struct OfferDiscovered {
     pub scope: Option<WorkspaceId>,
     /// Its tools, prompts and resources.
     pub offer: Offer,
+    /// The fingerprints of its tools, in their order.
+    pub prints: Arc<[Fingerprint]>,
+}
+
+/// What a server changed is to be recorded, now that some time has passed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RecordPins(pub ServerId, pub Option<WorkspaceId>);
+
+/// Changes an installation.
+#[derive(Message)]
+#[rtype(result = "Result<InstallationRecord>")]
+pub struct UpdateInstallation {
+    /// Where.
+    pub workspace: WorkspaceId,
+    /// What.
+    pub server: ServerId,
+    /// Whether anything of it is offered.
+    pub enabled: Option<bool>,
+    /// Another prefix.
+    pub prefix: Option<String>,
+    /// What happens to tools that are new or changed.
+    pub pins: Option<PinMode>,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// Decides about tools of an installation.
+#[derive(Message)]
+#[rtype(result = "Result<()>")]
+pub struct SetTools {
+    /// Where.
+    pub workspace: WorkspaceId,
+    /// Whose tools.
+    pub server: ServerId,
+    /// The server's own names of them.
+    pub tools: Vec<String>,
+    /// Whether they are offered.
+    pub enabled: Option<bool>,
+    /// Another name for the one tool; `Some(None)`: its plain one.
+    pub alias: Option<Option<String>>,
+    /// Who asks.
+    pub by: Principal,
+}
+
+/// Approves or rejects definitions that wait.
+#[derive(Message)]
+#[rtype(result = "Result<()>")]
+pub struct DecidePins {
+    /// Where.
+    pub workspace: WorkspaceId,
+    /// Whose tools.
+    pub server: ServerId,
+    /// The server's own names of them, with the definitions that were looked at.
+    pub tools: Vec<(String, Fingerprint)>,
+    /// Approve, or reject.
+    pub approve: bool,
+    /// Who asks.
+    pub by: Principal,
 }

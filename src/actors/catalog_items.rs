@@ -159,24 +159,33 @@ pub fn mirrored(item: &Item) -> Vec<crate::upstream::mirror::Mirrored> {
     schema.and_then(|schema| crate::upstream::mirror::mirrored(schema).ok()).unwrap_or_default()
 }
 
-/// Whether the tool's server says that it only reads, or that doing it again changes nothing.
-pub fn is_repeatable(item: &Item) -> bool {
+/// What a tool's server says of it (`annotations`). What is not a boolean is not said.
+#[derive(serde::Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct Hints {
+    read_only_hint: serde_json::Value,
+    idempotent_hint: serde_json::Value,
+}
+
+fn hints(item: &Item) -> Hints {
     #[derive(serde::Deserialize)]
     struct Described {
-        annotations: Option<Annotations>,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Annotations {
-        #[serde(default)]
-        read_only_hint: bool,
-        #[serde(default)]
-        idempotent_hint: bool,
+        annotations: Option<Hints>,
     }
     if !item.raw.get().contains("Hint\"") {
-        return false;
+        return Hints::default();
     }
     let described = serde_json::from_str::<Described>(item.raw.get());
-    let hints = described.ok().and_then(|tool| tool.annotations);
-    hints.is_some_and(|hints| hints.read_only_hint || hints.idempotent_hint)
+    described.ok().and_then(|tool| tool.annotations).unwrap_or_default()
+}
+
+/// Whether the tool's server says that it only reads, or that doing it again changes nothing.
+pub fn is_repeatable(item: &Item) -> bool {
+    let hints = hints(item);
+    hints.read_only_hint == true || hints.idempotent_hint == true
+}
+
+/// Whether the tool's server says that it only reads.
+pub fn reads(item: &Item) -> bool {
+    hints(item).read_only_hint == true
 }

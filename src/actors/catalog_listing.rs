@@ -24,6 +24,12 @@ struct Form {
     version: OnceLock<u64>,
 }
 
+impl Form {
+    fn text(&self, range: Option<&Range<usize>>) -> Option<&str> {
+        std::str::from_utf8(self.json.get(range?.clone())?).ok()
+    }
+}
+
 /// A merged list.
 #[derive(Debug, Default)]
 pub struct Listing {
@@ -85,6 +91,16 @@ impl Listing {
         }
         json.push(b']');
         Page { json: json.into(), next: (to < self.entries.len()).then_some(to) }
+    }
+
+    /// The entries that `keep` keeps, as a list of their own.
+    pub fn only(&self, keep: impl Fn(&Entry) -> bool) -> Listing {
+        let mut part = ListingBuilder::default();
+        for entry in self.entries.iter().filter(|entry| keep(entry)) {
+            let (modern, legacy) = (self.modern.text(entry.modern.as_ref()), self.legacy.text(entry.legacy.as_ref()));
+            part.push(entry.route.clone(), modern, legacy);
+        }
+        part.finish()
     }
 
     /// Whether clients of either era would see a difference.

@@ -37,7 +37,15 @@ fn server(slug: &str, uris: &[&str], templates: &[&str], prompts: &[&str]) -> In
         .listing(Kind::Templates, items("uriTemplate", templates))
         .listing(Kind::Prompts, items("name", prompts));
     let prefix = tool_name::derived_prefix(slug).into();
-    Installed { id: InstallationId::generate(), def, prefix, enabled: true, offer: Some(offer) }
+    Installed {
+        id: InstallationId::generate(),
+        def,
+        prefix,
+        enabled: true,
+        offer: Some(offer),
+        prints: [].into(),
+        policy: Arc::default(),
+    }
 }
 
 fn view(installed: Vec<Installed>) -> WorkspaceView {

@@ -20,6 +20,7 @@ use crate::{
         ids::{AccountId, RevisionId, ServerId, TokenId, WorkspaceId},
         rate::Window,
         role::Principal,
+        scope::Scope,
         server::ServerSpec,
         slug::Slug,
     },
@@ -125,7 +126,7 @@ impl World {
             namespace: self.namespace,
             slug: Slug::parse(slug).unwrap(),
             title: slug.to_owned(),
-            kind: servers::HTTP.into(),
+            kind: "http".into(),
             revision: RevisionId::generate(),
             spec: ServerSpec::for_url(url).unwrap(),
             created_by: self.namespace,
@@ -141,6 +142,8 @@ impl World {
             exposed_prefix: slug.to_owned(),
             position: 0,
             enabled: true,
+            pin_mode: crate::domain::definition::PinMode::Pin,
+            pinned_at: None,
             created_by: self.namespace,
             created_at: now,
         };
@@ -168,6 +171,7 @@ impl World {
 
     pub(super) fn wanted(&self, name: &str) -> IssueToken {
         IssueToken {
+            scope: Scope::default(),
             workspace: self.workspace,
             name: name.into(),
             expires_in_seconds: None,

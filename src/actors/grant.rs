@@ -16,12 +16,14 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwapOption;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::domain::{
     clock::{self, Timestamp},
     ids::{AccountId, TokenId, WorkspaceId},
     rate::Window,
+    scope::Scope,
 };
 
 /// How long `kill` waits for a poll under way. A poll is microseconds; this only bounds a stuck worker.
@@ -51,6 +53,9 @@ pub struct Grant {
     pub streams: AtomicUsize,
     /// Cancelled when the token is revoked: everything under way ends.
     pub cut: CancellationToken,
+    /// Whether there is a scope: a token that may use everything pays for one look at this.
+    scoped: AtomicBool,
+    scope: ArcSwapOption<Scope>,
     revoked: AtomicBool,
     sending: AtomicU32,
 }
@@ -80,6 +85,8 @@ impl Grant {
             calls: AtomicUsize::new(0),
             streams: AtomicUsize::new(0),
             cut: CancellationToken::new(),
+            scoped: AtomicBool::new(false),
+            scope: ArcSwapOption::empty(),
             revoked: AtomicBool::new(false),
             sending: AtomicU32::new(0),
         }
@@ -88,6 +95,21 @@ impl Grant {
     /// Whether the token works now.
     pub fn is_valid(&self) -> bool {
         !self.revoked.load(SeqCst) && self.expires_at.is_none_or(|at| clock::now() < at)
+    }
+
+    /// What the token may use; none: everything its workspace offers.
+    pub fn scope(&self) -> Option<Arc<Scope>> {
+        if !self.scoped.load(SeqCst) {
+            return None;
+        }
+        self.scope.load_full()
+    }
+
+    /// Gives the token another scope: whoever asks from now on is told this one.
+    pub(super) fn set_scope(&self, scope: Option<Arc<Scope>>) {
+        let scoped = scope.is_some();
+        self.scope.store(scope);
+        self.scoped.store(scoped, SeqCst);
     }
 
     /// Runs `f` unless the token is revoked. `kill` does not return while `f` runs.

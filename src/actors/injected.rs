@@ -1,5 +1,5 @@
-//! Decrypted secrets on their way out: header values whose memory is wiped when the last copy is dropped, and the
-//! scrubber that keeps them from coming back. Lives at most `upstream.header_cache_seconds` on a worker, and only
+//! Decrypted secrets on their way out: values of headers (or variables) whose memory is wiped when the last copy is
+//! dropped, and the scrubber that keeps them from coming back. Lives at most `upstream.header_cache_seconds` on a worker, and only
 //! while the vault's version of the server is the one it was made from.
 
 use std::fmt;
@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use crate::{
     domain::{
         clock,
-        injection::{Injection, placement},
+        injection::{Injection, Place, placement},
     },
     error::{Error, Result},
     protocol::scrub::Scrubber,
@@ -21,6 +21,8 @@ use crate::{
 pub struct InjectedHeaders {
     /// Name and value, marked sensitive: neither is ever shown by `Debug`.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Name and value of the variables, if the server is a program: it has no headers then.
+    pub variables: Vec<(String, Zeroizing<Vec<u8>>)>,
     /// Finds these values in what the server answers.
     pub scrubber: Scrubber,
     /// The vault's version of the server when they were read.
@@ -31,7 +33,7 @@ pub struct InjectedHeaders {
 
 impl fmt::Debug for InjectedHeaders {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InjectedHeaders({} at version {})", self.headers.len(), self.version)
+        write!(f, "InjectedHeaders({} at version {})", self.headers.len() + self.variables.len(), self.version)
     }
 }
 
@@ -43,12 +45,19 @@ pub(super) struct Opened {
 }
 
 impl InjectedHeaders {
-    pub(super) fn build(opened: &[Opened], version: u64) -> Result<Self> {
-        let headers = opened.iter().map(header).collect::<Result<Vec<_>>>()?;
+    pub(super) fn build(place: Place, opened: &[Opened], version: u64) -> Result<Self> {
+        let (headers, variables) = match place {
+            Place::Headers => (opened.iter().map(header).collect::<Result<Vec<_>>>()?, Vec::new()),
+            Place::Environment => (Vec::new(), opened.iter().map(variable).collect()),
+        };
         let values: Vec<&[u8]> = opened.iter().map(|secret| secret.value.as_slice()).collect();
         let scrubber = Scrubber::new(&values);
-        Ok(InjectedHeaders { headers, scrubber, version, loaded_ns: clock::monotonic_ns() })
+        Ok(InjectedHeaders { headers, variables, scrubber, version, loaded_ns: clock::monotonic_ns() })
     }
+}
+
+fn variable(secret: &Opened) -> (String, Zeroizing<Vec<u8>>) {
+    (placement(secret.rule.as_ref(), &secret.name).0.to_owned(), secret.value.clone())
 }
 
 fn header(secret: &Opened) -> Result<(HeaderName, HeaderValue)> {
@@ -89,7 +98,7 @@ mod tests {
             opened("API_KEY", Some(Injection::Header("X-API-Key".into())), "sk-example"),
             opened("OTHER", Some(Injection::Bearer), "other-example"),
         ];
-        let injected = InjectedHeaders::build(&secrets, 3).unwrap();
+        let injected = InjectedHeaders::build(Place::Headers, &secrets, 3).unwrap();
         let lines: Vec<_> =
             injected.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         assert_eq!(
@@ -100,7 +109,7 @@ mod tests {
 
     #[test]
     fn nothing_that_can_be_printed_shows_a_value() {
-        let injected = InjectedHeaders::build(&[opened("A", None, "canary-value")], 1).unwrap();
+        let injected = InjectedHeaders::build(Place::Headers, &[opened("A", None, "canary-value")], 1).unwrap();
         let shown = format!("{injected:?} {:?} {:?}", injected.headers, injected.scrubber);
         assert!(!shown.contains("canary"), "{shown}");
         let (clean, hits) = injected.scrubber.scrub(Bytes::from_static(b"echo canary-value"));
@@ -109,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_value_that_could_not_have_been_stored_is_not_sent() {
-        assert!(InjectedHeaders::build(&[opened("A", None, "x\r\nY: 1")], 1).is_err());
-        assert!(InjectedHeaders::build(&[opened("A B", None, "value")], 1).is_err());
+        assert!(InjectedHeaders::build(Place::Headers, &[opened("A", None, "x\r\nY: 1")], 1).is_err());
+        assert!(InjectedHeaders::build(Place::Headers, &[opened("A B", None, "value")], 1).is_err());
     }
 }

@@ -62,10 +62,18 @@ impl ConfiguredKeys {
 
     /// Reads variables through `lookup`.
     pub fn from_variables(lookup: impl Fn(&str) -> Option<OsString>) -> Result<Self> {
-        let configured = ConfiguredKeys {
-            current: one_of(VARIABLE, &lookup)?,
-            previous: one_of(&format!("{VARIABLE}_PREVIOUS"), &lookup)?,
-        };
+        let current = one_of(VARIABLE, &lookup)?;
+        // The key before may be a weak one: how else would it be replaced?
+        if let Some(weak) = current.as_ref().filter(|found| found.key.is_weak()) {
+            return Err(refusal(
+                format!("{} holds a key that anybody would guess (a pattern, not 32 random bytes)", weak.source),
+                format!(
+                    "Make one with: aerostack secrets generate-key. If secrets are stored under this one already, give it \
+                     as {VARIABLE}_PREVIOUS beside the new one"
+                ),
+            ));
+        }
+        let configured = ConfiguredKeys { current, previous: one_of(&format!("{VARIABLE}_PREVIOUS"), &lookup)? };
         if let ConfiguredKeys { current: None, previous: Some(previous) } = &configured {
             return Err(refusal(
                 format!("{} is set, but no current key", previous.source),
@@ -311,6 +319,18 @@ mod tests {
         assert!(refused(&[("WORKFLOW_SECRETS_KEY_COMMAND", "false")]).contains("ended with"));
         assert!(refused(&[("WORKFLOW_SECRETS_KEY_COMMAND", "/nonexistent/command")]).contains("cannot start"));
         assert!(refused(&[("WORKFLOW_SECRETS_KEY_COMMAND", "")]).contains("is empty"));
+    }
+
+    #[test]
+    fn a_key_that_is_a_pattern_is_refused_with_how_to_make_one_and_may_still_be_replaced() {
+        let counted: String = (0..32).map(|byte| format!("{byte:02x}")).collect();
+        for weak in ["00".repeat(32), "ff".repeat(32), "deadbeef".repeat(8), "0123456789abcdef".repeat(4), counted] {
+            let said = refused(&[("WORKFLOW_SECRETS_KEY", &weak)]);
+            assert!(said.contains("secrets generate-key") && !said.contains(&weak), "{said}");
+            let new = InstallationKey::generate().to_hex();
+            let both = [("WORKFLOW_SECRETS_KEY", new.as_str()), ("WORKFLOW_SECRETS_KEY_PREVIOUS", weak.as_str())];
+            assert!(configured(&both).is_ok());
+        }
     }
 
     #[test]

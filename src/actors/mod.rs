@@ -20,9 +20,11 @@ pub mod supervisor;
 pub mod token_authority;
 mod token_ledger;
 mod token_rules;
+mod upstream_attempt;
 mod upstream_lane;
 pub mod upstream_lease;
 pub mod upstream_link;
+mod upstream_program;
 mod upstream_session;
 pub mod upstreams;
 mod vault;
@@ -33,15 +35,20 @@ pub mod catalog;
 pub mod catalog_abilities;
 pub mod catalog_books;
 pub mod catalog_changes;
-mod catalog_items;
+pub mod catalog_items;
 pub mod catalog_listing;
+pub mod catalog_policy;
 pub mod catalog_resources;
+pub mod catalog_scope;
+mod catalog_servers;
 #[cfg(test)]
 mod catalog_tests;
+mod catalog_tools;
 pub mod client_session;
 #[cfg(test)]
 mod credential_fixture;
 pub mod metrics;
+pub mod program_files;
 pub mod rate_limiter;
 #[cfg(test)]
 mod runtime_tests;

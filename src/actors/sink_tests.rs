@@ -16,7 +16,7 @@ use crate::{
         audit_log::{self, Audit, Refused},
         supervisor::Runtime,
     },
-    config::{ActorsConfig, AnalyticsConfig, DatabaseConfig},
+    config::{ActorsConfig, AnalyticsConfig, AuditConfig, DatabaseConfig},
     domain::{
         clock,
         ids::{AccountId, CallId, ServerId, TokenId, WorkspaceId},
@@ -197,14 +197,14 @@ async fn old_calls_are_pruned_on_demand() {
 async fn a_flood_of_refusals_is_one_entry_for_each_source_and_kind() {
     let store = testing::sqlite().await;
     let runtime = Runtime::start(ActorsConfig::default());
-    let audit = Audit::start(&runtime, store.clone());
+    let audit = Audit::start(&runtime, store.clone(), &AuditConfig::default());
     let (namespace, workspace) = (AccountId::generate(), WorkspaceId::generate());
     let refusal = |action, source: &str| Refused {
-        namespace,
+        namespace: Some(namespace),
         workspace: Some(workspace),
         action,
         target: ("workspace", "engineering".into()),
-        source: source.into(),
+        source: (ActorKind::Anonymous, source.into()),
     };
     for _ in 0..10_000 {
         audit.refused(refusal("auth_failed", "192.0.2.1"));
@@ -223,15 +223,16 @@ async fn a_flood_of_refusals_is_one_entry_for_each_source_and_kind() {
 async fn many_sources_share_a_bounded_number_of_entries() {
     let store = testing::sqlite().await;
     let runtime = Runtime::start(ActorsConfig::default());
-    let audit = Audit::start(&runtime, store.clone());
+    let audit = Audit::start(&runtime, store.clone(), &AuditConfig::default());
     let namespace = AccountId::generate();
+    audit.set_owner(namespace);
     for n in 0..1000 {
         audit.refused(Refused {
-            namespace,
+            namespace: None,
             workspace: None,
             action: "auth_failed",
             target: ("workspace", "x".into()),
-            source: format!("192.0.2.{n}").into(),
+            source: (ActorKind::Anonymous, format!("192.0.2.{n}").into()),
         });
     }
     audit.drain(SOON).await;
@@ -248,7 +249,7 @@ async fn many_sources_share_a_bounded_number_of_entries() {
 async fn an_event_is_written_and_shown_on_the_live_tail() {
     let store = testing::sqlite().await;
     let runtime = Runtime::start(ActorsConfig::default());
-    let audit = Audit::start(&runtime, store.clone());
+    let audit = Audit::start(&runtime, store.clone(), &AuditConfig::default());
     let mut tail = audit.tail();
     let namespace = AccountId::generate();
     let who = (ActorKind::System, "supervisor");

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 pub use crate::actors::{
-    authority::{IssueToken, IssuedToken, NameToken},
+    authority::{IssueToken, IssuedToken, NameToken, ScopeToken},
     authority_keys::{IssueApiKey, IssuedApiKey, RevokeApiKey},
 };
 use crate::{
@@ -41,6 +41,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two writes of last use (at most a minute late), and between two comparisons with the database.
 const TICKS_PER_FLUSH: u64 = 120;
+/// Ticks between two looks for sessions that nobody believes any more (an hour).
+const TICKS_PER_PRUNE: u64 = 14_400;
 /// Between two attempts to compare the ledger with a database that does not answer.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -79,6 +81,7 @@ impl Tokens {
             failed: FailedLookups::new(limits.failed_auth_per_minute),
             used: LastUsed::default(),
             used_keys: LastUsed::default(),
+            session_days: limits.session_days,
             settled: watch::Sender::new(true),
         });
         authority.reconcile().await?;
@@ -110,6 +113,11 @@ impl Tokens {
         Ok(grant.filter(|grant| *grant.slug == *slug && grant.is_valid()))
     }
 
+    /// The grant of a token, if it is in force here.
+    pub fn grant(&self, token: TokenId) -> Option<Arc<Grant>> {
+        self.0.authority.ledger.of_token(token)
+    }
+
     /// Issues a token.
     pub async fn issue(&self, token: IssueToken) -> Result<IssuedToken> {
         self.ask(Issue(token)).await
@@ -124,6 +132,11 @@ impl Tokens {
     /// Gives a token a new value; the old one is dead when this returns.
     pub async fn rotate(&self, token: NameToken) -> Result<IssuedToken> {
         self.ask(Rotate(token)).await
+    }
+
+    /// Gives a token another scope. When this returns, every call and list is decided by it.
+    pub async fn rescope(&self, change: ScopeToken) -> Result<TokenRecord> {
+        self.ask(Rescope(change)).await
     }
 
     /// Ends everything that runs in a workspace whose deletion has been committed.
@@ -200,6 +213,7 @@ impl TokenAuthority {
     fn tick(&mut self) {
         self.ticks += 1;
         let (authority, flush) = (self.authority.clone(), self.ticks.is_multiple_of(TICKS_PER_FLUSH));
+        let prune = self.ticks % TICKS_PER_PRUNE == 1;
         actix_rt::spawn(async move {
             authority.expire().await;
             if flush {
@@ -208,6 +222,9 @@ impl TokenAuthority {
                 if let Err(error) = authority.reconcile().await {
                     tracing::warn!(%error, "tokens could not be compared with the database");
                 }
+            }
+            if prune {
+                authority.prune_sessions().await;
             }
         });
     }
@@ -261,6 +278,7 @@ requests! {
     Issue(IssueToken) -> IssuedToken = issue;
     Revoke(NameToken) -> TokenRecord = revoke;
     Rotate(NameToken) -> IssuedToken = rotate;
+    Rescope(ScopeToken) -> TokenRecord = rescope;
     FindApiKey(TokenHash) -> Option<Principal> = find_api_key;
     IssueKey(IssueApiKey) -> IssuedApiKey = issue_api_key;
     RevokeKey(RevokeApiKey) -> ApiKeyRecord = revoke_api_key;

@@ -19,6 +19,7 @@ use crate::{
     domain::{
         clock::{self, Timestamp},
         ids::{TokenId, WorkspaceId},
+        scope::Scope,
         token::{TokenHash, TokenHashBuilder},
     },
 };
@@ -57,6 +58,12 @@ impl Ledger {
         self.grants.get(hash).filter(|grant| grant.is_valid()).map(|grant| grant.value().clone())
     }
 
+    /// The grant of a token, if it is in force.
+    pub(super) fn of_token(&self, token: TokenId) -> Option<Arc<Grant>> {
+        let hash = self.turn.lock().hashes.get(&token).copied();
+        hash.and_then(|hash| self.get(&hash))
+    }
+
     /// What a later [`Ledger::admit`] must be told. Take it before reading the database.
     pub(super) fn epoch(&self) -> u64 {
         self.turn.lock().epoch
@@ -84,6 +91,20 @@ impl Ledger {
         }
         self.grants.insert(hash, grant.clone());
         grant
+    }
+
+    /// Gives a token in force the scope that was read in `epoch`. `false`: something changed meanwhile, read again. Grants
+    /// that were read with the old scope are not admitted after this.
+    pub(super) fn rescope(&self, epoch: u64, token: TokenId, scope: Option<Arc<Scope>>) -> bool {
+        let mut turn = self.turn.lock();
+        if turn.epoch != epoch {
+            return false;
+        }
+        turn.begin_withdrawal();
+        if let Some(grant) = turn.hashes.get(&token).and_then(|hash| self.grants.get(hash)) {
+            grant.set_scope(scope);
+        }
+        true
     }
 
     /// Takes tokens out of force. The caller kills what is returned before it answers.
@@ -127,21 +148,21 @@ impl Ledger {
     pub(super) fn reconcile(
         &self,
         revision: u64,
-        active: Vec<(TokenHash, impl FnOnce() -> Grant)>,
+        active: Vec<(TokenHash, Option<Arc<Scope>>, impl FnOnce() -> Grant)>,
     ) -> Option<Vec<Arc<Grant>>> {
         let mut turn = self.turn.lock();
         if turn.revision != revision {
             return None;
         }
-        let known: HashSet<TokenHash, TokenHashBuilder> = active.iter().map(|(hash, _)| *hash).collect();
+        let known: HashSet<TokenHash, TokenHashBuilder> = active.iter().map(|(hash, ..)| *hash).collect();
         let gone: Vec<TokenId> =
             self.grants.iter().filter(|entry| !known.contains(entry.key())).map(|entry| entry.token).collect();
         if !gone.is_empty() {
             turn.begin_withdrawal();
         }
         let gone = gone.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect();
-        for (hash, make) in active {
-            self.put(&mut turn, hash, make);
+        for (hash, scope, make) in active {
+            self.put(&mut turn, hash, make).set_scope(scope);
         }
         Some(gone)
     }
@@ -212,6 +233,18 @@ mod tests {
     }
 
     #[test]
+    fn a_grant_read_before_its_scope_changed_is_not_admitted_after_it() {
+        let (ledger, hash, workspace) = (Ledger::default(), hash(), WorkspaceId::generate());
+        let present = ledger.admit(0, hash, || grant(workspace, None)).unwrap();
+        let reading = Some(Arc::new(Scope { read_only: true, ..Scope::default() }));
+        let before = ledger.epoch();
+        assert!(ledger.rescope(before, present.token, reading.clone()));
+        assert_eq!(present.scope(), reading);
+        assert!(ledger.admit(before, self::hash(), || grant(workspace, None)).is_none());
+        assert!(!ledger.rescope(before, present.token, None), "read again");
+    }
+
+    #[test]
     fn a_token_never_has_two_grants() {
         let (ledger, hash, workspace) = (Ledger::default(), hash(), WorkspaceId::generate());
         let one = ledger.admit(0, hash, || grant(workspace, None)).unwrap();
@@ -255,13 +288,16 @@ mod tests {
         let (kept, revoked, new) = (hash(), hash(), hash());
         let present = ledger.admit(0, kept, || grant(workspace, None)).unwrap();
         let gone = ledger.admit(0, revoked, || grant(workspace, None)).unwrap();
-        let active = [kept, new].map(|hash| (hash, move || grant(workspace, None))).into_iter().collect();
+        let reading = Some(Arc::new(Scope { read_only: true, ..Scope::default() }));
+        let active =
+            [kept, new].map(|hash| (hash, reading.clone(), move || grant(workspace, None))).into_iter().collect();
         let removed = ledger.reconcile(ledger.revision(), active).unwrap();
         assert!(removed.len() == 1 && Arc::ptr_eq(&removed[0], &gone));
         assert!(Arc::ptr_eq(&ledger.get(&kept).unwrap(), &present), "streams and windows live on");
+        assert_eq!(present.scope(), reading, "what may be used is what the database says");
         assert!(ledger.get(&new).is_some() && ledger.get(&revoked).is_none());
         let stale = ledger.revision();
         ledger.admit(ledger.epoch(), hash(), || grant(workspace, None)).unwrap();
-        assert!(ledger.reconcile(stale, Vec::<(TokenHash, fn() -> Grant)>::new()).is_none());
+        assert!(ledger.reconcile(stale, Vec::<(TokenHash, Option<Arc<Scope>>, fn() -> Grant)>::new()).is_none());
     }
 }

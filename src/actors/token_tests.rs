@@ -49,6 +49,7 @@ async fn insert_behind(world: &World, name: &str, expires_in: Option<i64>) -> (T
         last_used_at: None,
         revoked_at: None,
         requests_per_minute: None,
+        scope: None,
     };
     let id = record.id;
     world.store.write(move |tx| Box::pin(async move { tokens::insert(tx, &record, &hash).await })).await.unwrap();
@@ -99,7 +100,7 @@ on_both_in_actix! {
         let first = world.issue(&tokens, "Alice Chen").await.unwrap();
         let refused = world.issue(&tokens, "  alice   CHEN ").await.err().unwrap();
         assert_eq!(refused.code(), ErrorCode::Conflict);
-        assert!(refused.hint().unwrap().contains("rotate"));
+        assert!(refused.hint().unwrap().contains("token revoke"));
         tokens.revoke(world.named(first.record.id)).await.unwrap();
         assert!(world.issue(&tokens, "alice chen").await.is_ok());
         let raced = futures_util::future::join_all((0..8).map(|_| world.issue(&tokens, "Bob"))).await;

@@ -29,6 +29,7 @@ use crate::{
         secret_vault::InjectedHeaders,
         supervisor::{Drain, Heartbeat},
         upstream_link::{Live, Parts},
+        upstream_program,
         upstream_session::Connect,
         upstreams::{self, Session},
     },
@@ -62,7 +63,8 @@ pub(super) fn not_asked(cause: AskError, patience: Duration) -> UpstreamError {
 pub struct Ready {
     pub(super) live: Arc<Live>,
     pub(super) injected: Arc<InjectedHeaders>,
-    pub(super) endpoint: Rc<Endpoint>,
+    /// None when all messages go through the session.
+    pub(super) endpoint: Option<Rc<Endpoint>>,
 }
 
 /// The lane's state that calls on this thread read.
@@ -128,7 +130,9 @@ impl Hand {
 
     /// How long the session may take to connect: as long as it takes at most, and a little more.
     pub(super) fn connect_patience(&self) -> Duration {
-        Duration::from_secs(self.parts.config.discovery_timeout_seconds.saturating_add(1))
+        // A program that ended before may be waited for, a moment, before it is started again.
+        let pause = if self.session.def.spec.program().is_some() { upstream_program::PATIENT } else { Duration::ZERO };
+        self.parts.connect_limit(&self.session.def) + pause + Duration::from_secs(1)
     }
 
     async fn prepare(self: Rc<Self>, stale: Option<Arc<Live>>) -> Result<(), UpstreamError> {
@@ -148,8 +152,11 @@ impl Hand {
             // A secret was changed meanwhile; the session already uses the new one.
             injected = self.parts.credentials_for(&self.session.def, self.session.scope).await?;
         }
-        let stage = Stage::Known(&live.connected.wire);
-        let endpoint = Rc::new(Endpoint::new(&self.client, &self.session.def.spec.url, stage, &injected.headers)?);
+        let wire = &live.connected.wire;
+        let endpoint = match self.session.def.spec.url().filter(|_| !wire.is_relayed()) {
+            Some(url) => Some(Rc::new(Endpoint::new(&self.client, url, Stage::Known(wire), &injected.headers)?)),
+            None => None,
+        };
         *self.ready.borrow_mut() = Some(Rc::new(Ready { live, injected, endpoint }));
         Ok(())
     }

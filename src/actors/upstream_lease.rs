@@ -30,9 +30,10 @@ use crate::{
     },
     upstream::{
         Answer, Connected, EventStream, Permit, ServerDef, UpstreamError, Wire, ask,
-        exchange::{Endpoint, Outgoing},
+        exchange::Outgoing,
         patience::Patience,
         relay::{self, Posted},
+        stream::StreamLimits,
     },
 };
 
@@ -124,9 +125,9 @@ impl Lease {
         deadline: Instant,
     ) -> Result<Answer, UpstreamError> {
         let patience = self.patience(deadline);
-        let outcome = match self.wire() {
-            Wire::Sse { .. } => self.relay(body, method, patience).await,
-            _ => self.ready.endpoint.send(Outgoing { body: &body, method, name, extra }, patience).await,
+        let outcome = match &self.ready.endpoint {
+            Some(endpoint) => endpoint.send(Outgoing { body: &body, method, name, extra }, patience).await,
+            None => self.relay(body, method, patience).await,
         };
         match outcome {
             Ok(Answer::Events(mut events)) => {
@@ -147,8 +148,8 @@ impl Lease {
         Patience { begin, idle: Some(begin), total: Some(total) }
     }
 
-    /// Sends by way of the session that holds an HTTP+SSE server's stream, and waits until its answer begins: only then
-    /// is known that the session was still good.
+    /// Sends by way of the session that holds the stream of a server's answers, and waits until this one begins: only
+    /// then is known that the session was still good.
     async fn relay(&self, body: Bytes, method: &str, patience: Patience) -> Result<Answer, UpstreamError> {
         let id = message_id(&body);
         let (events, answers) = mpsc::channel(relay::QUEUE);
@@ -161,7 +162,10 @@ impl Lease {
             events: expects.then_some(events),
         })?;
         match expects {
-            true => Ok(Answer::Events(EventStream::relayed(answers, patience).begun().await?)),
+            true => {
+                let limits = StreamLimits::of(&self.hand.parts.config);
+                Ok(Answer::Events(EventStream::relayed(answers, limits, patience).begun().await?))
+            }
             false => Ok(Answer::Accepted),
         }
     }
@@ -171,9 +175,10 @@ impl Lease {
         told.map_err(|cause| UpstreamError::NotUsable(cause.into()))
     }
 
-    /// Tells a legacy server that the answer to `id` is not wanted any more. A modern one is told by dropping the answer.
+    /// Tells a server that the answer to `id` is not wanted any more. A modern one that is reached over HTTP is told by
+    /// dropping the answer.
     pub fn cancel(&self, id: &str) {
-        if self.wire().is_modern() {
+        if matches!(self.wire(), Wire::Modern { .. }) {
             return;
         }
         let params = format!(r#"{{"requestId":{},"reason":"cancelled by the client"}}"#, json_string(id));
@@ -194,11 +199,10 @@ impl Lease {
 
     /// Sends what needs no answer; nobody waits for it.
     fn note(&self, body: Bytes, method: &'static str) {
-        if matches!(self.wire(), Wire::Sse { .. }) {
+        let Some(endpoint) = self.ready.endpoint.clone() else {
             let _lost = self.post(Posted { id: None, method: method.into(), body, begin: NOTE_PATIENCE, events: None });
             return;
-        }
-        let endpoint: Rc<Endpoint> = self.ready.endpoint.clone();
+        };
         actix_rt::spawn(async move {
             let message = Outgoing { body: &body, method, name: None, extra: &[] };
             if let Err(cause) = endpoint.send(message, Patience::within(NOTE_PATIENCE)).await {

@@ -39,6 +39,7 @@ use crate::{
         mint::Mint,
         patience::Patience,
         relay::{Posted, Relay},
+        stdio::{Child, Host},
     },
 };
 
@@ -71,6 +72,7 @@ impl Credentials {
     pub fn none() -> Self {
         let empty = || InjectedHeaders {
             headers: Vec::new(),
+            variables: Vec::new(),
             scrubber: Scrubber::default(),
             version: 0,
             loaded_ns: clock::monotonic_ns(),
@@ -106,9 +108,19 @@ pub struct Parts {
     pub discovered: Arc<Discovered>,
     /// The ways to clients.
     pub reach: Reach,
+    /// What programs are given.
+    pub host: Host,
 }
 
 impl Parts {
+    /// How long connecting to a server may take.
+    pub fn connect_limit(&self, def: &ServerDef) -> Duration {
+        Duration::from_secs(match def.spec.program() {
+            Some(_) => self.host.config.start_timeout_seconds,
+            None => self.config.discovery_timeout_seconds,
+        })
+    }
+
     /// The headers of a server's secrets, if they may travel to it.
     pub async fn credentials_for(
         &self,
@@ -116,9 +128,7 @@ impl Parts {
         scope: Option<WorkspaceId>,
     ) -> Result<Arc<InjectedHeaders>, UpstreamError> {
         let injected = (self.credentials.load)(def.id, scope, def.spec.origin()).await?;
-        let clear =
-            def.spec.url.scheme() == "http" && !def.spec.allow_http && !self.policy.allows_clear_text(&def.spec.url);
-        if clear && !injected.headers.is_empty() {
+        if !injected.headers.is_empty() && self.policy.is_exposed(&def.spec) {
             return Err(UpstreamError::Refused(Refusal {
                 reason: "its secrets would travel unencrypted over http".into(),
                 remedy: Some("use its https URL, or define it with --allow-http".into()),
@@ -138,10 +148,15 @@ pub struct Live {
 }
 
 /// A connection as only its session's thread knows it.
+#[derive(Clone)]
 pub struct Line {
     pub(super) live: Arc<Live>,
-    pub(super) endpoint: Rc<Endpoint>,
+    /// Where messages are posted, if it is reached over HTTP.
+    pub(super) endpoint: Option<Rc<Endpoint>>,
+    /// Finds the calls that answers belong to, if all come on one stream.
     pub(super) relay: Option<Rc<Relay>>,
+    /// The process, if the server is a program.
+    pub(super) child: Option<Rc<Child>>,
 }
 
 impl fmt::Debug for Line {
@@ -159,9 +174,22 @@ impl Line {
         patience: Patience,
     ) -> Result<Reply, UpstreamError> {
         let question = Question::new(Mint::default().mint(), method, members, self.live.connected.wire.is_modern());
-        match &self.relay {
-            Some(relay) => relay.ask(&question, patience).await,
-            None => ask::ask(&self.endpoint, &question, patience).await,
+        match (&self.relay, &self.endpoint) {
+            (Some(relay), _) => relay.ask(&question, patience).await,
+            (None, Some(endpoint)) => ask::ask(endpoint, &question, patience).await,
+            (None, None) => Err(UpstreamError::SessionExpired),
+        }
+    }
+
+    /// Tells the server that its session is over, if it has one. A program is gone when this returns, if it goes in
+    /// time.
+    pub(super) async fn end_session(&self, stop: Duration) {
+        if let Some(child) = &self.child {
+            child.close();
+            let _how = child.ended(stop).await;
+        }
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.end_session(Patience::within(Duration::from_secs(2))).await;
         }
     }
 }
@@ -170,10 +198,10 @@ impl Line {
     /// Sends what needs no answer; nobody waits for it.
     pub(super) fn tell(&self, method: impl Into<String>, body: Bytes) {
         let method = method.into();
-        match &self.relay {
-            Some(relay) => relay.post(Posted { id: None, method, body, begin: NOTE_PATIENCE, events: None }),
-            None => {
-                let endpoint = self.endpoint.clone();
+        match (&self.relay, self.endpoint.clone()) {
+            (Some(relay), _) => relay.post(Posted { id: None, method, body, begin: NOTE_PATIENCE, events: None }),
+            (None, None) => {}
+            (None, Some(endpoint)) => {
                 actix_rt::spawn(async move {
                     let message = Outgoing { body: &body, method: &method, name: None, extra: &[] };
                     if let Err(cause) = endpoint.send(message, Patience::within(NOTE_PATIENCE)).await {
@@ -220,6 +248,10 @@ pub struct Status {
     pub listed_at: Option<Timestamp>,
     /// Why the last attempt failed.
     pub failure: Option<String>,
+    /// The kind of failure (`upstream_timeout`, …).
+    pub failure_code: Option<&'static str>,
+    /// The last lines a program wrote to its standard error before it failed the last time, without its secrets.
+    pub last_words: Vec<String>,
 }
 
 /// What a session publishes.
@@ -335,6 +367,7 @@ impl Link {
             status.transport = Some(wire.label());
             status.revision = Some(wire.revision().as_str());
             status.failure = None;
+            status.failure_code = None;
         });
     }
 
@@ -344,6 +377,7 @@ impl Link {
             status.dropped.clone_from(&dropped);
             status.listed_at = Some(clock::now());
             status.failure = None;
+            status.failure_code = None;
         });
     }
 
@@ -351,7 +385,13 @@ impl Link {
         self.update(|status| {
             status.phase = Phase::Failed;
             status.failure = Some(failure.to_string());
+            status.failure_code = Some(failure.clone().into_error("").code().name());
         });
+    }
+
+    /// Notes what a program wrote to its standard error last.
+    pub(super) fn said(&self, last_words: Vec<String>) {
+        self.update(|status| status.last_words.clone_from(&last_words));
     }
 
     /// Takes a connection back that is of no use any more.

@@ -1,6 +1,7 @@
 //! `UpstreamSession`: one supervised actor per MCP server and set of credentials. Owns what must be single: the
-//! negotiated protocol and session, the HTTP+SSE stream, the stream of changes, what the server offers. Calls do not pass
-//! through it (except HTTP+SSE): it publishes what it found, and the lanes on the worker threads use that.
+//! negotiated protocol and session, the process of a program, the one stream of an HTTP+SSE server or a program, the
+//! stream of changes, what the server offers. Calls do not pass through it unless their answers come on that one
+//! stream: it publishes what it found, and the lanes on the worker threads use that.
 //!
 //! A shared session declares no client capabilities, so a server may ask it nothing but `ping`. A client that declared
 //! some has sessions of its own, which declare the same, list nothing, and end when it has not called for a while.
@@ -28,19 +29,19 @@ use crate::{
     actors::{
         client::Client,
         supervisor::{Drain, Heartbeat},
+        upstream_attempt::{Attempt, Connection},
         upstream_link::{Line, Link, Live, Parts, Phase, TestReport},
+        upstream_program::{self, Life},
     },
     domain::{clock, ids::WorkspaceId},
-    protocol::question,
     upstream::{
         ServerDef, UpstreamError,
         backoff::Backoff,
         client::HttpClient,
-        exchange::{Endpoint, Stage},
         lists::{Kinds, Offer},
-        negotiate::{self, Approach, Era, Negotiated},
+        negotiate::Era,
         patience::Patience,
-        relay::{Posted, Relay},
+        relay::Posted,
     },
 };
 
@@ -65,7 +66,7 @@ pub struct Refresh;
 #[rtype(result = "Result<TestReport, UpstreamError>")]
 pub struct Probe;
 
-/// Posts a message: to an HTTP+SSE server any, to others what needs no answer.
+/// Posts a message: to a server whose answers come on one stream any, to others what needs no answer.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Post(pub Posted);
@@ -74,19 +75,19 @@ type Waiter<T> = oneshot::Sender<Result<T, UpstreamError>>;
 
 /// See the module.
 pub struct UpstreamSession {
-    parts: Arc<Parts>,
-    def: Arc<ServerDef>,
+    pub(super) parts: Arc<Parts>,
+    pub(super) def: Arc<ServerDef>,
     scope: Option<WorkspaceId>,
     /// Whose session it is, and what ends it; none: everybody's.
     whose: Option<(Client, CancellationToken)>,
-    link: Arc<Link>,
+    pub(super) link: Arc<Link>,
     client: HttpClient,
-    line: Option<Rc<Line>>,
+    pub(super) line: Option<Rc<Line>>,
     era: Option<(Era, Instant)>,
     /// Who waits for the connection that is being made.
     connecting: Option<Vec<Waiter<Rc<Line>>>>,
     /// Who waits for the lists that are being fetched.
-    listing: Option<Vec<Waiter<usize>>>,
+    pub(super) listing: Option<Vec<Waiter<usize>>>,
     /// What was fetched last.
     offer: Option<Offer>,
     /// Lists that have changed since, or may have.
@@ -101,6 +102,7 @@ pub struct UpstreamSession {
     due: Instant,
     /// The credentials' version that was tried last.
     tried: u64,
+    pub(super) life: Life,
 }
 
 impl UpstreamSession {
@@ -133,11 +135,12 @@ impl UpstreamSession {
             backoff: Backoff::new(Duration::from_secs(1), longest),
             due: clock::instant(),
             tried: 0,
+            life: Life::default(),
         }
     }
 
     fn patience(&self) -> Patience {
-        Patience::within(Duration::from_secs(self.parts.config.discovery_timeout_seconds))
+        Patience::within(self.parts.connect_limit(&self.def))
     }
 
     /// The present connection, unless it is the stale one or its credentials were changed.
@@ -165,6 +168,7 @@ impl UpstreamSession {
         stale: Option<&Arc<Live>>,
         ctx: &mut Context<Self>,
     ) -> oneshot::Receiver<Result<Rc<Line>, UpstreamError>> {
+        self.life.touch();
         let (waiter, connection) = oneshot::channel();
         if let Some(waiters) = &mut self.connecting {
             waiters.push(waiter);
@@ -183,35 +187,23 @@ impl UpstreamSession {
         let expired = stale.is_some();
         self.close_line(ctx, !expired);
         let remembered = self.believed_era();
-        let (parts, def, client) = (self.parts.clone(), self.def.clone(), self.client.clone());
-        let (scope, patience) = (self.scope, self.patience());
-        let declared = self.whose.as_ref().map(|(client, _)| client.capabilities).unwrap_or_default();
-        let attempt = async move {
-            let injected = parts.credentials_for(&def, scope).await?;
-            let approach = Approach {
-                client: &client,
-                url: &def.spec.url,
-                injected: &injected.headers,
-                choice: def.spec.protocol,
-                capabilities: &question::capabilities_json(declared),
-                remembered,
-                patience,
-            };
-            let Negotiated { connected, stream } = negotiate::connect(&approach).await?;
-            let endpoint =
-                Rc::new(Endpoint::new(&client, &def.spec.url, Stage::Known(&connected.wire), &injected.headers)?);
-            let live = Arc::new(Live { connected: Arc::new(connected), version: injected.version });
-            let relay = stream.is_some().then(|| Relay::new(endpoint.clone()));
-            Ok((Rc::new(Line { live, endpoint, relay }), stream))
+        let attempt = Attempt {
+            parts: self.parts.clone(),
+            def: self.def.clone(),
+            scope: self.scope,
+            client: self.client.clone(),
+            declared: self.whose.as_ref().map(|(client, _)| client.capabilities).unwrap_or_default(),
+            link: self.link.clone(),
+            remembered,
+            pause: self.pause_before_start(),
+            limit: self.parts.connect_limit(&self.def),
         };
-        ctx.spawn(attempt.into_actor(self).map(|outcome, session, ctx| session.finish_connecting(outcome, ctx)));
+        ctx.spawn(
+            attempt.connect().into_actor(self).map(|outcome, session, ctx| session.finish_connecting(outcome, ctx)),
+        );
     }
 
-    fn finish_connecting(
-        &mut self,
-        outcome: Result<(Rc<Line>, Option<crate::upstream::EventStream>), UpstreamError>,
-        ctx: &mut Context<Self>,
-    ) {
+    fn finish_connecting(&mut self, outcome: Result<Connection, UpstreamError>, ctx: &mut Context<Self>) {
         let outcome = outcome.map(|(line, stream)| {
             self.def.breaker.succeeded();
             let era = Era::of(&line.live.connected.wire);
@@ -234,6 +226,7 @@ impl UpstreamSession {
             if failure.is_outage() {
                 self.def.breaker.failed();
             }
+            self.note_failed_start(failure);
             self.link.failed(failure);
             tracing::info!(server = %self.def.slug, %failure, "cannot connect to an MCP server");
         }
@@ -249,14 +242,17 @@ impl UpstreamSession {
     }
 
     /// Stops using the present connection. `end`: the server is told, once the calls under way on it are done.
-    fn close_line(&mut self, ctx: &mut Context<Self>, end: bool) {
+    pub(super) fn close_line(&mut self, ctx: &mut Context<Self>, end: bool) {
         if let Some(handle) = self.listener.take() {
             ctx.cancel_future(handle);
         }
         let Some(line) = self.line.take() else { return };
         self.link.ears.interrupted();
         self.link.withdraw(&line.live);
-        if end && line.live.connected.wire.session().is_some() {
+        if line.child.is_some() {
+            let drain = if end { self.parts.host.config.drain_seconds } else { 0 };
+            actix_rt::spawn(upstream_program::end_when_quiet(line, Duration::from_secs(drain)));
+        } else if end && line.live.connected.wire.session().is_some() {
             actix_rt::spawn(end_when_unused(line, self.def.call_total(&self.parts.config)));
         }
     }
@@ -269,7 +265,7 @@ async fn end_when_unused(line: Rc<Line>, longest: Duration) {
     while Arc::strong_count(&line.live) > 1 && clock::instant() < latest {
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
-    line.endpoint.end_session(Patience::within(Duration::from_secs(2))).await;
+    line.end_session(Duration::ZERO).await;
 }
 
 fn interrupted() -> UpstreamError {
@@ -331,6 +327,7 @@ impl Handler<Post> for UpstreamSession {
     type Result = ();
 
     fn handle(&mut self, Post(message): Post, _: &mut Context<Self>) {
+        self.life.touch();
         match self.line.as_ref().and_then(|line| line.relay.as_ref()) {
             Some(relay) => relay.post(message),
             None => match (message.events, &self.line) {
@@ -363,9 +360,10 @@ impl Handler<Drain> for UpstreamSession {
         if let Some(handle) = self.listener.take() {
             ctx.cancel_future(handle);
         }
+        let stop = Duration::from_secs(self.parts.host.config.stop_seconds + 1);
         Box::pin(async move {
             if let Some(line) = line {
-                line.endpoint.end_session(Patience::within(Duration::from_secs(2))).await;
+                line.end_session(stop).await;
             }
         })
     }

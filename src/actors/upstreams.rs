@@ -35,7 +35,7 @@ use crate::{
     },
     error::{Error, ErrorCode, Result},
     protocol::log_level::Level,
-    upstream::{NetworkPolicy, ServerDef, UpstreamError, ears::Watch, relay::Posted},
+    upstream::{NetworkPolicy, ServerDef, UpstreamError, ears::Watch, relay::Posted, stdio::Host},
 };
 
 /// One set of credentials of one server, for everybody or for one client.
@@ -93,8 +93,9 @@ impl Upstreams {
         credentials: Credentials,
         discovered: Arc<Discovered>,
         reach: Reach,
+        host: Host,
     ) -> Self {
-        let parts = Arc::new(Parts { config, policy, credentials, discovered, reach });
+        let parts = Arc::new(Parts { config, policy, credentials, discovered, reach, host });
         let instance = INSTANCES.fetch_add(1, Relaxed);
         Upstreams { shared: Arc::new(Shared { instance, runtime, parts, sessions: DashMap::new() }) }
     }
@@ -102,6 +103,11 @@ impl Upstreams {
     /// Where connections may go.
     pub fn policy(&self) -> &Arc<NetworkPolicy> {
         &self.shared.parts.policy
+    }
+
+    /// What programs on this machine are given.
+    pub fn host(&self) -> &Host {
+        &self.shared.parts.host
     }
 
     /// Leave and means to make one call to `def`. Must be called on the thread that makes the call.
@@ -120,7 +126,9 @@ impl Upstreams {
         deadline: Instant,
     ) -> Result<Lease> {
         let key = (def.id, scope, Some(client));
-        let client = match self.shared.sessions.contains_key(&key) || self.make_room() {
+        // All clients share a program.
+        let may_have = def.spec.program().is_none();
+        let client = match may_have && (self.shared.sessions.contains_key(&key) || self.make_room()) {
             true => key.2,
             false => None,
         };
@@ -267,7 +275,7 @@ impl Upstreams {
         T: Send + 'static,
     {
         // Connecting and all pages of a list.
-        let patience = Duration::from_secs(self.shared.parts.config.discovery_timeout_seconds.saturating_mul(3));
+        let patience = self.shared.parts.connect_limit(def).saturating_mul(3);
         let asked = self.ensure(def, scope).address.ask(message, patience).await;
         let answered = asked.unwrap_or_else(|cause| Err(not_asked(cause, patience)));
         answered.map_err(|failure| failure.into_error(&def.slug))

@@ -21,6 +21,7 @@ use crate::{
         Answer, Wire,
         fake::{Fake, Reply, Request, open_policy, sse_server},
         lists::Offer,
+        stdio::Host,
     },
 };
 
@@ -62,7 +63,8 @@ fn rig(url: &str, config: UpstreamConfig, credentials: Credentials) -> Rig {
         questions: Questions::default(),
         patience: Duration::from_secs(1),
     };
-    let upstreams = Upstreams::new(runtime.clone(), config, open_policy(), credentials, told, reach);
+    let host = Host::default();
+    let upstreams = Upstreams::new(runtime.clone(), config, open_policy(), credentials, told, reach, host);
     Rig { upstreams, def, discovered, runtime }
 }
 
@@ -166,7 +168,13 @@ fn versioned(version: &Arc<AtomicU64>) -> Credentials {
             let headers = vec![(HeaderName::from_static("x-api-key"), value)];
             let loaded_ns = clock::monotonic_ns();
             Box::pin(async move {
-                Ok(Arc::new(InjectedHeaders { headers, scrubber: Scrubber::default(), version, loaded_ns }))
+                Ok(Arc::new(InjectedHeaders {
+                    headers,
+                    variables: Vec::new(),
+                    scrubber: Scrubber::default(),
+                    version,
+                    loaded_ns,
+                }))
             })
         }),
     }

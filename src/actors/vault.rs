@@ -25,7 +25,7 @@ use crate::{
     domain::{
         clock::Timestamp,
         ids::{ServerId, WorkspaceId},
-        injection::Injection,
+        injection::{Injection, Place},
         keys::{Purpose, Slot},
         seal::{self, NotAuthentic, Terms, ValueContext},
     },
@@ -145,7 +145,7 @@ impl VaultState {
                 }
             }
         }
-        InjectedHeaders::build(&opened, version)
+        InjectedHeaders::build(Place::of(origin), &opened, version)
     }
 
     async fn open_value(&self, row: &SecretRecord) -> Result<Result<Zeroizing<Vec<u8>>, NotAuthentic>> {

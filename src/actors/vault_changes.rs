@@ -14,7 +14,7 @@ use crate::{
     domain::{
         clock,
         ids::{AccountId, SecretId, ServerId, WorkspaceId},
-        injection::{self, Injection},
+        injection::{self, Injection, Place},
         keys::{DataKey, Slot},
         role::Principal,
         seal::{self, Sealed},
@@ -90,7 +90,7 @@ impl VaultState {
     /// Sets a secret; whether it is new.
     pub(super) async fn put(&self, secret: PutSecret) -> Result<bool> {
         injection::check_secret_name(&secret.name)?;
-        injection::check_value(secret.value.expose_secret())?;
+        injection::check_value_for(Place::of(&secret.origin), secret.value.expose_secret())?;
         let _turn = self.writing.lock().await;
         let _publish = Publish(self, secret.server);
         let (server, workspace, instance) = (secret.server, secret.workspace, self.store.instance_id());
@@ -107,13 +107,13 @@ impl VaultState {
     /// Changes how a secret is sent.
     pub(super) async fn set_injection(&self, change: SetInjection) -> Result<()> {
         let SetInjection { secret: named, injection: rule } = change;
-        injection::check_rule(rule.as_ref(), &named.name)?;
         let _turn = self.writing.lock().await;
         let _publish = Publish(self, named.server);
         self.store
             .write(move |tx| {
                 Box::pin(async move {
                     let server = server_of(tx, named.namespace, named.server).await?;
+                    injection::check_rule_for(Place::of(&server.spec.origin()), rule.as_ref(), &named.name)?;
                     let rows = secrets::of_server(tx.conn(), server.id).await?;
                     check_collision(&rows, &server, named.workspace, &named.name, rule.as_ref())?;
                     let found = rows.into_iter().find(|row| is_named(row, named.workspace, &named.name));
@@ -201,7 +201,7 @@ async fn put(tx: &Tx, keyring: &Keyring, instance: Uuid, secret: PutSecret) -> R
     let rows = secrets::of_server(tx.conn(), server.id).await?;
     let before = rows.iter().find(|row| is_named(row, secret.workspace, &secret.name));
     let rule = secret.injection.or_else(|| before.and_then(|row| row.injection.clone()));
-    injection::check_rule(rule.as_ref(), &secret.name)?;
+    injection::check_rule_for(Place::of(&secret.origin), rule.as_ref(), &secret.name)?;
     check_collision(&rows, &server, secret.workspace, &secret.name, rule.as_ref())?;
     let (slot, key) = keyring.for_sealing(tx, server.namespace.0).await?;
     let (now, by) = (clock::now(), secret.by.label.to_string());
@@ -244,7 +244,7 @@ fn unknown(server: &ServerRecord, name: &str) -> Error {
         .with_hint(format!("Set it first: aerostack secrets set {} {name}", server.slug))
 }
 
-/// Two secrets in one header would overwrite each other on the way.
+/// Two secrets in one header or variable would overwrite each other on the way.
 fn check_collision(
     rows: &[SecretRecord],
     server: &ServerRecord,
@@ -260,13 +260,13 @@ fn check_collision(
     match others.find(|row| injection::folded(injection::label(row.injection.as_ref(), &row.name)) == header) {
         None => Ok(()),
         Some(other) => Err(err::conflict(format!(
-            "{} is already sent to {} in the header {}",
+            "{} is already sent to {} as {}",
             other.name,
             server.slug,
             injection::label(other.injection.as_ref(), &other.name)
         ))
         .with_hint(format!(
-            "Choose another header (--header NAME), or delete it: aerostack secrets delete {} {}",
+            "Choose another place (--header NAME, for a program --env NAME), or delete it: aerostack secrets delete {} {}",
             server.slug, other.name
         ))),
     }

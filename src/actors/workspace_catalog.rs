@@ -2,8 +2,9 @@
 //! new [`Catalog`] snapshot that workers read without a message, then tells open streams what changed.
 
 use std::{
+    collections::{HashMap, HashSet},
     sync::{Arc, atomic::AtomicU64, atomic::Ordering::Relaxed},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::{
@@ -18,14 +19,16 @@ use crate::{
     actors::{
         actor_ref::ActorRef,
         catalog::{Catalog, WorkspaceView},
-        catalog_books::Books,
+        catalog_books::{Books, Discovery},
+        catalog_tools::Recorded,
         client_session::ClientSessions,
         supervisor::{self, Drain, Group, Heartbeat, Runtime, Spec, supervise},
     },
     config::UpstreamConfig,
     domain::{
         clock,
-        ids::{InstallationId, RevisionId, ServerId, WorkspaceId},
+        definition::{Fingerprint, PinMode},
+        ids::{InstallationId, ServerId, WorkspaceId},
         plan::Plan,
         slug::Slug,
         tool_name,
@@ -35,27 +38,31 @@ use crate::{
         Store, accounts,
         audit::AuditEntry,
         secrets,
-        servers::{self, InstallationRecord, ServerRecord},
+        servers::{self, InstallationRecord},
         workspaces::{self, WorkspaceRecord},
     },
     upstream::lists::{Kinds, Offer},
 };
 
 pub use crate::actors::catalog_changes::{
-    AddServer, CreateWorkspace, DeleteWorkspace, Install, OfferDiscovered, RemoveServer, Uninstall,
+    AddServer, ChangeServer, CreateWorkspace, DecidePins, DeleteWorkspace, Install, OfferDiscovered, RemoveServer,
+    SetTools, Uninstall, UpdateInstallation,
 };
 
 /// The actor.
 pub struct WorkspaceCatalog {
-    store: Store,
-    published: Published,
+    pub(super) store: Store,
+    pub(super) published: Published,
     config: UpstreamConfig,
-    books: Books,
+    pub(super) books: Books,
+    /// When pins were recorded last, and what of them is still to be recorded.
+    pub(super) recorded: HashMap<Discovery, Instant>,
+    pub(super) late: HashSet<Discovery>,
 }
 
 /// What outlives an incarnation.
 #[derive(Clone)]
-struct Published {
+pub(super) struct Published {
     snapshot: Arc<ArcSwap<Catalog>>,
     version: watch::Sender<u64>,
     streams: ClientSessions,
@@ -63,7 +70,11 @@ struct Published {
 }
 
 impl Published {
-    fn publish(&self, catalog: Catalog) {
+    pub(super) fn load(&self) -> Guard<Arc<Catalog>> {
+        self.snapshot.load()
+    }
+
+    pub(super) fn publish(&self, catalog: Catalog) {
         let before = self.snapshot.swap(Arc::new(catalog));
         let after = self.snapshot.load();
         self.changes.fetch_add(1, Relaxed);
@@ -104,11 +115,12 @@ impl Actor for WorkspaceCatalog {
     }
 }
 
-type Reply<T> = AtomicResponse<WorkspaceCatalog, Result<T>>;
+/// What a handler answers after a commit.
+pub(super) type Reply<T> = AtomicResponse<WorkspaceCatalog, Result<T>>;
 
 impl WorkspaceCatalog {
     /// Runs `work` on the store, then notes its result in the books and publishes them; nothing else runs meanwhile.
-    fn change<T: 'static>(
+    pub(super) fn change<T: 'static>(
         &self,
         work: impl Future<Output = Result<T>> + 'static,
         note: impl FnOnce(&mut Books, &T) + 'static,
@@ -119,6 +131,21 @@ impl WorkspaceCatalog {
                 actor.published.publish(actor.books.catalog());
             }
             result
+        })))
+    }
+}
+
+impl WorkspaceCatalog {
+    /// As `change`, when the books make the answer out of what the work brought.
+    pub(super) fn changing<T: 'static, U: 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + 'static,
+        note: impl FnOnce(&mut Books, T) -> U + 'static,
+    ) -> Reply<U> {
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(|result, actor, _| {
+            let noted = note(&mut actor.books, result?);
+            actor.published.publish(actor.books.catalog());
+            Ok(noted)
         })))
     }
 }
@@ -186,87 +213,39 @@ impl Handler<DeleteWorkspace> for WorkspaceCatalog {
     }
 }
 
-impl Handler<AddServer> for WorkspaceCatalog {
-    type Result = Reply<ServerRecord>;
-    fn handle(&mut self, add: AddServer, _: &mut Context<Self>) -> Self::Result {
-        let store = self.store.clone();
-        let now = clock::now();
-        let record = ServerRecord {
-            id: ServerId::generate(),
-            namespace: add.by.namespace,
-            slug: add.slug,
-            title: add.title,
-            kind: "http".into(),
-            revision: RevisionId::generate(),
-            spec: add.spec,
-            created_by: add.by.account,
-            created_at: now,
-            updated_at: now,
-        };
-        let work = async move {
-            let made = record.clone();
-            store
-                .write(move |tx| {
-                    Box::pin(async move {
-                        servers::insert(tx, &record).await?;
-                        tx.change("server", record.id).await?;
-                        tx.audit(AuditEntry::new(&add.by, "mcp_added", ("server", &record.slug))).await
-                    })
-                })
-                .await?;
-            Ok(made)
-        };
-        self.change(work, |books, record| books.add_server(record.clone()))
-    }
-}
-
-impl Handler<RemoveServer> for WorkspaceCatalog {
-    type Result = Reply<()>;
-    fn handle(&mut self, remove: RemoveServer, _: &mut Context<Self>) -> Self::Result {
-        let store = self.store.clone();
-        let id = remove.server;
-        let slug = self.books.server_slug(id);
-        let work = async move {
-            let slug = slug.ok_or_else(|| err::not_found("No such MCP server"))?;
-            store
-                .write(move |tx| {
-                    Box::pin(async move {
-                        let shown_in = servers::workspaces_with(tx.conn(), id).await?;
-                        if !servers::delete(tx, remove.by.namespace, id).await? {
-                            return Err(err::not_found(format!("No MCP server \"{slug}\"")));
-                        }
-                        tx.change("server", id).await?;
-                        let entry = AuditEntry::new(&remove.by, "mcp_removed", ("server", &slug));
-                        tx.audit(entry.in_workspaces(shown_in)).await
-                    })
-                })
-                .await
-        };
-        self.change(work, move |books, ()| books.remove_server(id))
-    }
-}
-
 impl Handler<Install> for WorkspaceCatalog {
     type Result = Reply<InstallationRecord>;
     fn handle(&mut self, install: Install, _: &mut Context<Self>) -> Self::Result {
         let store = self.store.clone();
         let planned = self.plan_installation(&install);
+        // Installing approves the tools as they are known.
+        let baseline = planned.as_ref().ok().and_then(|(record, _)| Recorded::of(&self.books, record));
         let work = async move {
             let (record, slug) = planned?;
             let made = record.clone();
-            store
+            let baseline = store
                 .write(move |tx| {
                     Box::pin(async move {
                         servers::install(tx, &record).await?;
+                        if let Some(baseline) = &baseline {
+                            baseline.write(tx).await?;
+                        }
                         tx.change("installation", record.id).await?;
                         let entry = AuditEntry::new(&install.by, "mcp_installed", ("server", &slug));
-                        tx.audit(entry.in_workspace(record.workspace)).await
+                        tx.audit(entry.in_workspace(record.workspace)).await?;
+                        Ok(baseline)
                     })
                 })
                 .await?;
-            Ok(made)
+            Ok((made, baseline))
         };
-        self.change(work, |books, record| books.install(record.clone()))
+        self.changing(work, |books, (record, baseline)| {
+            books.install(record.clone());
+            if let Some(baseline) = baseline {
+                books.carry_out(&baseline.installation, &baseline.plan);
+            }
+            record
+        })
     }
 }
 
@@ -301,6 +280,8 @@ impl WorkspaceCatalog {
             exposed_prefix,
             position,
             enabled: true,
+            pin_mode: PinMode::Pin,
+            pinned_at: None,
             created_by: install.by.account,
             created_at: clock::now(),
         };
@@ -330,15 +311,6 @@ impl Handler<Uninstall> for WorkspaceCatalog {
                 .await
         };
         self.change(work, move |books, ()| books.uninstall(workspace, server))
-    }
-}
-
-impl Handler<OfferDiscovered> for WorkspaceCatalog {
-    type Result = ();
-    fn handle(&mut self, found: OfferDiscovered, _: &mut Context<Self>) {
-        if self.books.discovered(found.server, found.scope, found.offer) {
-            self.published.publish(self.books.catalog());
-        }
     }
 }
 
@@ -389,6 +361,8 @@ impl CatalogRef {
             published: shared.clone(),
             books: Books::empty(&config),
             config: config.clone(),
+            recorded: HashMap::new(),
+            late: HashSet::new(),
         });
         Ok(CatalogRef { actor, published, timeout: runtime.ask_timeout() })
     }
@@ -410,7 +384,9 @@ impl CatalogRef {
 
     /// Notes what a server said (from its session; never waits).
     pub fn discovered(&self, server: ServerId, scope: Option<WorkspaceId>, offer: Offer) {
-        if self.actor.tell(OfferDiscovered { server, scope, offer }).is_err() {
+        // On the session's thread: the catalogue's has better things to do.
+        let prints = offer.tools().iter().map(|tool| Fingerprint::of(tool.raw.get())).collect();
+        if self.actor.tell(OfferDiscovered { server, scope, offer, prints }).is_err() {
             tracing::warn!(%server, "what a server offers was not taken; it is asked again later");
         }
     }

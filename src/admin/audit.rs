@@ -165,6 +165,7 @@ fn call_dto(people: &People, call: CallRecord) -> AuditEntry {
         target: call.tool.clone(),
         skill: Some(call.tool),
         request_id: None,
+        times: None,
     }
 }
 
@@ -172,8 +173,10 @@ fn dto(record: AuditRecord) -> AuditEntry {
     let entry = record.entry;
     let skill = (entry.target_kind == "skill").then(|| entry.target.clone());
     let request_id = entry.detail.get("request_id").and_then(|value| value.as_str()).map(str::to_owned);
+    let times = entry.detail.get("times").and_then(serde_json::Value::as_u64);
     AuditEntry {
         at: entry.at,
+        times,
         kind: entry.kind.as_str().to_owned(),
         request_id,
         actor: entry.actor,

@@ -8,16 +8,22 @@ use dashmap::DashMap;
 use futures_util::future::{Ready, ready};
 
 use crate::{
-    admin::{Admin, reply::Refusal},
+    actors::audit_log::Refused,
+    admin::{Admin, BASE, reply::Refusal},
     domain::{
         clock,
         ids::ApiKeyId,
+        peer::client_address,
         rate::{Decision, Window},
         role::Principal,
         token::{self, Credential},
     },
     error::{Error, ErrorCode, Result},
+    store::audit::ActorKind,
 };
+
+/// Longest route that the audit log names, in characters.
+const ROUTE: usize = 200;
 
 /// The account that calls, in the namespace of its API key.
 pub struct Caller(pub Principal);
@@ -51,9 +57,15 @@ impl KeyWindows {
 
 /// Authenticates and counts. The decision goes into the answer's headers.
 pub async fn authenticate(admin: &Admin, request: &ServiceRequest) -> Result<(Principal, Option<Decision>)> {
-    let hash = bearer(request).and_then(|text| token::parse(Credential::Aak, text)).ok_or_else(unauthorized)?;
-    let client = client_address(admin, request);
-    let principal = admin.actors.tokens.api_key(&hash, client).await?.ok_or_else(unauthorized)?;
+    let principal = match identify(admin, request).await {
+        Ok(principal) => principal,
+        Err(error) => {
+            if matches!(error.code(), ErrorCode::Unauthorized | ErrorCode::RateLimited) {
+                note_stranger(admin, request.request(), "auth_failed");
+            }
+            return Err(error);
+        }
+    };
     let Some(key) = principal.api_key else { return Ok((principal, None)) };
     let decision = admin.windows.admit(key, admin.actors.config.limits.admin_requests_per_minute);
     if decision.allowed {
@@ -64,6 +76,35 @@ pub async fn authenticate(admin: &Admin, request: &ServiceRequest) -> Result<(Pr
         .with_retry_after(decision.retry_after_seconds()))
 }
 
+async fn identify(admin: &Admin, request: &ServiceRequest) -> Result<Principal> {
+    let hash = bearer(request).and_then(|text| token::parse(Credential::Aak, text)).ok_or_else(unauthorized)?;
+    let client = address(admin, request.request());
+    admin.actors.tokens.api_key(&hash, client).await?.ok_or_else(unauthorized)
+}
+
+/// Counts a refusal of somebody unknown, for the audit log of the installation's owner.
+pub fn note_stranger(admin: &Admin, request: &HttpRequest, action: &'static str) {
+    admin.actors.audit.refused(Refused {
+        namespace: None,
+        workspace: None,
+        action,
+        target: ("api", BASE.into()),
+        source: (ActorKind::Anonymous, address(admin, request).to_string().into()),
+    });
+}
+
+/// Counts what somebody tried that their role does not allow.
+pub fn note_forbidden(admin: &Admin, by: &Principal, request: &HttpRequest) {
+    let asked: String = format!("{} {}", request.method(), request.path()).chars().take(ROUTE).collect();
+    admin.actors.audit.refused(Refused {
+        namespace: Some(by.namespace),
+        workspace: None,
+        action: "forbidden",
+        target: ("api", asked.into()),
+        source: (ActorKind::User, by.label.clone()),
+    });
+}
+
 fn bearer(request: &ServiceRequest) -> Option<&str> {
     let mut values = request.headers().get_all(header::AUTHORIZATION);
     let (only, none) = (values.next()?, values.next());
@@ -71,15 +112,9 @@ fn bearer(request: &ServiceRequest) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| text.trim())
 }
 
-/// The caller's address: the socket's, unless that is a trusted proxy's, which says for whom it asks.
-fn client_address(admin: &Admin, request: &ServiceRequest) -> IpAddr {
+/// Where a request comes from: the peer, or what a trusted proxy says.
+fn address(admin: &Admin, request: &HttpRequest) -> IpAddr {
     let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
-    let trusted = |address: IpAddr| admin.actors.config.server.trusted_proxies.iter().any(|net| net.contains(&address));
-    if !trusted(peer) {
-        return peer;
-    }
     let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
-    let hops: Vec<IpAddr> =
-        forwarded.flat_map(|value| value.split(',')).filter_map(|hop| hop.trim().parse().ok()).collect();
-    hops.into_iter().rev().find(|hop| !trusted(*hop)).unwrap_or(peer)
+    client_address(peer, &admin.actors.config.server.trusted_proxies, forwarded)
 }

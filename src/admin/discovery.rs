@@ -34,6 +34,11 @@ pub async fn discover(actors: &Actors, workspace: &str, wait: Duration) {
     actors.catalog.settled(view.id, answered, Duration::from_secs(actors.config.upstream.list_wait_seconds)).await;
 }
 
+/// The same for as long as a list waits.
+pub async fn discover_for_list(actors: &Actors, workspace: &str) {
+    discover(actors, workspace, Duration::from_secs(actors.config.upstream.list_wait_seconds)).await;
+}
+
 /// Asks a server that was just given a credential, wherever its tools are not known yet. Nobody waits for it here:
 /// clients with an open stream are told when its tools are there.
 pub fn begin(actors: &Arc<Actors>, server: &str) {

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use super::dto_servers::*;
+pub use super::{dto_servers::*, dto_tools::*};
+use crate::domain::scope::Scope;
 
 /// One page of a list.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -165,6 +166,8 @@ pub struct Token {
     pub revoked_at: Option<DateTime<Utc>>,
     /// Its own limit of requests per minute, if it has one.
     pub requests_per_minute: Option<u32>,
+    /// What it may use of the workspace; `null`: everything.
+    pub scope: Option<Scope>,
 }
 
 /// The tokens of a workspace and how many its plan allows.
@@ -192,6 +195,17 @@ pub struct CreateToken {
     /// Its own limit of requests per minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requests_per_minute: Option<u32>,
+    /// What it may use of the workspace; left out: everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+}
+
+/// Changes a token without changing its value.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateToken {
+    /// What it may use of the workspace from now on; `{}`: everything.
+    pub scope: Scope,
 }
 
 /// An issued token. The only answer that ever carries `token`.
@@ -209,6 +223,8 @@ pub struct TokenCreated {
     pub created_at: DateTime<Utc>,
     /// When it stops by itself.
     pub expires_at: Option<DateTime<Utc>>,
+    /// What it may use of the workspace; `null`: everything.
+    pub scope: Option<Scope>,
     /// The gateway URL it opens.
     pub url: String,
     /// Ready to paste into an MCP client's configuration.
@@ -288,7 +304,7 @@ pub struct AuditEntry {
     pub at: DateTime<Utc>,
     /// Who.
     pub actor: String,
-    /// `admin`, `install` or `call`.
+    /// `admin`, `install`, `call` or `security`.
     pub kind: String,
     /// What (`token_created`, `mcp_installed`, `tool_call`, …).
     pub action: String,
@@ -298,4 +314,7 @@ pub struct AuditEntry {
     pub skill: Option<String>,
     /// Names the request in the server's log.
     pub request_id: Option<String>,
+    /// How often, if it was counted instead of being written each time (refusals).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub times: Option<u64>,
 }

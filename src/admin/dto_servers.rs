@@ -1,8 +1,12 @@
 //! The half of [`super::dto`] about MCP servers, their installations and their secrets.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use crate::domain::definition::PinMode;
 
 /// An MCP server definition.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -14,9 +18,9 @@ pub struct Server {
     pub slug: String,
     /// Name for people.
     pub title: String,
-    /// `http`.
+    /// `http` or `stdio`.
     pub kind: String,
-    /// Where it is reached; query values are masked.
+    /// Where it is reached (query values are masked), or `stdio:` and its command line (credentials are masked).
     pub url: String,
     /// `auto`, `modern`, `legacy` or `sse`.
     pub protocol: String,
@@ -64,6 +68,30 @@ pub struct AddServer {
     /// Let secrets travel over plain http.
     #[serde(default)]
     pub allow_http: bool,
+    /// Instead of a URL: the full path of a program on the gateway's machine. Only if the operator allows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// The program's arguments.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// The program's variables that are no secrets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+}
+
+/// What a reading of the files in `servers.d` led to.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+pub struct Reloaded {
+    /// The folder, on the gateway's machine.
+    pub folder: String,
+    /// Servers that are new.
+    pub added: Vec<String>,
+    /// Servers that have another command, or other settings, now.
+    pub changed: Vec<String>,
+    /// Servers that are gone with their files.
+    pub removed: Vec<String>,
+    /// What could not be taken over, and why.
+    pub problems: Vec<String>,
 }
 
 /// What a test connection found.
@@ -85,6 +113,9 @@ pub struct ServerTest {
     pub error: Option<String>,
     /// What to do about that.
     pub hint: Option<String>,
+    /// The last lines a program wrote to its standard error before it failed, without its secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub last_words: Vec<String>,
 }
 
 /// One tool.
@@ -114,8 +145,12 @@ pub struct Installation {
     pub prefix: String,
     /// Whether its tools are offered.
     pub enabled: bool,
+    /// What happens to tools that are new or changed.
+    pub pins: PinMode,
     /// Tools it offers; `null` while they are not known yet.
     pub tools: Option<u64>,
+    /// Tools that are new or changed and wait for approval.
+    pub waiting: u64,
     /// Where it is reached.
     pub url: String,
     /// When it was installed.
@@ -144,6 +179,19 @@ pub struct Installed {
     pub defined: bool,
     /// Secrets it is known to need that are not set yet.
     pub missing_secrets: Vec<String>,
+    /// Tools whose names are too long for some editors.
+    pub long_names: Vec<LongName>,
+}
+
+/// A tool whose name is too long for some editors.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct LongName {
+    /// The server's own name of it.
+    pub tool: String,
+    /// The name clients see.
+    pub name: String,
+    /// An alias that would do.
+    pub alias: String,
 }
 
 /// How a secret travels to its server.
@@ -158,6 +206,12 @@ pub enum InjectionRule {
     },
     /// As `Authorization: Bearer <value>`.
     Bearer {},
+    /// As an environment variable of a program.
+    Env {
+        /// Name of the variable.
+        #[schema(example = "API_KEY")]
+        name: String,
+    },
 }
 
 /// Sets a secret. The value goes in and never comes out again.
@@ -167,10 +221,10 @@ pub struct SetSecret {
     /// Name of the secret.
     #[schema(example = "GITHUB_TOKEN")]
     pub name: String,
-    /// Its value: printable ASCII, at most 8192 characters.
+    /// Its value: printable ASCII (for a program: any text), at most 8192 bytes.
     #[schema(write_only, example = "ghp_xxxxxxxxxxxx")]
     pub value: String,
-    /// How it travels; left out: kept, or for a new one the header named like the secret.
+    /// How it travels; left out: kept, or for a new one the header (or variable) named like the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub injection: Option<InjectionRule>,
 }
@@ -183,7 +237,7 @@ pub struct Secret {
     pub name: String,
     /// How it travels.
     pub injection: InjectionRule,
-    /// The header it travels in, in words.
+    /// The header or variable it travels in.
     pub injected_as: String,
     /// `active`, or why it cannot be used (`needs_reentry`, …).
     pub state: String,

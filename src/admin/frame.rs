@@ -16,8 +16,8 @@ use crate::{
         Admin, auth,
         reply::{Refusal, of_status, problem},
     },
-    domain::rate::Decision,
-    error::{Error, Result},
+    domain::{rate::Decision, role::Principal},
+    error::{Error, ErrorCode, Result},
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -54,7 +54,10 @@ async fn admit(request: &ServiceRequest, id: &str) -> Result<Option<Decision>> {
     let admin = request
         .app_data::<web::Data<Admin>>()
         .ok_or_else(|| Error::internal("serving the admin API", "its state is not registered"))?;
-    (admin.guard)(request.request())?;
+    if let Err(error) = (admin.guard)(request.request()) {
+        auth::note_stranger(admin, request.request(), "origin_refused");
+        return Err(error);
+    }
     let (principal, decision) = auth::authenticate(admin, request).await?;
     let mut extensions = request.extensions_mut();
     extensions.insert(principal);
@@ -73,6 +76,12 @@ fn explained(response: ServiceResponse<impl MessageBody + 'static>, path: &str, 
     let allow = response.headers().get(header::ALLOW).cloned();
     let error = refused.unwrap_or_else(|| of_status(status));
     let (request, _) = response.into_parts();
+    if error.code() == ErrorCode::Forbidden
+        && let Some(admin) = request.app_data::<web::Data<Admin>>()
+        && let Some(by) = request.extensions().get::<Principal>()
+    {
+        auth::note_forbidden(admin, by, &request);
+    }
     let mut answer = problem(&error, path, id);
     if let Some(allow) = allow {
         answer.headers_mut().insert(header::ALLOW, allow);

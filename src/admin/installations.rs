@@ -11,14 +11,16 @@ use actix_web::{
 use crate::{
     actors::{
         Actors,
+        catalog::Installed,
+        catalog_policy::Hidden,
         workspace_catalog::{Install, Uninstall},
     },
     admin::{
         Admin, BASE,
         auth::Caller,
         discovery,
-        dto::{AddServer, InstallServer, Installation, Installed, Page, Tool},
-        known,
+        dto::{AddServer, InstallServer, Installation, Installed as InstalledServer, Page, Tool},
+        installed_tools, known,
         openapi::Problems,
         reply::Reply,
         request::{Json, Nothing, Paging, Query, page},
@@ -59,7 +61,26 @@ async fn definition(actors: &Actors, by: &Principal, slug: &str) -> Result<(Serv
     }
 }
 
-fn dto(
+/// A server in a workspace, as both are named.
+pub async fn find(
+    actors: &Actors,
+    by: &Principal,
+    slug: &str,
+    server: &str,
+) -> Result<(WorkspaceRecord, ServerRecord, InstallationRecord)> {
+    let workspace = workspaces::find(actors, by, slug).await?;
+    let server = servers::find(actors, by, &reference(actors, by, server).await?).await?;
+    let (place, wanted) = (workspace.id, server.id);
+    let installed = actors.store.read(move |db| async move { records::installations(&db, place).await }).await?;
+    match installed.into_iter().find(|record| record.server == wanted) {
+        Some(record) => Ok((workspace, server, record)),
+        None => Err(err::not_found(format!("{} is not installed in {slug}", server.slug))
+            .with_hint(format!("aerostack mcp list --workspace {slug}"))),
+    }
+}
+
+/// An installation as it is shown.
+pub fn dto(
     actors: &Actors,
     workspace: &WorkspaceRecord,
     record: InstallationRecord,
@@ -68,15 +89,23 @@ fn dto(
     let catalog = actors.catalog.load();
     let here =
         catalog.workspace(&workspace.slug).and_then(|view| view.installed.iter().find(|one| one.id == record.id));
-    let tools = here.and_then(|one| one.offer.as_ref()).and_then(|offer| u64::try_from(offer.tools().len()).ok());
+    let number = |tools: usize| u64::try_from(tools).unwrap_or(u64::MAX);
+    let waits = |hidden| matches!(hidden, Some(Hidden::New | Hidden::Changed));
+    let waiting = here.map_or(0, |one| {
+        one.tools().filter(|(item, print)| waits(one.policy.hidden_by_pin(&item.name, *print))).count()
+    });
+    let offers = |one: &&Installed| one.offer.is_some();
+    let tools = here.filter(offers).map(|one| number(one.tools().filter(|tool| one.hidden(*tool).is_none()).count()));
     Installation {
         id: record.id.to_string(),
         server: server.slug.to_string(),
         title: server.title.clone(),
         prefix: record.exposed_prefix,
         enabled: record.enabled,
+        pins: record.pin_mode,
         tools,
-        url: servers::shown_url(&server.spec.url),
+        waiting: number(waiting),
+        url: servers::shown_place(&server.spec),
         created_at: record.created_at,
     }
 }
@@ -106,7 +135,7 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, paging: &Paging) 
 }
 
 /// Installs a server; every token of the workspace has its tools at once.
-pub async fn install(actors: &Actors, by: &Principal, slug: &str, input: InstallServer) -> Result<Installed> {
+pub async fn install(actors: &Actors, by: &Principal, slug: &str, input: InstallServer) -> Result<InstalledServer> {
     by.require(Role::Admin)?;
     let workspace = workspaces::find(actors, by, slug).await?;
     let wanted = reference(actors, by, &input.server).await?;
@@ -117,20 +146,15 @@ pub async fn install(actors: &Actors, by: &Principal, slug: &str, input: Install
     let set = actors.vault.list(server.id, Some(workspace.id), &server.spec.origin()).await?;
     let missing = known::needed_secrets(&server).filter(|name| !set.iter().any(|info| info.name == *name));
     let missing_secrets = missing.map(str::to_owned).collect();
-    Ok(Installed { installation: dto(actors, &workspace, record, &server), defined, missing_secrets })
+    let long_names = installed_tools::long_names(actors, &workspace.slug, &server.slug);
+    let installation = dto(actors, &workspace, record, &server);
+    Ok(InstalledServer { installation, defined, missing_secrets, long_names })
 }
 
 /// Takes a server out of a workspace.
 pub async fn uninstall(actors: &Actors, by: &Principal, slug: &str, server: &str) -> Result<Installation> {
     by.require(Role::Admin)?;
-    let workspace = workspaces::find(actors, by, slug).await?;
-    let server = servers::find(actors, by, &reference(actors, by, server).await?).await?;
-    let (place, wanted) = (workspace.id, server.id);
-    let installed = actors.store.read(move |db| async move { records::installations(&db, place).await }).await?;
-    let Some(record) = installed.into_iter().find(|record| record.server == wanted) else {
-        return Err(err::not_found(format!("{} is not installed in {slug}", server.slug))
-            .with_hint(format!("aerostack mcp list --workspace {slug}")));
-    };
+    let (workspace, server, record) = find(actors, by, slug, server).await?;
     let gone = dto(actors, &workspace, record, &server);
     actors.catalog.apply(Uninstall { workspace: workspace.id, server: server.id, by: by.clone() }).await?;
     Ok(gone)
@@ -164,7 +188,7 @@ pub async fn list_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>,
 
 /// Install a server
 #[utoipa::path(post, path = "/api/v1/admin/workspaces/{slug}/servers", tag = "installations", params(("slug" = String, Path)),
-    request_body = InstallServer, responses((status = 201, body = Installed), Problems))]
+    request_body = InstallServer, responses((status = 201, body = InstalledServer), Problems))]
 pub async fn install_route(
     admin: web::Data<Admin>,
     by: Caller,

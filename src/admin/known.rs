@@ -12,7 +12,7 @@ use crate::{
         secrets::rule_dto,
     },
     domain::{
-        injection::Injection,
+        injection::{Injection, Place},
         known_servers::{self, KnownServer as Known},
         role::{Principal, Role},
         server::ServerSpec,
@@ -41,7 +41,7 @@ pub fn needed_secrets(server: &ServerRecord) -> impl Iterator<Item = &'static st
 
 fn dto(known: &Known) -> KnownServer {
     let secret = |secret: &known_servers::KnownSecret| KnownSecret {
-        injection: rule_dto(secret.injection().as_ref(), &secret.name),
+        injection: rule_dto(Place::Headers, secret.injection().as_ref(), &secret.name),
         name: secret.name.clone(),
         optional: secret.optional,
         description: secret.about.clone(),

@@ -10,10 +10,18 @@ pub mod auth;
 mod discovery;
 pub mod dto;
 mod dto_servers;
+mod dto_tools;
+pub mod explain;
+mod explain_server;
+#[cfg(test)]
+mod explain_tests;
 pub mod frame;
 pub mod installations;
+pub mod installed_tools;
 pub mod known;
 pub mod openapi;
+pub mod pins;
+pub mod programs;
 pub mod reply;
 pub mod request;
 pub mod secrets;
@@ -88,13 +96,19 @@ route_table! {
     "/workspaces/{slug}" { get => workspaces::get_route, delete => workspaces::delete_route }
     "/workspaces/{slug}/tokens" { get => tokens::list_route, post => tokens::create_route }
     "/workspaces/{slug}/tokens:revoke" { post => tokens::revoke_by_name_route }
-    "/workspaces/{slug}/tokens/{id}" { get => tokens::get_route, delete => tokens::revoke_route }
+    "/workspaces/{slug}/tokens/{id}" { get => tokens::get_route, patch => tokens::update_route, delete => tokens::revoke_route }
     "/workspaces/{slug}/servers" { get => installations::list_route, post => installations::install_route }
-    "/workspaces/{slug}/servers/{server}" { delete => installations::uninstall_route }
+    "/workspaces/{slug}/servers/{server}" { patch => installed_tools::update_route, delete => installations::uninstall_route }
+    "/workspaces/{slug}/servers/{server}/tools" { get => installed_tools::list_route, patch => installed_tools::set_route }
+    "/workspaces/{slug}/servers/{server}/pins" { get => pins::list_route }
+    "/workspaces/{slug}/servers/{server}/pins:approve" { post => pins::approve_route }
+    "/workspaces/{slug}/servers/{server}/pins:reject" { post => pins::reject_route }
+    "/workspaces/{slug}/explain" { get => explain::explain_route }
     "/workspaces/{slug}/tools" { get => installations::tools_route }
     "/workspaces/{slug}/analytics" { get => analytics::usage_route }
     "/workspaces/{slug}/audit" { get => audit::list_route }
     "/mcp-servers" { get => servers::list_route, post => servers::add_route }
+    "/mcp-servers:reload" { post => programs::reload_route }
     "/mcp-servers/{slug}" { get => servers::get_route, delete => servers::remove_route }
     "/mcp-servers/{slug}/test" { post => servers::test_route }
     "/mcp-servers/{slug}/tools" { get => servers::tools_route }

@@ -78,22 +78,26 @@ fn rule_of(dto: InjectionRule) -> Result<Injection> {
     match dto {
         InjectionRule::Header { header } => Injection::header(&header),
         InjectionRule::Bearer {} => Ok(Injection::Bearer),
+        InjectionRule::Env { name } => Injection::variable(&name),
     }
 }
 
 /// The rule as the API shows it; a secret without one is sent under its own name.
-pub fn rule_dto(rule: Option<&Injection>, name: &str) -> InjectionRule {
+pub fn rule_dto(at: injection::Place, rule: Option<&Injection>, name: &str) -> InjectionRule {
     match rule {
+        Some(Injection::Env(name)) => InjectionRule::Env { name: name.clone() },
+        None if at == injection::Place::Environment => InjectionRule::Env { name: name.to_owned() },
         Some(Injection::Bearer) => InjectionRule::Bearer {},
         Some(Injection::Header(header)) => InjectionRule::Header { header: header.clone() },
         None => InjectionRule::Header { header: name.to_owned() },
     }
 }
 
-fn dto(actors: &Actors, info: SecretInfo) -> Secret {
+fn dto(actors: &Actors, server: &ServerRecord, info: SecretInfo) -> Secret {
+    let at = injection::Place::of(&server.spec.origin());
     let slug_of = |id: WorkspaceId| actors.catalog.load().workspace_by_id(id).map(|view| view.slug.to_string());
     Secret {
-        injection: rule_dto(info.injection.as_ref(), &info.name),
+        injection: rule_dto(at, info.injection.as_ref(), &info.name),
         injected_as: injection::label(info.injection.as_ref(), &info.name).to_owned(),
         state: info.state.as_str().to_owned(),
         workspace: info.workspace.map(|id| slug_of(id).unwrap_or_else(|| id.to_string())),
@@ -106,7 +110,7 @@ fn dto(actors: &Actors, info: SecretInfo) -> Secret {
 /// Names, rules and dates.
 pub async fn list(actors: &Actors, by: &Principal, slug: &str, scope: &Scope) -> Result<Page<Secret>> {
     let place = place(actors, by, slug, scope).await?;
-    let data = place.infos(actors).await?.into_iter().map(|info| dto(actors, info)).collect();
+    let data = place.infos(actors).await?.into_iter().map(|info| dto(actors, &place.server, info)).collect();
     Ok(Page { data, next_cursor: None })
 }
 
@@ -121,7 +125,7 @@ pub async fn set(
     let value = SecretString::from(input.value);
     let place = place(actors, by, slug, scope).await?;
     let spec = &place.server.spec;
-    if spec.url.scheme() == "http" && !spec.allow_http && !actors.upstreams.policy().allows_clear_text(&spec.url) {
+    if actors.upstreams.policy().is_exposed(spec) {
         return Err(err::validation(format!(
             "{slug} is reached over http: the secret would cross the network in clear"
         ))
@@ -172,7 +176,8 @@ pub async fn inject(
     actors.vault.set_injection(SetInjection { secret: place.named(name, by), injection }).await?;
     let info =
         place.infos(actors).await?.into_iter().find(|info| info.name == name && info.workspace == place.workspace);
-    info.map(|info| dto(actors, info)).ok_or_else(|| err::not_found(format!("No secret \"{name}\" of {slug}")))
+    info.map(|info| dto(actors, &place.server, info))
+        .ok_or_else(|| err::not_found(format!("No secret \"{name}\" of {slug}")))
 }
 
 /// 404 with a guess when there is no secret of that name.

@@ -18,6 +18,7 @@ use crate::{
         discovery,
         dto::{AddServer, Page, Server, ServerTest, Tool},
         openapi::Problems,
+        programs,
         reply::Reply,
         request::{Json, Nothing, Paging, Query, page},
         workspaces::display_name,
@@ -27,7 +28,7 @@ use crate::{
         ids::ServerId,
         known_servers, near,
         role::{Principal, Role},
-        server::{ProtocolChoice, ServerSpec},
+        server::{ProtocolChoice, Reach, ServerSpec},
         slug::{self, Slug},
     },
     error::{Error, Result, err},
@@ -72,8 +73,16 @@ pub async fn unknown(actors: &Actors, by: &Principal, slug: &str) -> Error {
     err::not_found(format!("No server \"{}\".{guess}", near::shown(slug))).with_hint(hint)
 }
 
+/// Where a server is, as it is shown: without what could open something.
+pub fn shown_place(spec: &ServerSpec) -> String {
+    match &spec.reach {
+        Reach::Http { url } => shown_url(url),
+        Reach::Stdio(program) => format!("stdio: {}", program.shown()),
+    }
+}
+
 /// The URL as it is shown: values of query parameters could open something.
-pub fn shown_url(url: &Url) -> String {
+fn shown_url(url: &Url) -> String {
     if url.query().is_none() {
         return url.to_string();
     }
@@ -90,7 +99,7 @@ fn dto(record: ServerRecord, workspaces: Vec<String>) -> Server {
         slug: record.slug.to_string(),
         title: record.title,
         kind: record.kind,
-        url: shown_url(&record.spec.url),
+        url: shown_place(&record.spec),
         protocol: protocol.unwrap_or_default(),
         timeout_seconds: record.spec.timeout_seconds,
         total_seconds: record.spec.total_seconds,
@@ -146,13 +155,19 @@ pub async fn get(actors: &Actors, by: &Principal, slug: &str) -> Result<Server> 
 pub async fn add(actors: &Actors, by: &Principal, input: AddServer) -> Result<Server> {
     by.require(Role::Admin)?;
     let slug = Slug::parse(&input.slug)?;
-    let spec = spec_of(actors, &input)?;
+    let spec = match &input.command {
+        Some(command) => programs::spec_of(actors, command, &input)?,
+        None => spec_of(actors, &input)?,
+    };
     let title = display_name(input.title, &slug)?;
     let record = actors.catalog.apply(Add { slug, title, spec, by: by.clone() }).await?;
     Ok(dto(record, Vec::new()))
 }
 
 fn spec_of(actors: &Actors, input: &AddServer) -> Result<ServerSpec> {
+    if !input.args.is_empty() || !input.env.is_empty() {
+        return Err(err::validation("args and env go with command, not with a URL"));
+    }
     let known = known_servers::lookup(&input.slug);
     let url = input.url.as_deref().or(known.map(|known| known.url.as_str())).ok_or_else(|| {
         err::validation(format!("Where is {}? It is not among the known servers", input.slug))
@@ -161,6 +176,12 @@ fn spec_of(actors: &Actors, input: &AddServer) -> Result<ServerSpec> {
     refuse_credentials(url)?;
     let mut spec = ServerSpec::for_url(url)?;
     actors.upstreams.policy().parse_url(url).map_err(|refusal| refusal.into_validation())?;
+    spec.allow_http = input.allow_http;
+    with_settings(spec, input)
+}
+
+/// The specification with what every kind of server has.
+pub fn with_settings(mut spec: ServerSpec, input: &AddServer) -> Result<ServerSpec> {
     if let Some(protocol) = &input.protocol {
         spec.protocol = ProtocolChoice::from_str(protocol, false)
             .map_err(|_unknown| err::validation("No such protocol").with_hint("auto, modern, legacy or sse"))?;
@@ -169,7 +190,6 @@ fn spec_of(actors: &Actors, input: &AddServer) -> Result<ServerSpec> {
     spec.total_seconds = within("total_seconds", input.total_seconds, LONGEST_CALL)?;
     let calls = within("max_in_flight", input.max_in_flight, MOST_CALLS)?;
     spec.max_in_flight = calls.and_then(|n| usize::try_from(n).ok());
-    spec.allow_http = input.allow_http;
     Ok(spec)
 }
 
@@ -204,8 +224,9 @@ pub async fn remove(actors: &Actors, by: &Principal, slug: &str) -> Result<Serve
         return Err(err::conflict(format!("{slug} is installed in {}", gone.workspaces.join(", ")))
             .with_hint(format!("aerostack mcp uninstall {slug} --workspace {first}")));
     }
-    let server = find(actors, by, slug).await?.id;
-    actors.remove_server(server, by.clone()).await?;
+    let server = find(actors, by, slug).await?;
+    programs::delete_file(actors, &server)?;
+    actors.remove_server(server.id, by.clone()).await?;
     Ok(gone)
 }
 
@@ -224,6 +245,7 @@ pub async fn test(actors: &Actors, by: &Principal, slug: &str) -> Result<ServerT
             tools: u64::try_from(report.tools).ok(),
             error: None,
             hint: None,
+            last_words: Vec::new(),
         },
         Err(error) => ServerTest {
             ok: false,
@@ -233,7 +255,9 @@ pub async fn test(actors: &Actors, by: &Principal, slug: &str) -> Result<ServerT
             server_version: None,
             tools: None,
             error: Some(error.message().to_owned()),
-            hint: error.hint().map(str::to_owned),
+            // Where this test is the advice, there is none to give.
+            hint: error.hint().filter(|hint| !hint.contains("mcp test")).map(str::to_owned),
+            last_words: actors.upstreams.status(def.id, None).map(|seen| seen.last_words.clone()).unwrap_or_default(),
         },
     })
 }

@@ -10,12 +10,14 @@ use secrecy::ExposeSecret as _;
 use crate::{
     actors::{
         Actors,
-        token_authority::{IssueToken, NameToken},
+        token_authority::{IssueToken, NameToken, ScopeToken},
     },
     admin::{
         Admin, BASE,
         auth::Caller,
-        dto::{CreateToken, Page, RevokeByName, Seats, Snippet, Token, TokenCreated, TokenPage, TokenStatus},
+        dto::{
+            CreateToken, Page, RevokeByName, Seats, Snippet, Token, TokenCreated, TokenPage, TokenStatus, UpdateToken,
+        },
         openapi::Problems,
         reply::Reply,
         request::{Json, Nothing, Paging, Query, page},
@@ -34,6 +36,7 @@ use crate::{
         tokens::{self, TokenRecord},
         workspaces::WorkspaceRecord,
     },
+    upstream::lists::Kinds,
 };
 
 fn dto(actors: &Actors, record: TokenRecord, now: Timestamp) -> Token {
@@ -53,6 +56,7 @@ fn dto(actors: &Actors, record: TokenRecord, now: Timestamp) -> Token {
         last_used_at: record.last_used_at.max(actors.tokens.last_used(record.id)),
         revoked_at: record.revoked_at,
         requests_per_minute: record.requests_per_minute,
+        scope: record.scope,
     }
 }
 
@@ -101,6 +105,7 @@ pub async fn create(actors: &Actors, by: &Principal, slug: &str, input: CreateTo
         expires_in_seconds: input.expires_in,
         member: None,
         requests_per_minute: input.requests_per_minute,
+        scope: input.scope.unwrap_or_default(),
         by: by.clone(),
     };
     let issued = actors.tokens.issue(wanted).await?;
@@ -113,6 +118,7 @@ pub async fn create(actors: &Actors, by: &Principal, slug: &str, input: CreateTo
         hint: issued.record.hint,
         created_at: issued.record.created_at,
         expires_at: issued.record.expires_at,
+        scope: issued.record.scope,
         mcp_json: clients::mcp_json(&connection),
         snippets: clients::snippets(&connection).into_iter().map(snippet_dto).collect(),
         url: gateway_url,
@@ -128,6 +134,17 @@ fn snippet_dto(snippet: clients::Snippet) -> Snippet {
         text: snippet.text,
         install_url: snippet.install_url,
     }
+}
+
+/// Changes what a token may use; every list and call is decided by it when this returns, and open streams are told.
+pub async fn update(actors: &Actors, by: &Principal, slug: &str, id: &str, input: UpdateToken) -> Result<Token> {
+    by.require(Role::Admin)?;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    let token = id.parse::<TokenId>().map_err(|_not_an_id| unknown_id(slug))?;
+    let change = ScopeToken { workspace: workspace.id, token, scope: input.scope, by: by.clone() };
+    let record = actors.tokens.rescope(change).await?;
+    actors.streams.changed(workspace.id, Kinds::ALL);
+    Ok(dto(actors, record, clock::now()))
 }
 
 /// Revokes a token. It is dead when this returns; revoking it again changes nothing.
@@ -194,6 +211,20 @@ pub async fn create_route(
     params(("slug" = String, Path), ("id" = String, Path)), responses((status = 200, body = Token), Problems))]
 pub async fn get_route(admin: web::Data<Admin>, by: Caller, path: Path<(String, String)>, _: Query<Nothing>) -> Reply {
     Ok(HttpResponse::Ok().json(get(&admin.actors, &by.0, &path.0, &path.1).await?))
+}
+
+/// Change what a token may use; its value stays
+#[utoipa::path(patch, path = "/api/v1/admin/workspaces/{slug}/tokens/{id}", tag = "tokens",
+    params(("slug" = String, Path), ("id" = String, Path)), request_body = UpdateToken,
+    responses((status = 200, body = Token), Problems))]
+pub async fn update_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    path: Path<(String, String)>,
+    _: Query<Nothing>,
+    body: Json<UpdateToken>,
+) -> Reply {
+    Ok(HttpResponse::Ok().json(update(&admin.actors, &by.0, &path.0, &path.1, body.0).await?))
 }
 
 /// Revoke a token, at once and for ever

@@ -19,6 +19,7 @@ use crate::{
 pub const EXAMPLES: &str = "Examples:
   aerostack workspace audit engineering
   aerostack workspace audit engineering --kind admin --since 30d
+  aerostack workspace audit engineering --kind security
   aerostack workspace audit engineering --user \"Alice Chen\" -o csv > audit.csv";
 
 /// What `workspace audit` takes.
@@ -49,6 +50,8 @@ pub enum Kind {
     Install,
     /// Tool calls
     Call,
+    /// Refusals: wrong, expired and foreign tokens, foreign origins
+    Security,
 }
 
 /// Shows the audit log, oldest of the chosen acts first.
@@ -80,6 +83,10 @@ fn sheet(entries: &[AuditEntry]) -> Sheet {
         let action = match &entry.skill {
             None if !entry.target.is_empty() => format!("{}: {}", entry.action, entry.target),
             _ => entry.action.clone(),
+        };
+        let action = match entry.times {
+            Some(times) if times > 1 => format!("{action} (×{times})"),
+            _ => action,
         };
         let mut cells = vec![Cell::minute(entry.at), Cell::text(&entry.actor)];
         cells.extend(skills.then(|| Cell::text(entry.skill.clone().unwrap_or_default())));

@@ -108,7 +108,7 @@ pub fn run(session: &Session, terminal: &mut Terminal, args: ConnectArgs) -> Out
     let with = if args.with_token { Some(token_of(session, &url, &args)?) } else { None };
     let to = Connection { slug: &slug, url: url.as_str(), token: with.as_ref().map(|token| token.expose_secret()) };
     let Some(snippet) = clients::snippet(client, &to) else {
-        return Err(Failure::usage(near::no_such("client", client, clients::names().into_iter()))
+        return Err(Failure::usage(near::no_such("client", client, clients::names()))
             .with_hint(format!("known clients: {}", clients::names().join(", "))));
     };
     if args.print.is_some() {

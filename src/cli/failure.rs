@@ -55,6 +55,10 @@ impl Failure {
     pub fn not_found(title: impl Into<String>) -> Self {
         Failure::plain(3, "not_found", title)
     }
+    /// Something of that name is there already.
+    pub fn conflict(title: impl Into<String>) -> Self {
+        Failure::plain(6, "conflict", title)
+    }
     /// No API key for this gateway.
     pub fn not_logged_in(title: impl Into<String>) -> Self {
         Failure::plain(4, "not_logged_in", title)
@@ -91,6 +95,14 @@ impl Failure {
     /// The HTTP status, if the server answered.
     pub fn status(&self) -> Option<u16> {
         self.0.status
+    }
+    /// Something of that name is there already.
+    pub fn is_conflict(&self) -> bool {
+        self.0.exit == exit_of(409)
+    }
+    /// What comes next would fail in the same way: nobody answers, or not for this key.
+    pub fn ends_everything(&self) -> bool {
+        [exit_of(401), exit_of(500)].contains(&self.0.exit)
     }
     /// `403: You are not a member of @acme`.
     pub fn headline(&self) -> String {

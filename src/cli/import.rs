@@ -12,7 +12,7 @@ use super::{
     failure::{Failure, Outcome},
     mcp::ImportArgs,
     output::Terminal,
-    prompt,
+    programs, prompt,
     session::Session,
     text,
 };
@@ -21,6 +21,8 @@ use crate::{
     domain::{
         injection::Injection,
         mcp_json::{self, Import, ImportedSecret, ImportedServer, ImportedValue},
+        server::Reach,
+        server_file::ServerFile,
     },
 };
 
@@ -67,16 +69,13 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, args: ImportArg
         }
         match take_over(session, terminal, server, args.workspace.as_deref()).await {
             Ok(imported) => report.imported.push(imported),
-            Err(failure) if failure.status().is_none_or(|status| status == 401 || status >= 500) => {
+            Err(failure) if failure.ends_everything() => {
                 return Err(failure);
             }
             Err(failure) => {
-                failed |= failure.status() != Some(409);
-                let reason = if failure.status() == Some(409) {
-                    "is defined already; left as it is".into()
-                } else {
-                    failure.headline()
-                };
+                failed |= !failure.is_conflict();
+                let reason =
+                    if failure.is_conflict() { "is defined already; left as it is".into() } else { failure.headline() };
                 report.skipped.push(Left { name: server.slug.to_string(), reason });
             }
         }
@@ -108,7 +107,7 @@ fn planned(server: &ImportedServer, install: bool) -> Imported {
     let names = |secrets: Vec<&ImportedSecret>| secrets.into_iter().map(|secret| secret.name.clone()).collect();
     Imported {
         slug: server.slug.to_string(),
-        url: server.url.clone(),
+        url: place(server),
         secrets: names(given),
         missing_secrets: names(missing),
         installed: install && server.enabled,
@@ -131,14 +130,7 @@ async fn take_over(
     server: &ImportedServer,
     workspace: Option<&str>,
 ) -> Outcome<Imported> {
-    let add = AddServer {
-        slug: server.slug.to_string(),
-        url: Some(server.url.clone()),
-        title: Some(server.name.clone()),
-        protocol: server.protocol.to_possible_value().map(|value| value.get_name().to_owned()),
-        ..AddServer::default()
-    };
-    let made: Server = session.client()?.post(&["mcp-servers"], vec![], &add).await?;
+    let made = define(session, server).await?;
     let mut imported =
         Imported { slug: made.slug.clone(), url: made.url, secrets: vec![], missing_secrets: vec![], installed: false };
     for secret in &server.secrets {
@@ -160,12 +152,46 @@ async fn take_over(
     Ok(imported)
 }
 
+async fn define(session: &mut Session, server: &ImportedServer) -> Outcome<Server> {
+    let url = match &server.reach {
+        Reach::Http { url } => url.to_string(),
+        Reach::Stdio(program) => {
+            let file = ServerFile {
+                command: program.command.clone(),
+                args: program.args.clone(),
+                cwd: program.cwd.clone(),
+                env: program.env.clone(),
+                title: Some(server.name.clone()),
+                ..ServerFile::default()
+            };
+            return programs::define(session, &server.slug, &file).await;
+        }
+    };
+    let add = AddServer {
+        slug: server.slug.to_string(),
+        url: Some(url),
+        title: Some(server.name.clone()),
+        protocol: server.protocol.to_possible_value().map(|value| value.get_name().to_owned()),
+        ..AddServer::default()
+    };
+    session.client()?.post(&["mcp-servers"], vec![], &add).await
+}
+
+/// Where it is, for people: an argument that may be a credential is not repeated.
+fn place(server: &ImportedServer) -> String {
+    match &server.reach {
+        Reach::Http { url } => url.to_string(),
+        Reach::Stdio(program) => format!("stdio: {}", program.shown()),
+    }
+}
+
 /// Puts one credential into the vault; whether its value was there.
 async fn store(session: &mut Session, slug: &str, secret: &ImportedSecret) -> Outcome<bool> {
     let Some(value) = value_of(secret) else { return Ok(false) };
     let injection = match &secret.injection {
         Injection::Bearer => InjectionRule::Bearer {},
         Injection::Header(header) => InjectionRule::Header { header: header.clone() },
+        Injection::Env(name) => InjectionRule::Env { name: name.clone() },
     };
     let value = value.expose_secret().to_owned();
     let mut body = SetSecret { name: secret.name.clone(), value, injection: Some(injection) };

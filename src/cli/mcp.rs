@@ -7,14 +7,15 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
     failure::{Failure, Outcome},
-    import,
+    import, mcp_pins, mcp_tools,
     output::{Align, Cell, Column, Sheet, Terminal},
+    programs,
     session::Session,
     text,
 };
 use crate::{
     admin::dto::{AddServer, InstallServer, Installation, Installed, Server, ServerTest, Tool},
-    domain::period,
+    domain::{period, server::ProtocolChoice, server_file::ServerFile},
 };
 
 /// Runnable examples of `mcp`.
@@ -26,9 +27,9 @@ pub const EXAMPLES: &str = "Examples:
 /// MCP servers.
 #[derive(Debug, Subcommand)]
 pub enum McpCommand {
-    /// Define a server of your own by its URL
+    /// Define a server of your own: by its URL, or a program on the gateway's machine by its command
     #[command(
-        after_help = "Examples:\n  aerostack mcp add internal-api --url https://mcp.internal.example/mcp\n  aerostack mcp add old-api --url https://old.example/sse --protocol sse --timeout 60s"
+        after_help = "Examples:\n  aerostack mcp add internal-api --url https://mcp.internal.example/mcp\n  aerostack mcp add files -- npx -y @modelcontextprotocol/server-filesystem /srv/files\n  aerostack mcp add old-api --url https://old.example/sse --protocol sse --timeout 60s"
     )]
     Add(AddArgs),
     /// Put a server into a workspace; every member has its tools at once
@@ -51,12 +52,35 @@ pub enum McpCommand {
         after_help = "Examples:\n  aerostack mcp list --workspace engineering\n  aerostack mcp list --workspace engineering --tools-only\n  aerostack mcp list --all"
     )]
     List(ListArgs),
+    /// List an installed server's tools: their names, and whether they are offered
+    #[command(after_help = "Examples:\n  aerostack mcp tools github-mcp --workspace engineering")]
+    Tools(mcp_tools::Place),
+    /// Switch tools on or off, or give one another name
+    #[command(subcommand, after_help = mcp_tools::EXAMPLES)]
+    Tool(mcp_tools::ToolCommand),
+    /// Approve tools that are new or changed
+    #[command(subcommand, after_help = mcp_pins::EXAMPLES)]
+    Pins(mcp_pins::PinsCommand),
+    /// Offer an installed server's tools again
+    #[command(after_help = "Examples:\n  aerostack mcp enable github-mcp --workspace engineering")]
+    Enable(mcp_tools::Place),
+    /// Keep a server installed, but offer nothing of it
+    #[command(after_help = "Examples:\n  aerostack mcp disable github-mcp --workspace engineering")]
+    Disable(mcp_tools::Place),
+    /// Change what the names of a server's tools begin with
+    #[command(
+        after_help = "Examples:\n  aerostack mcp prefix github-mcp gh --workspace engineering\n  aerostack mcp prefix internal-api --none"
+    )]
+    Prefix(mcp_tools::PrefixArgs),
     /// Connect to a server and say what it answers
     #[command(after_help = "Examples:\n  aerostack mcp test github-mcp")]
     Test {
         /// MCP server
         slug: String,
     },
+    /// Read the definitions of programs (servers.d in the gateway's data folder) again
+    #[command(after_help = "Examples:\n  aerostack mcp reload")]
+    Reload,
     /// Delete a definition with its secrets
     #[command(visible_alias = "rm", after_help = "Examples:\n  aerostack mcp remove internal-api")]
     Remove {
@@ -76,8 +100,20 @@ pub struct AddArgs {
     /// Its name in commands and, without `-mcp`, in front of its tools
     slug: String,
     /// Where it is reached; credentials go into `secrets set`, not into the URL
-    #[arg(long, value_name = "URL")]
-    url: String,
+    #[arg(long, value_name = "URL", required_unless_present = "command", conflicts_with = "command")]
+    url: Option<String>,
+    /// The program and its arguments, after `--`; credentials go into `secrets set`, not here
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+    /// A variable of the program that is no secret
+    #[arg(long, value_name = "NAME=VALUE", requires = "command")]
+    env: Vec<String>,
+    /// A variable of the gateway's environment that the program gets too
+    #[arg(long, value_name = "NAME", requires = "command")]
+    pass_env: Vec<String>,
+    /// Where the program runs [default: a folder of its own]
+    #[arg(long, value_name = "FOLDER", requires = "command")]
+    cwd: Option<String>,
     /// Its name for people
     #[arg(long)]
     title: Option<String>,
@@ -169,11 +205,18 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: McpCom
             terminal.done(&format!("Uninstalled {slug} from {workspace}."), &gone, &slug)
         }
         McpCommand::List(args) => list(session, terminal, args).await,
+        McpCommand::Tools(place) => mcp_tools::list(session, terminal, place).await,
+        McpCommand::Tool(command) => mcp_tools::run(session, terminal, command).await,
+        McpCommand::Pins(command) => mcp_pins::run(session, terminal, command).await,
+        McpCommand::Enable(place) => mcp_tools::enable(session, terminal, place, true).await,
+        McpCommand::Disable(place) => mcp_tools::enable(session, terminal, place, false).await,
+        McpCommand::Prefix(args) => mcp_tools::prefix(session, terminal, args).await,
         McpCommand::Test { slug } => test(session, terminal, &slug).await,
         McpCommand::Remove { slug } => {
             let gone: Server = session.client()?.delete(&["mcp-servers", &slug], vec![]).await?;
             terminal.done(&format!("Removed {slug} and its secrets."), &gone, &slug)
         }
+        McpCommand::Reload => programs::tell(session, terminal).await,
         McpCommand::Import(args) => import::run(session, terminal, args).await,
     }
 }
@@ -182,17 +225,24 @@ async fn add(session: &mut Session, terminal: &mut Terminal, args: AddArgs) -> O
     let span = |text: &Option<String>| -> Outcome<Option<u64>> {
         Ok(text.as_deref().map(period::parse_or_never).transpose()?.flatten())
     };
-    let body = AddServer {
-        timeout_seconds: span(&args.timeout)?,
-        total_seconds: span(&args.total_timeout)?,
-        slug: args.slug,
-        url: Some(args.url),
-        title: args.title,
-        protocol: args.protocol.to_possible_value().map(|value| value.get_name().to_owned()),
-        max_in_flight: args.max_in_flight,
-        allow_http: args.allow_http,
+    let (timeout_seconds, total_seconds) = (span(&args.timeout)?, span(&args.total_timeout)?);
+    let server: Server = if args.command.is_empty() {
+        let body = AddServer {
+            timeout_seconds,
+            total_seconds,
+            slug: args.slug,
+            url: args.url,
+            title: args.title,
+            protocol: args.protocol.to_possible_value().map(|value| value.get_name().to_owned()),
+            max_in_flight: args.max_in_flight,
+            allow_http: args.allow_http,
+            ..AddServer::default()
+        };
+        session.client()?.post(&["mcp-servers"], vec![], &body).await?
+    } else {
+        let file = ServerFile { timeout_seconds, total_seconds, ..file_of(&args)? };
+        programs::define(session, &args.slug, &file).await?
     };
-    let server: Server = session.client()?.post(&["mcp-servers"], vec![], &body).await?;
     match args.workspace {
         Some(workspace) => {
             terminal.note(&format!("Added {} ({}).", server.slug, server.url));
@@ -204,6 +254,33 @@ async fn add(session: &mut Session, terminal: &mut Terminal, args: AddArgs) -> O
             Ok(())
         }
     }
+}
+
+/// What `mcp add … -- COMMAND` defines.
+fn file_of(args: &AddArgs) -> Outcome<ServerFile> {
+    let (command, rest) = args.command.split_first().ok_or_else(|| Failure::usage("which command?"))?;
+    let variable = |text: &String| match text.split_once('=') {
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => {
+            Err(Failure::usage("--env takes NAME=VALUE").with_hint("--pass-env NAME takes the gateway's own value"))
+        }
+    };
+    Ok(ServerFile {
+        command: command.clone(),
+        args: rest.to_vec(),
+        title: args.title.clone(),
+        cwd: args.cwd.clone(),
+        pass_env: args.pass_env.clone(),
+        protocol: match args.protocol {
+            Protocol::Auto => ProtocolChoice::Auto,
+            Protocol::Modern => ProtocolChoice::Modern,
+            Protocol::Legacy => ProtocolChoice::Legacy,
+            Protocol::Sse => return Err(Failure::usage("a program does not speak HTTP+SSE")),
+        },
+        max_in_flight: args.max_in_flight.and_then(|calls| usize::try_from(calls).ok()),
+        env: args.env.iter().map(variable).collect::<Outcome<_>>()?,
+        ..ServerFile::default()
+    })
 }
 
 /// Installs and says what is still missing.
@@ -223,6 +300,7 @@ pub async fn install(
     for name in &installed.missing_secrets {
         terminal.hint(&format!("it needs a secret: aerostack secrets set {slug} {name}"));
     }
+    mcp_tools::warn_of_long_names(terminal, workspace, slug, &installed.long_names);
     Ok(())
 }
 
@@ -239,6 +317,9 @@ async fn list(session: &mut Session, terminal: &mut Terminal, args: ListArgs) ->
 
 async fn tools(session: &mut Session, terminal: &mut Terminal, workspace: &str) -> Outcome {
     let tools: Vec<Tool> = session.client()?.list(&["workspaces", workspace, "tools"], vec![]).await?;
+    if tools.is_empty() {
+        terminal.hint(&format!("no tools are known in {workspace}; look which servers: aerostack mcp list"));
+    }
     if terminal.is_table() {
         return tools.iter().try_for_each(|tool| terminal.line(&tool.name));
     }
@@ -268,6 +349,10 @@ async fn installations(session: &mut Session, terminal: &mut Terminal, workspace
         sheet.row([Cell::text(&one.server), Cell::text(&one.prefix), tools, Cell::text(status), Cell::text(&one.url)]);
     }
     terminal.list(&all, &sheet, |one| &one.server)?;
+    for one in all.iter().filter(|one| one.waiting > 0) {
+        let waiting = text::counted(one.waiting, "tool");
+        terminal.hint(&format!("{waiting} to approve: aerostack mcp pins diff {} --workspace {workspace}", one.server));
+    }
     if all.is_empty() {
         terminal.hint(&format!("none yet: aerostack mcp install github-mcp --workspace {workspace}"));
     }
@@ -296,6 +381,10 @@ async fn test(session: &mut Session, terminal: &mut Terminal, slug: &str) -> Out
     let report: ServerTest =
         session.client()?.post(&["mcp-servers", slug, "test"], vec![], &serde_json::json!({})).await?;
     if !report.ok {
+        if !report.last_words.is_empty() {
+            terminal.note("Its last lines on standard error:");
+            report.last_words.iter().for_each(|line| terminal.note(&format!("  {line}")));
+        }
         let failure = Failure::local(report.error.clone().unwrap_or_else(|| format!("{slug} does not answer")));
         return Err(match report.hint {
             Some(hint) => failure.with_hint(hint),

@@ -6,18 +6,23 @@ mod args;
 mod audit;
 mod client;
 mod connect;
+mod explain;
 mod failure;
 mod import;
 mod login;
 mod mcp;
+mod mcp_pins;
+mod mcp_tools;
 mod output;
 pub mod profile;
+mod programs;
 mod prompt;
 mod secrets;
 mod serve_args;
 mod session;
 mod text;
 mod token;
+mod token_scope;
 #[cfg(test)]
 mod transcript_tests;
 mod workspace;
@@ -82,6 +87,9 @@ pub enum Command {
     /// Secrets of MCP servers: set, inject, list, delete
     #[command(subcommand, visible_alias = "secret", after_help = secrets::EXAMPLES)]
     Secrets(secrets::SecretsCommand),
+    /// Say why a token can or cannot use a tool
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainArgs),
     /// Bridge a client that only starts processes, or configure any client
     #[command(after_help = connect::EXAMPLES)]
     Connect(Box<connect::ConnectArgs>),
@@ -133,6 +141,7 @@ async fn dispatch(session: &mut Session, terminal: &mut Terminal, command: Comma
         Command::Token(command) => token::run(session, terminal, command).await,
         Command::Mcp(command) => mcp::run(session, terminal, command).await,
         Command::Secrets(command) => secrets::run(session, terminal, command).await,
+        Command::Explain(args) => explain::run(session, terminal, args).await,
         Command::Analytics(args) => analytics::run(session, terminal, args).await,
     }
 }
@@ -208,6 +217,51 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The sources of the program, tests included.
+    fn sources(folder: &std::path::Path, out: &mut Vec<(String, String)>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, out);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                out.push((path.display().to_string(), std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_that_a_message_suggests_exists() {
+        let mut root = Cli::command();
+        root.build();
+        let (mut all, mut checked) = (Vec::new(), 0);
+        sources(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut all);
+        for (path, text) in all {
+            for line in text.split("aerostack ").skip(1) {
+                let words = line.split([' ', '"', '`', '\n', '\'']).take_while(|word| {
+                    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+                });
+                let mut command = &root;
+                for word in words {
+                    match command.find_subcommand(word) {
+                        Some(sub) => command = sub,
+                        // The first word may be prose ("aerostack itself"), a later one is a command or an argument.
+                        None if std::ptr::eq(command, &root) => break,
+                        None => {
+                            assert!(
+                                !command.has_subcommands(),
+                                "{path}: `{} {word}` is no command",
+                                command.get_name()
+                            );
+                            break;
+                        }
+                    }
+                    checked += 1;
+                }
+            }
+        }
+        assert!(checked > 50, "only {checked} commands were found");
     }
 
     #[test]

@@ -50,6 +50,11 @@ struct Credential {
 
 type Credentials = BTreeMap<String, Credential>;
 
+/// The folder with both files, for this user.
+pub fn folder() -> Option<PathBuf> {
+    ProfileStore::of_this_user().ok().map(|store| store.folder)
+}
+
 /// The folder with both files.
 #[derive(Debug, Clone)]
 pub struct ProfileStore {

@@ -31,9 +31,9 @@ pub enum SecretsCommand {
         after_help = "Examples:\n  aerostack secrets set github-mcp GITHUB_TOKEN \"ghp_xxxxxxxxxxxx\"\n  aerostack secrets set github-mcp GITHUB_TOKEN --from-env GITHUB_TOKEN\n  aerostack secrets set github-mcp GITHUB_TOKEN - < token.txt"
     )]
     Set(SetArgs),
-    /// Say in which header a secret travels
+    /// Say in which header (or variable of a program) a secret travels
     #[command(
-        after_help = "Examples:\n  aerostack secrets inject github-mcp GITHUB_TOKEN --bearer\n  aerostack secrets inject my-api API_KEY --header \"X-API-Key\""
+        after_help = "Examples:\n  aerostack secrets inject github-mcp GITHUB_TOKEN --bearer\n  aerostack secrets inject files API_KEY --env FILES_API_KEY\n  aerostack secrets inject my-api API_KEY --header \"X-API-Key\""
     )]
     Inject(InjectArgs),
     /// List names and injection rules, never values
@@ -83,11 +83,14 @@ pub struct SetArgs {
     /// Send it as `Authorization: Bearer …`
     #[arg(long)]
     bearer: bool,
+    /// Give it to the program as this variable
+    #[arg(long, value_name = "VARIABLE", conflicts_with_all = ["header", "bearer"])]
+    env: Option<String>,
 }
 
 /// What `secrets inject` takes.
 #[derive(Debug, Args)]
-#[command(group(ArgGroup::new("rule").required(true).args(["header", "bearer"])))]
+#[command(group(ArgGroup::new("rule").required(true).args(["header", "bearer", "env"])))]
 pub struct InjectArgs {
     /// MCP server
     #[arg(value_name = "MCP_SLUG")]
@@ -101,6 +104,9 @@ pub struct InjectArgs {
     /// Send it as `Authorization: Bearer …`
     #[arg(long)]
     bearer: bool,
+    /// Give it to the program as this variable
+    #[arg(long, value_name = "VARIABLE")]
+    env: Option<String>,
     /// Only this workspace's override
     #[arg(short, long, value_name = "SLUG")]
     workspace: Option<String>,
@@ -158,8 +164,12 @@ fn of_workspace(workspace: Option<String>) -> Vec<(&'static str, String)> {
     workspace.into_iter().map(|slug| ("workspace", slug)).collect()
 }
 
-fn rule(header: Option<String>, bearer: bool) -> Option<InjectionRule> {
-    if bearer { Some(InjectionRule::Bearer {}) } else { header.map(|header| InjectionRule::Header { header }) }
+fn rule(header: Option<String>, bearer: bool, env: Option<String>) -> Option<InjectionRule> {
+    match (env, bearer) {
+        (Some(name), _) => Some(InjectionRule::Env { name }),
+        (None, true) => Some(InjectionRule::Bearer {}),
+        (None, false) => header.map(|header| InjectionRule::Header { header }),
+    }
 }
 
 fn value_of(args: &mut SetArgs) -> Outcome<SecretString> {
@@ -184,7 +194,7 @@ async fn set(session: &mut Session, terminal: &mut Terminal, mut args: SetArgs) 
     let mut body = SetSecret {
         name: args.name,
         value: value.expose_secret().to_owned(),
-        injection: rule(args.header, args.bearer),
+        injection: rule(args.header, args.bearer, args.env),
     };
     let path = ["mcp-servers", &args.server, "secrets"];
     let answer: Outcome<SecretWritten> = session.client()?.post(&path, of_workspace(args.workspace), &body).await;
@@ -195,12 +205,14 @@ async fn set(session: &mut Session, terminal: &mut Terminal, mut args: SetArgs) 
 }
 
 async fn inject(session: &mut Session, terminal: &mut Terminal, args: InjectArgs) -> Outcome {
-    let rule = rule(args.header, args.bearer).ok_or_else(|| Failure::usage("--header or --bearer?"))?;
+    let rule =
+        rule(args.header, args.bearer, args.env).ok_or_else(|| Failure::usage("--header, --bearer or --env?"))?;
     let path = ["mcp-servers", &args.server, "secrets", &args.name];
     let secret: Secret = session.client()?.patch(&path, of_workspace(args.workspace), &rule).await?;
     let shape = match &secret.injection {
         InjectionRule::Bearer {} => "Authorization: Bearer ••••".to_owned(),
         InjectionRule::Header { header } => format!("{header}: ••••"),
+        InjectionRule::Env { name } => format!("{name}=••••"),
     };
     terminal.done(&format!("{} is sent to {} as {shape}", secret.name, args.server), &secret, &secret.name)
 }
@@ -228,7 +240,9 @@ async fn list(session: &mut Session, terminal: &mut Terminal, server: &str, work
     if secrets.is_empty() {
         terminal.hint(&format!("none yet: aerostack secrets set {server} SECRET_NAME"));
     }
-    for secret in secrets.iter().filter(|secret| secret.injected_as == secret.name && secret.name.contains('_')) {
+    let in_header = |secret: &&Secret| matches!(secret.injection, InjectionRule::Header { .. });
+    let odd = secrets.iter().filter(in_header).filter(|secret| secret.injected_as == secret.name);
+    for secret in odd.filter(|secret| secret.name.contains('_')) {
         let name = &secret.name;
         terminal.hint(&format!("some proxies drop headers with `_`: aerostack secrets inject {server} {name} --bearer   (or --header X-Api-Key)"));
     }

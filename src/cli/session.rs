@@ -11,7 +11,7 @@ use super::{
     failure::{Failure, Outcome},
     profile::{Profile, ProfileStore, Profiles},
 };
-use crate::domain::near;
+use crate::domain::{near, server::http_url};
 
 /// Where `aerostack serve` listens unless told otherwise.
 const DEFAULT_URL: &str = "http://127.0.0.1:8787";
@@ -126,9 +126,8 @@ impl Session {
 pub fn parse_url(text: &str) -> Outcome<Url> {
     let shown = text.split('@').next_back().unwrap_or_default();
     let bad = |why: &str| Failure::usage(format!("\"{shown}\" is not the URL of a gateway: {why}"));
-    let url = Url::parse(text).map_err(|error| bad(&error.to_string()))?;
+    let url = http_url(text).map_err(|cause| bad(&cause))?;
     match () {
-        () if !matches!(url.scheme(), "http" | "https") => Err(bad("it must begin with http:// or https://")),
         () if !url.username().is_empty() || url.password().is_some() => Err(bad("it must not hold credentials")),
         () if url.query().is_some() || url.fragment().is_some() => Err(bad("it must not have a query or fragment")),
         () => Ok(url),

@@ -1,5 +1,7 @@
 //! Words for people: escaping what others named, first names, dates. Pure.
 
+pub use crate::domain::visible::is_invisible;
+
 use crate::domain::clock::Timestamp;
 
 /// Makes text from elsewhere harmless on a terminal: control and bidirectional characters show as `\u{…}`, so that a
@@ -15,13 +17,6 @@ pub fn harmless(text: &str) -> String {
         }
         out
     })
-}
-
-/// Whether a character can change how the text around it looks.
-pub fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-        || matches!(c, '\u{e0000}'..='\u{e007f}' | '\u{fff9}'..='\u{fffb}')
 }
 
 /// A CSV cell that no spreadsheet takes for a formula (S-83).

@@ -8,10 +8,11 @@ use super::{
     output::{Align, Cell, Column, Sheet, Terminal},
     session::Session,
     text,
+    token_scope::{self, ScopeArgs, UpdateArgs},
 };
 use crate::{
     admin::dto::{CreateToken, Page, RevokeByName, Seats, Token, TokenCreated, TokenPage, TokenStatus},
-    domain::period,
+    domain::{clients, period, scope::Scope},
 };
 
 /// Runnable examples of `token`.
@@ -23,6 +24,7 @@ pub const EXAMPLES: &str = "Examples:
 pub const CREATE_EXAMPLES: &str = "Examples:
   aerostack workspace token create engineering --name \"Alice Chen\"
   aerostack workspace token create engineering --name \"CI Bot\" --expires-in 24h
+  aerostack workspace token create engineering --name \"Auditor\" --allow 'github__*' --deny '*delete*' --read-only
   aerostack workspace token create engineering --name \"Bob\" --output token";
 /// Runnable examples of `workspace token list`.
 pub const LIST_EXAMPLES: &str = "Examples:
@@ -59,6 +61,18 @@ pub enum TokenCommand {
         #[command(flatten)]
         list: ListArgs,
     },
+    /// Change what a token may use; its value stays
+    #[command(
+        after_help = "Examples:\n  aerostack token update --name \"Alice Chen\" --read-only --workspace engineering"
+    )]
+    Update {
+        /// Workspace [default: the current one]
+        #[arg(short, long, value_name = "SLUG")]
+        workspace: Option<String>,
+        /// Which token, and what it may use
+        #[command(flatten)]
+        token: UpdateArgs,
+    },
     /// Revoke a token, at once and for ever
     #[command(after_help = "Examples:\n  aerostack token revoke --name \"Alice Chen\" --workspace engineering")]
     Revoke {
@@ -83,6 +97,9 @@ pub struct CreateArgs {
     /// Its own limit of requests per minute
     #[arg(long, value_name = "N")]
     requests_per_minute: Option<u32>,
+    /// What it may use
+    #[command(flatten)]
+    scope: ScopeArgs,
     /// Print the configuration of one client instead (cursor, vscode, claude-code, …)
     #[arg(long, value_name = "CLIENT")]
     snippet: Option<String>,
@@ -116,6 +133,7 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: TokenC
     match command {
         TokenCommand::Create { workspace, token } => create(session, terminal, workspace, token).await,
         TokenCommand::List { workspace, list: args } => list(session, terminal, workspace, args).await,
+        TokenCommand::Update { workspace, token } => token_scope::update(session, terminal, workspace, token).await,
         TokenCommand::Revoke { workspace, token } => revoke(session, terminal, workspace, token).await,
     }
 }
@@ -128,8 +146,14 @@ pub async fn create(
     args: CreateArgs,
 ) -> Outcome {
     let workspace = session.workspace(workspace)?;
+    // Before the token is issued: its value is shown only once.
+    if let Some(client) = args.snippet.as_deref().filter(|client| !is_known(client)) {
+        return Err(Failure::usage(format!("There is no snippet for \"{client}\""))
+            .with_hint(format!("known clients: {}", clients::names().join(", "))));
+    }
     let expires_in = args.expires_in.as_deref().map(period::parse_or_never).transpose()?.flatten();
-    let body = CreateToken { name: args.name, expires_in, requests_per_minute: args.requests_per_minute };
+    let scope = args.scope.scope();
+    let body = CreateToken { name: args.name, expires_in, requests_per_minute: args.requests_per_minute, scope };
     let made: TokenCreated = session.client()?.post(&["workspaces", &workspace, "tokens"], vec![], &body).await?;
     if let Some(client) = args.snippet {
         return snippet(terminal, &made, &client);
@@ -147,12 +171,14 @@ pub async fn create(
     Ok(())
 }
 
+fn is_known(client: &str) -> bool {
+    clients::names().iter().any(|known| known.eq_ignore_ascii_case(client))
+}
+
 fn snippet(terminal: &mut Terminal, made: &TokenCreated, client: &str) -> Outcome {
     let Some(snippet) = made.snippets.iter().find(|s| s.client.eq_ignore_ascii_case(client)) else {
-        let known: Vec<&str> = made.snippets.iter().map(|s| s.client.as_str()).collect();
         terminal.value(&made.token)?;
-        return Err(Failure::usage(format!("The token was issued, but there is no snippet for \"{client}\""))
-            .with_hint(format!("known clients: {}", known.join(", "))));
+        return Err(Failure::local(format!("The token was issued, but this gateway has no snippet for \"{client}\"")));
     };
     terminal.value(&snippet.text)?;
     if let Some(file) = &snippet.file {
@@ -162,7 +188,7 @@ fn snippet(terminal: &mut Terminal, made: &TokenCreated, client: &str) -> Outcom
 }
 
 /// All tokens of a workspace, with the plan's seats.
-async fn fetch(session: &mut Session, workspace: &str) -> Outcome<(Vec<Token>, Seats)> {
+pub async fn fetch(session: &mut Session, workspace: &str) -> Outcome<(Vec<Token>, Seats)> {
     let client = session.client()?;
     let (mut all, mut query) = (Vec::new(), vec![]);
     loop {
@@ -193,6 +219,7 @@ pub async fn list(
         Column("CREATED", "created_at", Align::Left),
         Column("LAST USED", "last_used_at", Align::Left),
         Column("STATUS", "status", Align::Left),
+        Column("MAY USE", "scope", Align::Left),
         Column("ID", "id", Align::Left),
     ]);
     for token in &tokens {
@@ -206,6 +233,7 @@ pub async fn list(
             Cell::date(token.created_at),
             terminal.when(token.last_used_at),
             status,
+            Cell::text(token.scope.as_ref().map_or_else(|| Scope::default().to_string(), Scope::to_string)),
             Cell::text(&token.id),
         ]);
     }
@@ -250,7 +278,8 @@ async fn revoke_by_id(session: &mut Session, workspace: &str, id: &str) -> Outco
     session.client()?.delete(&["workspaces", workspace, "tokens", &id], vec![]).await
 }
 
-async fn complete_id(session: &mut Session, workspace: &str, beginning: &str) -> Outcome<String> {
+/// The id that begins like this.
+pub async fn complete_id(session: &mut Session, workspace: &str, beginning: &str) -> Outcome<String> {
     let (tokens, _) = fetch(session, workspace).await?;
     let matches = |token: &&Token| {
         let hex = token.id.strip_prefix("tok_").unwrap_or_default();

@@ -282,7 +282,7 @@ async fn an_editors_configuration_is_taken_over_and_its_credentials_stored() {
     let file = folder.path().join("mcp.json");
     let text = json!({"mcpServers": {
         "GitHub": {"url": "https://api.githubcopilot.com/mcp/", "headers": {"Authorization": "Bearer ghp_CANARY"}},
-        "local": {"command": "some-server"},
+        "local": {"command": "some-server", "args": ["${HOME}"]},
         "twice": {"url": "https://h.example/mcp"}
     }});
     std::fs::write(&file, text.to_string()).unwrap();

@@ -8,7 +8,7 @@ use super::{
     output::{Align, Cell, Column, Sheet, Terminal},
     prompt,
     session::Session,
-    token,
+    token, token_scope,
 };
 use crate::admin::dto::{CreateWorkspace, Workspace};
 
@@ -92,6 +92,15 @@ pub enum WorkspaceToken {
         #[command(flatten)]
         list: token::ListArgs,
     },
+    /// Change what a token may use; its value stays
+    #[command(after_help = token_scope::EXAMPLES)]
+    Update {
+        /// Workspace
+        workspace: String,
+        /// Which token, and what it may use
+        #[command(flatten)]
+        token: token_scope::UpdateArgs,
+    },
     /// Revoke a token, at once and for ever
     #[command(after_help = token::REVOKE_EXAMPLES)]
     Revoke {
@@ -119,6 +128,9 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: Worksp
         WorkspaceCommand::Token(command) => match command {
             WorkspaceToken::Create { workspace, token } => token::create(session, terminal, workspace, token).await,
             WorkspaceToken::List { workspace, list } => token::list(session, terminal, workspace, list).await,
+            WorkspaceToken::Update { workspace, token } => {
+                token_scope::update(session, terminal, Some(workspace), token).await
+            }
             WorkspaceToken::Revoke { workspace, token } => {
                 token::revoke(session, terminal, Some(workspace), token).await
             }

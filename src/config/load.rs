@@ -98,6 +98,19 @@ impl Config {
             "limits.requests_per_minute may be 10000 at most (0: unlimited)",
         );
         must(self.limits.body_bytes <= 32 * 1024 * 1024, "limits.body_bytes may be 33554432 (32 MiB) at most");
+        must((0..=19).contains(&self.stdio.nice), "stdio.nice must be between 0 and 19");
+        must(
+            self.stdio.allow_commands.iter().all(|command| command.starts_with('/')),
+            "stdio.allow_commands holds full paths, for example /usr/bin/npx",
+        );
+        must(
+            self.stdio
+                .hide
+                .iter()
+                .chain([&self.stdio.home_dir])
+                .all(|path| path.as_os_str().is_empty() || path.is_absolute()),
+            "stdio.home_dir and stdio.hide hold full paths",
+        );
         must((0.0..=1.0).contains(&self.telemetry.sample_ratio), "telemetry.sample_ratio must be between 0 and 1");
         let collector = url::Url::parse(&self.telemetry.otlp_endpoint);
         must(

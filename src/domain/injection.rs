@@ -1,10 +1,14 @@
-//! How a secret reaches its server: as the value of a header. Everything that could turn a value or a header name
-//! into something else on the wire (another header, another request, a changed protocol) is refused when it is set,
-//! not when it is sent (S-24). Messages name the rule, never the value.
+//! How a secret reaches its server: as the value of a header, or of an environment variable if the server is a program.
+//! Everything that could turn a value or a name into something else on the way (another header, another request, a
+//! changed protocol, another program) is refused when it is set, not when it is sent (S-24). Messages name the rule,
+//! never the value.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::{Error, ErrorCode, Result, err};
+use crate::{
+    domain::program,
+    error::{Error, ErrorCode, Result, err},
+};
 
 /// Longest value, bytes. Common servers limit a header line to 8 KiB.
 pub const VALUE_BYTES: usize = 8192;
@@ -49,13 +53,31 @@ const DENIED_FAMILIES: &[&str] = &["content-", "mcp-", "proxy-"];
 /// Families denied whole in every spelling.
 const DENIED_FOLDED_FAMILIES: &[&str] = &["mcp-param-", "x-forwarded-"];
 
-/// How a secret is sent. A secret without a rule is sent as a header with the secret's own name.
+/// How a secret is sent. A secret without a rule is sent as a header (to a program: as a variable) with its own name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Injection {
     /// As the value of this header.
     Header(String),
     /// As `Authorization: Bearer …`.
     Bearer,
+    /// As this environment variable of a program.
+    Env(String),
+}
+
+/// What kind of place a server has for secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// Headers of requests.
+    Headers,
+    /// The environment of a program.
+    Environment,
+}
+
+impl Place {
+    /// The place that secrets bound to `origin` have.
+    pub fn of(origin: &str) -> Self {
+        if origin.starts_with("stdio:") { Place::Environment } else { Place::Headers }
+    }
 }
 
 impl Injection {
@@ -64,14 +86,21 @@ impl Injection {
         check_header(name, true)?;
         Ok(Injection::Header(name.to_owned()))
     }
+
+    /// A rule for the environment variable `name`, if a secret may be its value.
+    pub fn variable(name: &str) -> Result<Self> {
+        check_variable(name)?;
+        Ok(Injection::Env(name.to_owned()))
+    }
 }
 
-/// JSON form: `{"mode":"header","header":"X"}` or `{"mode":"bearer"}`.
+/// JSON form: `{"mode":"header","header":"X"}`, `{"mode":"bearer"}` or `{"mode":"env","name":"X"}`.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "lowercase", deny_unknown_fields)]
 enum Form {
     Header { header: String },
     Bearer {},
+    Env { name: String },
 }
 
 impl Serialize for Injection {
@@ -79,6 +108,7 @@ impl Serialize for Injection {
         match self {
             Injection::Header(header) => Form::Header { header: header.clone() },
             Injection::Bearer => Form::Bearer {},
+            Injection::Env(name) => Form::Env { name: name.clone() },
         }
         .serialize(serializer)
     }
@@ -88,20 +118,21 @@ impl<'de> Deserialize<'de> for Injection {
         match Form::deserialize(deserializer)? {
             Form::Header { header } => Injection::header(&header).map_err(serde::de::Error::custom),
             Form::Bearer {} => Ok(Injection::Bearer),
+            Form::Env { name } => Injection::variable(&name).map_err(serde::de::Error::custom),
         }
     }
 }
 
-/// The header in which a secret is sent, and what stands before the value there.
+/// The header (or variable) in which a secret is sent, and what stands before the value there.
 pub fn placement<'a>(rule: Option<&'a Injection>, secret: &'a str) -> (&'a str, &'static str) {
     match rule {
         None => (secret, ""),
-        Some(Injection::Header(header)) => (header, ""),
+        Some(Injection::Header(name) | Injection::Env(name)) => (name, ""),
         Some(Injection::Bearer) => ("Authorization", "Bearer "),
     }
 }
 
-/// What a list of secrets shows for the rule: the header's name.
+/// What a list of secrets shows for the rule: the header's name, or the variable's.
 pub fn label<'a>(rule: Option<&'a Injection>, secret: &'a str) -> &'a str {
     placement(rule, secret).0
 }
@@ -120,6 +151,21 @@ pub fn check_secret_name(name: &str) -> Result<()> {
     }
     Err(err::validation("A secret's name consists of letters, digits and _, does not begin with a digit, and has at most 128 characters")
         .with_hint("For example GITHUB_TOKEN"))
+}
+
+/// A value that can stand in its place without becoming anything else. The message never contains it.
+pub fn check_value_for(place: Place, value: &str) -> Result<()> {
+    let refuse = |what: &str, hint: &str| Err(err::validation(format!("The secret's value {what}")).with_hint(hint));
+    match place {
+        Place::Headers => check_value(value),
+        Place::Environment if value.is_empty() || value.len() > VALUE_BYTES => {
+            refuse("is empty or longer than 8192 bytes", "Store the credential itself, not a file that holds it")
+        }
+        Place::Environment if value.contains('\0') => {
+            refuse("contains a zero byte", "An environment variable cannot hold it")
+        }
+        Place::Environment => Ok(()),
+    }
 }
 
 /// A value that can stand in a header without becoming anything else. The message never contains it.
@@ -141,9 +187,37 @@ pub fn check_value(value: &str) -> Result<()> {
     Ok(())
 }
 
+/// Whether the secret `name` may be sent under this rule to a server that has such a place for it.
+pub fn check_rule_for(place: Place, rule: Option<&Injection>, name: &str) -> Result<()> {
+    match (place, rule) {
+        (Place::Environment, Some(Injection::Header(_) | Injection::Bearer)) => {
+            Err(err::validation("This server is a program: its secrets are environment variables, not headers")
+                .with_hint(format!("aerostack secrets inject SERVER {name} --env VARIABLE")))
+        }
+        (Place::Headers, Some(Injection::Env(_))) => {
+            Err(err::validation("This server is reached over HTTP: its secrets are headers, not environment variables")
+                .with_hint(format!("aerostack secrets inject SERVER {name} --bearer   (or --header NAME)")))
+        }
+        (Place::Environment, None) => check_variable(name),
+        (Place::Headers, _) | (Place::Environment, Some(Injection::Env(_))) => check_rule(rule, name),
+    }
+}
+
+fn check_variable(name: &str) -> Result<()> {
+    check_secret_name(name)?;
+    if program::is_steering(name) {
+        return Err(err::validation(format!(
+            "A secret cannot be the variable {name}: it steers what the program does"
+        ))
+        .with_hint("Use the variable that the server's documentation names for its credential"));
+    }
+    Ok(())
+}
+
 /// Whether the secret `name` may be sent under this rule.
 pub fn check_rule(rule: Option<&Injection>, name: &str) -> Result<()> {
     match rule {
+        Some(Injection::Env(variable)) => check_variable(variable),
         Some(Injection::Bearer) => Ok(()),
         Some(Injection::Header(header)) => check_header(header, true),
         None => check_header(name, false).map_err(|refused| match refused.code() {
@@ -242,6 +316,21 @@ mod tests {
     }
 
     #[test]
+    fn a_programs_secrets_are_variables_that_do_not_steer_it() {
+        let env = |name: &str| check_rule_for(Place::Environment, Some(&Injection::Env(name.into())), "X");
+        assert!(env("GITHUB_TOKEN").is_ok() && check_rule_for(Place::Environment, None, "GITHUB_TOKEN").is_ok());
+        for steering in ["LD_PRELOAD", "PATH", "NODE_OPTIONS", "PYTHONPATH", "A=B"] {
+            assert!(env(steering).is_err() && Injection::variable(steering).is_err(), "{steering}");
+            assert!(check_rule_for(Place::Environment, None, steering).is_err(), "{steering}");
+        }
+        assert!(check_rule_for(Place::Environment, Some(&Injection::Bearer), "X").is_err());
+        assert!(check_rule_for(Place::Headers, Some(&Injection::Env("X".into())), "X").is_err());
+        assert!(check_value_for(Place::Environment, "-----BEGIN\nkey\n").is_ok());
+        assert!(check_value_for(Place::Environment, "a\0b").is_err());
+        assert!(check_value_for(Place::Headers, "a\nb").is_err());
+    }
+
+    #[test]
     fn secret_names_are_those_of_environment_variables() {
         let longest = "A".repeat(128);
         let longer = "A".repeat(129);
@@ -256,6 +345,7 @@ mod tests {
         let forms = [
             (Injection::Bearer, r#"{"mode":"bearer"}"#),
             (Injection::Header("X-API-Key".into()), r#"{"mode":"header","header":"X-API-Key"}"#),
+            (Injection::Env("API_KEY".into()), r#"{"mode":"env","name":"API_KEY"}"#),
         ];
         for (rule, json) in forms {
             assert_eq!(serde_json::to_string(&rule).unwrap(), json);

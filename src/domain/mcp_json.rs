@@ -1,5 +1,5 @@
-//! Existing client configurations, read for import: which remote servers are in them, and which of their headers are
-//! secrets. Understands the files of the common clients (`mcpServers`, `servers`, `context_servers`, `mcp`), comments
+//! Existing client configurations, read for import: which servers are in them, and which of their headers and variables
+//! are secrets. Understands the files of the common clients (`mcpServers`, `servers`, `context_servers`, `mcp`), comments
 //! and trailing commas included. Reads only; storing is the caller's. Reasons and notes never repeat a value.
 
 use std::collections::HashSet;
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::{
     domain::{
         injection::{Injection, check_secret_name, check_value},
-        server::{ProtocolChoice, ServerSpec},
+        server::{ProtocolChoice, Reach, ServerSpec},
         slug::{self, Slug},
         tool_name::derived_prefix,
     },
@@ -33,26 +33,26 @@ pub struct Import {
     pub skipped: Vec<Skipped>,
 }
 
-/// A remote server in a client's configuration.
+/// A server in a client's configuration.
 #[derive(Debug)]
 pub struct ImportedServer {
     /// Its name in the file.
     pub name: String,
     /// The slug made of that name.
     pub slug: Slug,
-    /// Where it is.
-    pub url: String,
+    /// How it is reached.
+    pub reach: Reach,
     /// How it is spoken to: HTTP+SSE if the file says so, else found out.
     pub protocol: ProtocolChoice,
     /// Whether it is switched on in the file.
     pub enabled: bool,
-    /// Its headers.
+    /// Its headers, or the variables of a program.
     pub secrets: Vec<ImportedSecret>,
     /// What was left out or has to be looked at.
     pub notes: Vec<String>,
 }
 
-/// A header of such a server, as a secret.
+/// A header (or variable) of such a server, as a secret.
 #[derive(Debug)]
 pub struct ImportedSecret {
     /// The name to store it under.
@@ -128,7 +128,7 @@ fn server(name: &str, entry: &Value, slugs: &mut HashSet<String>) -> Result<Impo
     let (url, headers) = match (&bridged, url_of(entry)) {
         (Some(remote), _) => (remote.url.clone(), remote.headers.clone()),
         (None, Some(url)) => (url.to_owned(), headers_of(entry)),
-        (None, None) if entry.get("command").is_some() => return Err(stdio::reason(entry)),
+        (None, None) if entry.get("command").is_some() => return program(name, entry, slugs),
         (None, None) => return Err("has neither a URL nor a command".to_owned()),
     };
     if url.contains("${") || url.contains("{env:") {
@@ -140,18 +140,42 @@ fn server(name: &str, entry: &Value, slugs: &mut HashSet<String>) -> Result<Impo
     if bridged.is_some() {
         notes.push("was reached through a local bridge; the gateway connects to it directly".to_owned());
     }
-    if spec.url.query_pairs().any(|(key, _)| looks_like_credential(&key)) {
+    if spec.url().is_some_and(|url| url.query_pairs().any(|(key, _)| looks_like_credential(&key))) {
         notes.push("its URL seems to carry a credential, which is stored with the URL, not as a secret".to_owned());
     }
     let secrets = secrets(&slug, &headers, &mut notes);
-    let flag = |key: &str| entry.get(key).and_then(Value::as_bool);
     let kind = entry.get("type").or_else(|| entry.get("transport")).and_then(Value::as_str).unwrap_or_default();
     Ok(ImportedServer {
         name: name.to_owned(),
         slug,
-        url: spec.url.to_string(),
+        reach: spec.reach,
         protocol: if kind.eq_ignore_ascii_case("sse") { ProtocolChoice::Sse } else { ProtocolChoice::Auto },
-        enabled: flag("enabled").unwrap_or(true) && !flag("disabled").unwrap_or(false),
+        enabled: is_enabled(entry),
+        secrets,
+        notes,
+    })
+}
+
+fn is_enabled(entry: &Value) -> bool {
+    let flag = |key: &str| entry.get(key).and_then(Value::as_bool);
+    flag("enabled").unwrap_or(true) && !flag("disabled").unwrap_or(false)
+}
+
+/// An entry that starts a program.
+fn program(name: &str, entry: &Value, slugs: &mut HashSet<String>) -> Result<ImportedServer, String> {
+    let mut program = stdio::program(entry)?;
+    let slug = slug_for(name, slugs).ok_or_else(|| "no slug can be made of its name".to_owned())?;
+    let mut notes = Vec::new();
+    if program.shown().contains("***") {
+        notes.push("its arguments seem to hold a credential, which is stored with them, not as a secret".to_owned());
+    }
+    let secrets = stdio::secrets(entry, &mut program, &mut notes);
+    Ok(ImportedServer {
+        name: name.to_owned(),
+        slug,
+        reach: Reach::Stdio(program),
+        protocol: ProtocolChoice::Auto,
+        enabled: is_enabled(entry),
         secrets,
         notes,
     })
@@ -219,7 +243,7 @@ fn secrets(slug: &Slug, headers: &[(String, String)], notes: &mut Vec<String>) -
         let derived = match &injection {
             Injection::Bearer => format!("{own}_TOKEN"),
             Injection::Header(_) if authorization => format!("{own}_AUTHORIZATION"),
-            Injection::Header(header) => name_of(header),
+            Injection::Header(name) | Injection::Env(name) => name_of(name),
         };
         // A variable's name is usually the name the vendor gave the credential.
         let variable =

@@ -70,6 +70,17 @@ impl Window {
         decision
     }
 
+    /// What an event at `now` would be told; it is not counted.
+    pub fn peek(&self, now: u64) -> Decision {
+        let ring = self.ring.lock();
+        ring.refusal(now.max(ring.last)).unwrap_or(Decision {
+            allowed: true,
+            limit: ring.limit,
+            remaining: if ring.limit == 0 { u32::MAX } else { ring.remaining(now) },
+            retry_after_ns: 0,
+        })
+    }
+
     /// Changes the limit; what was counted stays counted.
     pub fn set_limit(&self, limit: u32) {
         self.ring.lock().resize(limit.min(MAX_LIMIT));
@@ -99,12 +110,10 @@ impl Ring {
             self.admitted += 1;
             return Decision { allowed: true, limit, remaining: u32::MAX, retry_after_ns: 0 };
         }
-        let full = self.at.len() >= limit as usize;
-        let oldest = if full { self.at.get(self.head).copied().unwrap_or(0) } else { 0 };
-        if oldest != 0 && now < oldest + WINDOW_NS {
-            return Decision { allowed: false, limit, remaining: 0, retry_after_ns: oldest + WINDOW_NS - now };
+        if let Some(refusal) = self.refusal(now) {
+            return refusal;
         }
-        if full {
+        if self.at.len() >= limit as usize {
             if let Some(slot) = self.at.get_mut(self.head) {
                 *slot = now;
             }
@@ -115,6 +124,15 @@ impl Ring {
         self.last = now;
         self.admitted += 1;
         Decision { allowed: true, limit, remaining: self.remaining(now), retry_after_ns: 0 }
+    }
+
+    /// The answer to an event that does not fit.
+    fn refusal(&self, now: u64) -> Option<Decision> {
+        let limit = self.limit;
+        let full = limit != 0 && self.at.len() >= limit as usize;
+        let oldest = if full { self.at.get(self.head).copied().unwrap_or(0) } else { 0 };
+        let refused = oldest != 0 && now < oldest + WINDOW_NS;
+        refused.then(|| Decision { allowed: false, limit, remaining: 0, retry_after_ns: oldest + WINDOW_NS - now })
     }
 
     fn remaining(&self, now: u64) -> u32 {

@@ -80,7 +80,7 @@ pub fn fits(name: &str) -> bool {
 
 /// The name of `tool` under `prefix`: as it is if it fits, else its alias.
 pub fn expose(prefix: &str, tool: &str) -> Exposed {
-    let name = joined(prefix, tool);
+    let name = plain(prefix, tool);
     if fits(&name) && !tool.is_empty() {
         Exposed { name, aliased: false }
     } else {
@@ -91,11 +91,17 @@ pub fn expose(prefix: &str, tool: &str) -> Exposed {
 /// The name of a tool whose [`expose`]d name another server's tool has already: made from the slug, so it does not
 /// depend on which of the two came first beyond who keeps the plain name.
 pub fn expose_apart(prefix: &str, tool: &str, slug: &str) -> Exposed {
-    let name = alias(&joined(prefix, tool), &format!("{slug}\0{tool}"));
+    let name = alias(&plain(prefix, tool), &format!("{slug}\0{tool}"));
     Exposed { name, aliased: true }
 }
 
-fn joined(prefix: &str, tool: &str) -> String {
+/// A name that every editor takes, for one that some do not.
+pub fn shortened(name: &str) -> String {
+    alias(name, name)
+}
+
+/// `prefix__tool`, whether or not it fits.
+pub fn plain(prefix: &str, tool: &str) -> String {
     if prefix.is_empty() { tool.to_owned() } else { [prefix, SEPARATOR, tool].concat() }
 }
 

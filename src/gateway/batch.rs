@@ -104,11 +104,11 @@ impl Gateway {
         if method == "initialize" {
             return refuse(Error::new(ErrorCode::InvalidRequest, "initialize must not be part of a batch"), Some(&id));
         }
+        let message = Request { body, env, method, id: id.clone(), cancel: None };
         let decision = self.admit(caller);
         if !decision.allowed {
-            return refuse(reply::rate_limited(&decision), Some(&id));
+            return refuse(self.over_limit(caller, &message, &decision), Some(&id));
         }
-        let message = Request { body, env, method, id: id.clone(), cancel: None };
         match self.handle(caller, message).await {
             Outcome::Message(message) | Outcome::Refused(message, _) => Some(message),
             Outcome::Failure(error) => refuse(error, Some(&id)),

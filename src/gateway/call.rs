@@ -4,7 +4,7 @@
 //! a call early (cancellation, a leaving client of 2026-07-28, a revoked token) ends it at the server too; every tool
 //! call is recorded exactly once.
 //!
-//! The plain case is [`attempt`]: one request, one answer. What is more than that is a [`talk`]: a server that streams,
+//! The plain case is `attempt`: one request, one answer. What is more than that is a `talk`: a server that streams,
 //! asks the client something, or wants several rounds.
 
 mod active;
@@ -22,12 +22,12 @@ use std::{
     pin::Pin,
     sync::{Arc, atomic::Ordering::SeqCst},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tokio_util::sync::CancellationToken;
 
 pub use pump::CallPump;
+pub use record::RefusalLines;
 
 use crate::{
     actors::grant::{Gated, Grant},
@@ -55,13 +55,16 @@ pub type Held = (Places, Option<UnderWay>);
 
 /// Makes the call. On a legacy session it outlives a leaving client: there, leaving is not cancelling.
 pub async fn run(gateway: Arc<Gateway>, caller: Caller, request: Request) -> CallOutcome {
-    let target = match target::find(&gateway, &caller, &request).await {
-        Ok(target) => target,
-        Err(error) => return CallOutcome::Failure(error),
+    let admitted = match target::find(&gateway, &caller, &request).await {
+        Ok(target) => Places::take(&gateway, &caller.grant).map(|places| (target, places)),
+        Err(error) => Err(error),
     };
-    let places = match Places::take(&gateway, &caller.grant) {
-        Ok(places) => places,
-        Err(error) => return CallOutcome::Failure(error),
+    let (target, places) = match admitted {
+        Ok(admitted) => admitted,
+        Err(error) => {
+            gateway.refusals.write(&caller, &request, &error);
+            return CallOutcome::Failure(error);
+        }
     };
     let under_way = match &caller.speech {
         Speech::Session(session) => Some(gateway.sessions.under_way(session, &request.id)),
@@ -183,6 +186,3 @@ impl<F: Future<Output = Option<CallOutcome>> + Unpin + 'static> Drop for Detache
         });
     }
 }
-
-/// How long a stream may be silent before the head of an event stream is sent ahead of the first event.
-const HEAD_AFTER: Duration = Duration::from_secs(10);

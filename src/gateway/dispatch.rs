@@ -66,6 +66,15 @@ impl Gateway {
         caller.grant.window.admit(clock::monotonic_ns)
     }
 
+    /// The refusal of a request that does not fit into the window. A call leaves its log line.
+    pub fn over_limit(&self, caller: &Caller, request: &Request, decision: &Decision) -> Error {
+        let error = reply::rate_limited(decision);
+        if request.method == "tools/call" {
+            self.refusals.write(caller, request, &error);
+        }
+        error
+    }
+
     /// Handles a request that fits into the window. `Request` is consumed: its bytes travel on.
     pub async fn handle(self: &Arc<Self>, caller: &Caller, request: Request) -> Outcome {
         match self.answer(caller, &request).await {

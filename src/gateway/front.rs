@@ -18,13 +18,15 @@ use futures_util::StreamExt as _;
 
 use crate::{
     actors::{client::ClientAnswer, grant::Grant},
-    domain::{clock, slug, token},
+    domain::{clock, peer::client_address, slug, token},
     error::{Error, ErrorCode, Result},
     gateway::{
         Caller, Gateway, Speech,
         dispatch::Request,
         era::{self, Era},
-        list, reply, scan_body, session,
+        list,
+        refused::Refusal,
+        reply, scan_body, session,
     },
     protocol::{
         headers,
@@ -81,8 +83,16 @@ async fn other_method() -> HttpResponse {
 }
 
 impl Gateway {
-    /// Host, origin and token. `Err` is the response to give.
+    /// Host, origin and token. `Err` is the response to give; the audit log has it already.
     pub async fn enter(&self, request: &HttpRequest) -> std::result::Result<Arc<Grant>, Refusal> {
+        let entered = self.identify(request).await;
+        if let Err(refusal) = &entered {
+            self.note_refusal(request, refusal);
+        }
+        entered
+    }
+
+    async fn identify(&self, request: &HttpRequest) -> std::result::Result<Arc<Grant>, Refusal> {
         self.addressed.check(request).map_err(Refusal::Error)?;
         let slug = request.match_info().get("slug").unwrap_or_default();
         if !slug::has_shape(slug) {
@@ -106,30 +116,22 @@ impl Gateway {
         let text = bearer.to_str().unwrap_or_default();
         let value = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer ")).and_then(|_| text.get(7..));
         let hash = value.and_then(|value| token::parse(token::Credential::Mwt, value.trim()));
-        let grant = match hash {
-            Some(hash) => {
-                let client = self.client_address(request);
-                self.tokens.authenticate(slug, &hash, client).await.map_err(Refusal::Error)?
+        let hash = hash.ok_or(Refusal::Unauthorized)?;
+        let client = self.client_address(request);
+        match self.tokens.authenticate(slug, &hash, client).await.map_err(Refusal::Error)? {
+            Some(grant) => {
+                self.tokens.used(grant.token);
+                Ok(grant)
             }
-            None => None,
-        };
-        let grant = grant.ok_or(Refusal::Unauthorized)?;
-        self.tokens.used(grant.token);
-        Ok(grant)
+            None => Err(self.tokens.lookup(&hash).map_or(Refusal::Unauthorized, Refusal::Foreign)),
+        }
     }
 
     /// Where a request comes from: the peer, or what a trusted proxy says.
-    fn client_address(&self, request: &HttpRequest) -> IpAddr {
+    pub(super) fn client_address(&self, request: &HttpRequest) -> IpAddr {
         let peer = request.peer_addr().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.ip());
-        let proxies = &self.config.server.trusted_proxies;
-        if !proxies.iter().any(|network| network.contains(&peer)) {
-            return peer;
-        }
-        // The rightmost address that no proxy of ours added.
-        let forwarded =
-            request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let mut hops = forwarded.rsplit(',').filter_map(|hop| hop.trim().parse::<IpAddr>().ok());
-        hops.find(|hop| !proxies.iter().any(|network| network.contains(hop))).unwrap_or(peer)
+        let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
+        client_address(peer, &self.config.server.trusted_proxies, forwarded)
     }
 
     /// The caller of a request, before its session is known.
@@ -143,27 +145,6 @@ impl Gateway {
             trace: trace.and_then(TraceContext::parse),
             takes_events: accept.is_none_or(|accept| accept.contains(headers::EVENT_STREAM) || accept.contains("*/*")),
             hops: hops(request.headers()),
-        }
-    }
-}
-
-/// Why somebody may not enter.
-pub enum Refusal {
-    /// 401: no valid token.
-    Unauthorized,
-    /// 404: the path names no workspace.
-    NotServed,
-    /// Something else.
-    Error(Error),
-}
-
-impl Refusal {
-    /// The response, with the id of the request it answers.
-    pub fn response(&self, id: Option<&[u8]>) -> HttpResponse {
-        match self {
-            Refusal::Unauthorized => reply::unauthorized(id),
-            Refusal::NotServed => reply::not_served(),
-            Refusal::Error(error) => reply::error_response(error, id, false),
         }
     }
 }
@@ -371,7 +352,8 @@ impl Gateway {
             let outcome = self.handle(&caller, message).await;
             self.respond(&caller, &id, outcome)
         } else {
-            reply::error_response(&reply::rate_limited(&decision), Some(&id), caller.speech.is_modern())
+            let error = self.over_limit(&caller, &message, &decision);
+            reply::error_response(&error, Some(&id), caller.speech.is_modern())
         };
         reply::rate_headers(&mut response, &decision);
         response

@@ -8,7 +8,11 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use crate::{
-    actors::catalog::WorkspaceView,
+    actors::{
+        catalog::{Route, WorkspaceView},
+        catalog_policy::Hidden,
+        grant::Grant,
+    },
     domain::{clock, ids::WorkspaceId},
     error::{Error, ErrorCode, Result},
     gateway::{Caller, Gateway, dispatch::Request},
@@ -77,7 +81,8 @@ impl Gateway {
         if !view.abilities.may(modern, kind.capability()) {
             return Err(no_such_ability(kind.method()));
         }
-        let listing = view.listing(kind);
+        let scope = caller.grant.scope();
+        let listing = view.listing_for(kind, scope.as_ref());
         let from = match request.env.param(&request.body, "cursor").filter(|raw| *raw != b"null") {
             None => 0,
             Some(raw) => self.opened_cursor(caller, raw, kind, listing.version(modern))?,
@@ -182,6 +187,38 @@ pub fn handshake(view: &WorkspaceView, revision: Revision) -> Vec<u8> {
         json_string(&instructions(view))
     )
     .into_bytes()
+}
+
+/// Whether a token's scope leaves something of its workspace in. A token without one pays for one look.
+pub fn may_use(view: &WorkspaceView, kind: Kind, route: &Route, grant: &Grant) -> bool {
+    grant.scope().is_none_or(|scope| view.refusal(kind, route, &scope).is_none())
+}
+
+/// The tool, unless the token's scope leaves it out: then it looks as if it did not exist.
+pub fn permitted(route: &Arc<Route>, grant: &Grant, name: &str) -> Result<Arc<Route>> {
+    match grant.scope() {
+        Some(scope) if route.refusal(&scope).is_some() => Err(unknown_tool(name)),
+        _ => Ok(route.clone()),
+    }
+}
+
+/// The error for a tool that is not offered: said to whoever could use it otherwise, unknown to all others.
+pub fn not_offered(view: &WorkspaceView, grant: &Grant, name: &str) -> Error {
+    let Some((route, why)) = view.withheld(name) else { return unknown_tool(name) };
+    if let Err(unknown) = permitted(route, grant, name) {
+        return unknown;
+    }
+    let (reason, what, remedy) = match why {
+        Hidden::ServerDisabled => ("disabled", "belongs to a server that is disabled in this workspace", "enable it"),
+        Hidden::SwitchedOff => ("disabled", "is switched off in this workspace", "switch it on"),
+        Hidden::Rejected => ("disabled", "was rejected by an administrator", "look at it again"),
+        Hidden::New => ("tool_pending_approval", "is new and waits for an administrator's approval", "approve it"),
+        Hidden::Changed => ("tool_pending_approval", "changed and waits for an administrator's approval", "approve it"),
+    };
+    let (slug, tool) = (&view.slug, &route.exposed);
+    Error::new(ErrorCode::ServerNotUsable, format!("The tool {tool} {what}"))
+        .with_data(json!({ "reason": reason, "tool": &**tool }))
+        .with_hint(format!("an administrator can {remedy}: aerostack mcp tools {} --workspace {slug}", route.def.slug))
 }
 
 /// The error for a tool that is not there (or not for this token: both look the same).

@@ -12,6 +12,7 @@ pub mod front;
 pub mod list;
 pub mod open;
 pub mod origin;
+pub mod refused;
 pub mod reply;
 pub mod resume;
 pub mod session;
@@ -25,6 +26,7 @@ use bytes::Bytes;
 use crate::{
     actors::{
         analytics_sink::Analytics,
+        audit_log::Audit,
         client::{Client, Questions},
         client_session::{ClientSessions, StreamClient},
         grant::Grant,
@@ -72,13 +74,17 @@ pub struct Gateway {
     /// Legacy sessions.
     pub sessions: Arc<session::Sessions>,
     /// Calls under way in the process.
-    pub calls: AtomicUsize,
+    pub calls: Arc<AtomicUsize>,
     /// Questions of servers that clients have not answered yet.
     pub questions: Questions,
     /// Calls that wait for their client to come back with answers.
     pub parked: ParkedCalls,
     /// Streams that their client may come back to.
     pub trails: Trails,
+    /// Log lines about calls that have no server.
+    pub refusals: call::RefusalLines,
+    /// The audit log.
+    pub audit: Audit,
 }
 
 /// Bodies larger than this are scanned off the worker's loop: its other calls must not wait for them.

@@ -24,7 +24,9 @@ use crate::{
         Caller, Gateway, Speech,
         dispatch::{Outcome, ROOTS_CHANGED, Request},
         front::{read_body, with_cors},
-        list, reply, scan_body,
+        list,
+        refused::Refusal,
+        reply, scan_body,
         stream::{self, Pump as _, QueueBody, StreamSlot},
     },
     protocol::{
@@ -91,7 +93,9 @@ pub async fn delete(gateway: web::Data<Gateway>, request: HttpRequest) -> HttpRe
 /// CORS preflight of a browser client.
 pub async fn preflight(gateway: web::Data<Gateway>, request: HttpRequest) -> HttpResponse {
     if let Err(error) = gateway.addressed.check(&request) {
-        return reply::error_response(&error, None, false);
+        let refusal = Refusal::Error(error);
+        gateway.note_refusal(&request, &refusal);
+        return refusal.response(None);
     }
     let asked = request.headers().get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut response = HttpResponse::NoContent()
@@ -286,7 +290,7 @@ impl Gateway {
         let _ = stream.actor.tell(Begin { id: id.to_vec(), cancel: cancel.clone() });
         let decision = self.admit(&caller);
         let outcome = if !decision.allowed {
-            Outcome::Failure(reply::rate_limited(&decision))
+            Outcome::Failure(self.over_limit(&caller, &message, &decision))
         } else if message.method == "initialize" {
             let declared = message.env.param(&message.body, "capabilities").unwrap_or(b"{}");
             stream.client.declare(ClientCapabilities::from_json(declared));

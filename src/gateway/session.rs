@@ -8,10 +8,14 @@ use std::{
     collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{
+            AtomicU8, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
+use chrono::TimeDelta;
 use dashmap::{DashMap, DashSet};
 use tokio_util::sync::CancellationToken;
 
@@ -32,9 +36,29 @@ use crate::{
 const REMEMBERED: usize = 1024;
 /// Log levels that are kept before those are forgotten whose sessions no worker remembers.
 const LEVELS: usize = 4096;
+/// Ended sessions the process remembers. More are forgotten together with all that workers remember, so that the
+/// database is asked again.
+const ENDED: usize = 65_536;
 
 thread_local! {
-    static OPENED: RefCell<HashMap<Box<str>, Arc<Session>>> = RefCell::new(HashMap::new());
+    static OPENED: RefCell<Opened> = RefCell::default();
+}
+
+/// What a worker remembers, and the forgetting it was remembered after.
+#[derive(Default)]
+struct Opened {
+    after: u64,
+    sessions: HashMap<Box<str>, Arc<Session>>,
+}
+
+impl Opened {
+    /// What was remembered since the last forgetting.
+    fn since(&mut self, forgetting: u64) -> &mut HashMap<Box<str>, Arc<Session>> {
+        if std::mem::replace(&mut self.after, forgetting) != forgetting {
+            self.sessions.clear();
+        }
+        &mut self.sessions
+    }
 }
 
 /// An opened session.
@@ -64,7 +88,9 @@ impl Session {
 pub struct Sessions {
     key: StateKey,
     store: Store,
+    believed: TimeDelta,
     ended: DashSet<[u8; 32]>,
+    forgettings: AtomicU64,
     calls: DashMap<CallKey, CancellationToken>,
     /// Log levels of sessions that some worker remembers.
     levels: DashMap<[u8; 32], Arc<AtomicU8>>,
@@ -74,9 +100,17 @@ pub struct Sessions {
 type CallKey = (Arc<str>, Box<[u8]>);
 
 impl Sessions {
-    /// Sessions sealed with `key`; the ends of sessions are remembered in `store`.
-    pub fn new(key: StateKey, store: Store) -> Self {
-        Sessions { key, store, ended: DashSet::new(), calls: DashMap::new(), levels: DashMap::new() }
+    /// Sessions sealed with `key`, whose ids are believed for `days`; the ends of sessions are remembered in `store`.
+    pub fn new(key: StateKey, store: Store, days: u32) -> Self {
+        Sessions {
+            key,
+            store,
+            believed: TimeDelta::days(days.into()),
+            ended: DashSet::new(),
+            forgettings: AtomicU64::new(0),
+            calls: DashMap::new(),
+            levels: DashMap::new(),
+        }
     }
 
     /// The key of everything that is sealed into a client's hands.
@@ -100,15 +134,17 @@ impl Sessions {
         )
     }
 
-    /// The session of that id, if it is this grant's and not ended.
+    /// The session of that id, if it is this grant's, not ended and not too old.
     pub async fn open(&self, grant: &Grant, id: &str) -> Result<Arc<Session>> {
-        let known = OPENED.with_borrow(|opened| opened.get(id).cloned());
+        let forgetting = self.forgettings.load(SeqCst);
+        let known = OPENED.with_borrow_mut(|opened| opened.since(forgetting).get(id).cloned());
         let session = match known {
             Some(session) => session,
             None => self.unseal(grant, id).await?,
         };
         let state = &session.state;
-        if state.token != grant.token || state.workspace != grant.workspace || self.ended.contains(&session.row) {
+        let foreign = state.token != grant.token || state.workspace != grant.workspace;
+        if foreign || self.ended.contains(&session.row) || clock::now() - state.issued_at > self.believed {
             return Err(unknown());
         }
         Ok(session)
@@ -118,6 +154,7 @@ impl Sessions {
     async fn unseal(&self, grant: &Grant, id: &str) -> Result<Arc<Session>> {
         let state = session_id::open(&self.key, id).filter(|state| state.token == grant.token).ok_or_else(unknown)?;
         let (token, row) = (state.token, state.row_key());
+        let forgetting = self.forgettings.load(SeqCst);
         let stored = self.store.read(move |db| async move { sessions::get(&db, token, &row).await }).await?;
         if stored.as_ref().is_some_and(|stored| stored.ended_at.is_some()) {
             return Err(unknown());
@@ -126,10 +163,11 @@ impl Sessions {
         let who = uuid::Uuid::from_slice(row.get(..16).unwrap_or_default()).unwrap_or_default().simple().to_string();
         let session = Arc::new(Session { id: id.into(), who: who.into(), level: self.level(row, level), row, state });
         OPENED.with_borrow_mut(|opened| {
-            if opened.len() >= REMEMBERED {
-                opened.clear();
+            let sessions = opened.since(forgetting);
+            if sessions.len() >= REMEMBERED {
+                sessions.clear();
             }
-            opened.insert(id.into(), session.clone());
+            sessions.insert(id.into(), session.clone());
         });
         Ok(session)
     }
@@ -173,7 +211,16 @@ impl Sessions {
     pub async fn end(&self, session: &Session) -> Result<()> {
         let (token, row) = (session.state.token, session.row);
         self.ended.insert(row);
-        self.store.write(move |tx| Box::pin(async move { sessions::end(tx, token, &row, clock::now()).await })).await
+        let written =
+            self.store.write(move |tx| Box::pin(async move { sessions::end(tx, token, &row, clock::now()).await }));
+        let written = written.await;
+        if self.ended.len() > ENDED {
+            self.ended.clear();
+            self.forgettings.fetch_add(1, SeqCst);
+        }
+        // Perhaps forgotten while it was written, by a worker that did not find it in the database yet.
+        self.ended.insert(row);
+        written
     }
 
     /// A cursor as text for a client.

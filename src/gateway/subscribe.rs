@@ -109,7 +109,7 @@ impl Gateway {
         let wait = Duration::from_secs(self.config.upstream.list_wait_seconds);
         let watched = asked.uris.iter().take(self.config.limits.subscriptions_per_client).map(|uri| {
             let view = &view;
-            async move { (uri, self.watch(view, uri, wait).await) }
+            async move { (uri, self.watch((view, &caller.grant), uri, wait).await) }
         });
         let ((), watched) = join(self.hear(&view, wait), join_all(watched)).await;
         let client = StreamClient::unknown();
@@ -145,11 +145,12 @@ impl Gateway {
     /// Subscribes to a resource at its server.
     async fn watch(
         &self,
-        view: &WorkspaceView,
+        (view, grant): (&WorkspaceView, &Grant),
         uri: &str,
         wait: Duration,
     ) -> Result<(ServerId, Option<WorkspaceId>, Watch)> {
-        let Some(route) = view.resource(uri) else {
+        let route = view.resource(uri).filter(|route| list::may_use(view, Kind::Resources, route, grant));
+        let Some(route) = route else {
             let shown: String = uri.chars().take(256).collect();
             let unknown = Error::new(ErrorCode::InvalidParams, format!("Unknown resource: {shown}"));
             return Err(unknown.with_data(json!({ "uri": shown })));
@@ -172,7 +173,7 @@ impl Gateway {
             return Err(list::no_such_ability(&request.method));
         }
         let wait = Duration::from_secs(self.config.upstream.discovery_timeout_seconds);
-        let watched = self.watch(&view, &uri, wait).await?;
+        let watched = self.watch((&view, &caller.grant), &uri, wait).await?;
         if !self.streams.subscribe(&caller.who(), &uri, watched) {
             let most = self.config.limits.subscriptions_per_client;
             let full = format!("This session is subscribed to {most} resources, the most allowed");
@@ -206,9 +207,9 @@ impl Gateway {
         }
         let Ok(view) = self.discovered(&caller).await else { return };
         let wait = Duration::from_secs(self.config.upstream.discovery_timeout_seconds);
-        let (view, who) = (&view, &session.who);
+        let (view, grant, who) = (&view, &caller.grant, &session.who);
         let again = uris.iter().map(|uri| async move {
-            match self.watch(view, uri, wait).await {
+            match self.watch((view, grant), uri, wait).await {
                 Ok(watched) => {
                     let _fits = self.streams.subscribe(who, uri, watched);
                 }

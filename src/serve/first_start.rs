@@ -1,16 +1,19 @@
 //! The first start: an owner, their namespace, one API key, shown once and saved as the local CLI profile.
 
+use std::os::unix::fs::DirBuilderExt as _;
+
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
     actors::{Actors, token_authority::IssueApiKey},
     cli::profile,
     domain::{clock, ids::AccountId, plan::Plan, role::Principal, role::Role, slug::Slug},
-    error::{Result, err},
+    error::{Error, Result, err},
     store::{
         accounts::{self, AccountRecord},
         audit::AuditEntry,
     },
+    upstream::stdio::folder,
 };
 
 /// What the first start made.
@@ -25,10 +28,12 @@ pub struct FirstStart {
 /// at once on this machine.
 pub async fn ensure_owner(actors: &Actors, demo: bool) -> Result<FirstStart> {
     let known = actors.store.read(|db| async move { accounts::first(&db).await }).await?;
-    if known.is_some() {
+    if let Some(owner) = known {
+        actors.audit.set_owner(owner.id);
         return Ok(FirstStart { key: None, profile: None });
     }
     let owner = make_owner(actors).await?;
+    actors.audit.set_owner(owner.id);
     let by = Principal::system(owner.id);
     let issued = actors
         .tokens
@@ -50,6 +55,13 @@ pub async fn ensure_owner(actors: &Actors, demo: bool) -> Result<FirstStart> {
         }
     };
     Ok(FirstStart { key: Some(issued.raw), profile })
+}
+
+/// Makes the folder for definitions of programs, which only this user may write to.
+pub fn ensure_folder(actors: &Actors) -> Result<()> {
+    let folder = folder::path(&actors.upstreams.host().data_dir);
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.map_err(|cause| Error::internal("making the folder servers.d", cause))
 }
 
 /// The address for commands on this machine.

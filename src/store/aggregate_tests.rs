@@ -6,10 +6,12 @@ use uuid::Uuid;
 use crate::{
     domain::{
         clock::{self, Timestamp},
+        definition::PinMode,
         ids::{AccountId, ApiKeyId, InstallationId, RevisionId, SecretId, ServerId, TokenId, WorkspaceId},
         injection::Injection,
         keys::{Purpose, Slot},
         role::Role,
+        scope::Scope,
         seal::Sealed,
         server::ServerSpec,
         slug::Slug,
@@ -38,7 +40,7 @@ fn seconds(n: i64) -> chrono::TimeDelta {
     chrono::TimeDelta::seconds(n)
 }
 
-async fn account(store: &Store, username: &str) -> AccountRecord {
+pub(super) async fn account(store: &Store, username: &str) -> AccountRecord {
     let record = AccountRecord {
         id: AccountId::generate(),
         username: username.into(),
@@ -51,7 +53,7 @@ async fn account(store: &Store, username: &str) -> AccountRecord {
     record
 }
 
-async fn workspace(store: &Store, owner: AccountId, slug: &str) -> WorkspaceRecord {
+pub(super) async fn workspace(store: &Store, owner: AccountId, slug: &str) -> WorkspaceRecord {
     let record = WorkspaceRecord {
         id: WorkspaceId::generate(),
         namespace: owner,
@@ -78,6 +80,7 @@ fn token(workspace: &WorkspaceRecord, name: &str) -> TokenRecord {
         last_used_at: None,
         revoked_at: None,
         requests_per_minute: Some(60),
+        scope: Some(Scope { deny: vec!["*delete*".into()], ..Scope::default() }),
     }
 }
 
@@ -86,13 +89,13 @@ async fn put_token(store: &Store, record: &TokenRecord, hash: u8) -> Result<()> 
     store.write(move |tx| Box::pin(async move { tokens::insert(tx, &row, &TokenHash([hash; 32])).await })).await
 }
 
-async fn server(store: &Store, owner: AccountId, slug: &str) -> ServerRecord {
+pub(super) async fn server(store: &Store, owner: AccountId, slug: &str) -> ServerRecord {
     let record = ServerRecord {
         id: ServerId::generate(),
         namespace: owner,
         slug: Slug::parse(slug).unwrap(),
         title: "GitHub".into(),
-        kind: servers::HTTP.into(),
+        kind: "http".into(),
         revision: RevisionId::generate(),
         spec: ServerSpec::for_url("https://api.githubcopilot.com/mcp/").unwrap(),
         created_by: owner,
@@ -104,7 +107,12 @@ async fn server(store: &Store, owner: AccountId, slug: &str) -> ServerRecord {
     record
 }
 
-fn installation(workspace: &WorkspaceRecord, server: &ServerRecord, prefix: &str, position: i32) -> InstallationRecord {
+pub(super) fn installation(
+    workspace: &WorkspaceRecord,
+    server: &ServerRecord,
+    prefix: &str,
+    position: i32,
+) -> InstallationRecord {
     InstallationRecord {
         id: InstallationId::generate(),
         workspace: workspace.id,
@@ -114,6 +122,8 @@ fn installation(workspace: &WorkspaceRecord, server: &ServerRecord, prefix: &str
         exposed_prefix: prefix.into(),
         position,
         enabled: true,
+        pin_mode: PinMode::Pin,
+        pinned_at: None,
         created_by: workspace.created_by,
         created_at: now(),
     }
@@ -233,7 +243,7 @@ on_both_databases! {
         put_token(&store, &token(&other, "Alice Chen"), 2).await.unwrap();
         let refused = put_token(&store, &token(&ws, "Alice Chen"), 3).await.unwrap_err();
         assert_eq!(refused.code(), ErrorCode::Conflict);
-        assert!(refused.hint().unwrap().contains("rotate"));
+        assert!(refused.hint().unwrap().contains("revoke"));
         let (workspace, id, at) = (ws.id, first.id, now());
         let (hash, revoked) = store
             .write(move |tx| Box::pin(async move { tokens::revoke(tx, workspace, id, at).await }))
@@ -418,7 +428,8 @@ on_both_databases! {
             sessions::set_log_level(tx, id, &hash, "warning").await?;
             sessions::set_log_level(tx, id, &hash, "debug").await?;
             sessions::set_subscriptions(tx, id, &hash, r#"["file:///a"]"#).await?;
-            sessions::end(tx, id, &hash, at).await
+            sessions::end(tx, id, &hash, at).await?;
+            sessions::end(tx, id, &[8; 32], at).await
         })).await.unwrap();
         store.read(move |db| async move {
             let session = sessions::get(&db, id, &hash).await?.unwrap();
@@ -428,8 +439,10 @@ on_both_databases! {
             Ok(())
         }).await.unwrap();
         let later = clock::now() + seconds(60);
-        let gone = store.write(move |tx| Box::pin(async move { sessions::prune(tx, later).await }));
-        assert_eq!(gone.await.unwrap(), 1);
+        for gone in [1, 1, 0] {
+            let step = store.write(move |tx| Box::pin(async move { sessions::prune(tx, later, 1).await }));
+            assert_eq!(step.await.unwrap(), gone);
+        }
     }
 
     async fn a_setting_is_written_over(store: TestStore) {

@@ -61,7 +61,7 @@ impl FromStr for AuditKind {
 }
 
 /// What kind of thing acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ActorKind {
     /// A person, shown by email or `name@namespace`.
     User,

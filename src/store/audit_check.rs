@@ -196,9 +196,9 @@ impl Page {
     }
 }
 
-/// Removes entries older than `before`, as far as they form the beginning of the chain; the newest always stays.
-/// Gives back up to where the log is pruned now, if anything was removed.
-pub async fn prune(tx: &Tx, key: &AuditKey, before: Timestamp) -> Result<Option<u64>> {
+/// Removes entries older than `before`, as far as they form the beginning of the chain, at most `rows` of them; the
+/// newest always stays. Gives back up to where the log is pruned now, if anything was removed: then there may be more.
+pub async fn prune(tx: &Tx, key: &AuditKey, before: Timestamp, rows: u32) -> Result<Option<u64>> {
     let db = tx.conn();
     let keep_from = audit_entry::Entity::find()
         .filter(audit_entry::Column::TsMs.gte(before.timestamp_millis()))
@@ -209,6 +209,8 @@ pub async fn prune(tx: &Tx, key: &AuditKey, before: Timestamp) -> Result<Option<
         Some(row) => row.seq,
         None => signed(head(db).await?.seq),
     };
+    let first = audit_entry::Entity::find().order_by_asc(audit_entry::Column::Seq).one(db).await?;
+    let keep_from = first.map_or(keep_from, |first| keep_from.min(first.seq.saturating_add(rows.into())));
     let Some(last) = audit_entry::Entity::find_by_id(keep_from.saturating_sub(1)).one(db).await? else {
         return Ok(None);
     };
@@ -263,9 +265,9 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 impl super::Store {
-    /// Prunes the audit log with the key in force.
-    pub async fn prune_audit(&self, before: Timestamp) -> Result<Option<u64>> {
+    /// Prunes the audit log with the key in force; see [`prune`].
+    pub async fn prune_audit(&self, before: Timestamp, rows: u32) -> Result<Option<u64>> {
         let key = self.audit_key().ok_or_else(|| unavailable("The audit key is not loaded yet"))?;
-        self.write(move |tx| Box::pin(async move { prune(tx, &key, before).await })).await
+        self.write(move |tx| Box::pin(async move { prune(tx, &key, before, rows).await })).await
     }
 }

@@ -98,13 +98,16 @@ on_both_databases! {
             .read(move |db| async move { audit::list(&db, AuditFilter { before: Some(7), ..AuditFilter::newest(namespace, 1) }).await })
             .await.unwrap()[0].entry.at;
         // Entries may share a millisecond: prune up to the first of that one.
-        store.prune_audit(middle).await.unwrap();
+        store.prune_audit(middle, 100).await.unwrap();
         let verdict = check(&store, None, None).await;
         assert_eq!((verdict.broken, verdict.checked + verdict.pruned_through), (None, 10));
-        store.prune_audit(crate::domain::clock::now() + chrono::TimeDelta::days(1)).await.unwrap();
+        let tomorrow = crate::domain::clock::now() + chrono::TimeDelta::days(1);
+        while store.prune_audit(tomorrow, 2).await.unwrap().is_some() {
+            assert_eq!(check(&store, None, None).await.broken, None, "after each step");
+        }
         let verdict = check(&store, None, None).await;
         assert_eq!((verdict.broken, verdict.pruned_through, verdict.checked), (None, 9, 1), "the newest stays");
-        assert_eq!(store.prune_audit(crate::domain::clock::now()).await.unwrap(), None);
+        assert_eq!(store.prune_audit(crate::domain::clock::now(), 100).await.unwrap(), None);
         write(&store, entry(namespace, 11).in_workspace(workspace)).await;
         assert_eq!(check(&store, None, None).await.broken, None);
         sql(&store, "DELETE FROM audit_entries WHERE seq = 10; DELETE FROM audit_workspaces WHERE seq = 10; \

@@ -29,13 +29,10 @@ fn config(url: &str) -> DatabaseConfig {
     DatabaseConfig { url: url.to_owned(), ..DatabaseConfig::default() }
 }
 
-/// Not a test: the process that is killed. Writes until then, and says so after each acknowledged write.
-#[test]
-#[ignore = "started by the kill tests"]
-fn writer() {
-    let (Ok(folder), Ok(url)) = (std::env::var(FOLDER), std::env::var(URL)) else { return };
+/// What the process does that is killed: writes until then, and says so after each acknowledged write.
+fn write_until_killed(url: &str, folder: &str) {
     run(async {
-        let store = Store::open(&config(&url), Path::new(&folder)).await.unwrap();
+        let store = Store::open(&config(url), Path::new(folder)).await.unwrap();
         store.set_audit_key(audit_key());
         let lanes = (0..4).map(|_| {
             let store = store.clone();
@@ -60,10 +57,11 @@ fn writer() {
     });
 }
 
-/// Starts a writer, kills it after `acks` acknowledgements and a little longer, gives back what was acknowledged.
-fn write_and_kill(url: &str, folder: &Path, acks: usize) -> Vec<String> {
+/// Starts a writer (this program again, with `test` as its only test), kills it after `acks` acknowledgements, gives
+/// back what was acknowledged.
+fn write_and_kill(test: &str, url: &str, folder: &Path, acks: usize) -> Vec<String> {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::durability_tests::writer", "--ignored", "--nocapture", "--test-threads=1"])
+        .args(["--exact", &format!("store::durability_tests::{test}"), "--nocapture", "--test-threads=1"])
         .env(FOLDER, folder)
         .env(URL, url)
         .stdout(Stdio::piped())
@@ -87,10 +85,17 @@ fn write_and_kill(url: &str, folder: &Path, acks: usize) -> Vec<String> {
     seen
 }
 
-fn kill_rounds(url: &str, folder: &Path, rounds: usize) {
+/// Kills writers after a growing number of acknowledgements. In the process that `test` starts for it: is the writer.
+fn kill_rounds(test: &str, url: impl FnOnce() -> Option<String>, rounds: usize) {
+    if let (Ok(folder), Ok(url)) = (std::env::var(FOLDER), std::env::var(URL)) {
+        return write_until_killed(&url, &folder);
+    }
+    let Some(url) = url() else { return };
+    let (url, folder) = (url.as_str(), tempfile::tempdir().unwrap());
+    let folder = folder.path();
     let mut acknowledged: Vec<String> = Vec::new();
     for round in 0..rounds {
-        acknowledged.extend(write_and_kill(url, folder, 1 + round * 3));
+        acknowledged.extend(write_and_kill(test, url, folder, 1 + round % 40));
         let known = acknowledged.clone();
         run(async move {
             let store = Store::open(&config(url), folder).await.unwrap();
@@ -117,15 +122,12 @@ fn kill_rounds(url: &str, folder: &Path, rounds: usize) {
 
 #[test]
 fn a_killed_process_loses_nothing_it_acknowledged_on_sqlite() {
-    let folder = tempfile::tempdir().unwrap();
-    kill_rounds("", folder.path(), 8);
+    kill_rounds("a_killed_process_loses_nothing_it_acknowledged_on_sqlite", || Some(String::new()), 100);
 }
 
 #[test]
 fn a_killed_process_loses_nothing_it_acknowledged_on_postgres() {
-    let Some(url) = run(testing::postgres_url()) else { return };
-    let folder = tempfile::tempdir().unwrap();
-    kill_rounds(&url, folder.path(), 4);
+    kill_rounds("a_killed_process_loses_nothing_it_acknowledged_on_postgres", || run(testing::postgres_url()), 30);
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub mod servers;
 pub mod sessions;
 pub mod settings;
 pub mod tokens;
+pub mod tool_pins;
+pub mod tool_settings;
 pub mod usage;
 pub mod workspaces;
 
@@ -34,6 +36,8 @@ mod analytics_tests;
 mod audit_tests;
 #[cfg(test)]
 mod durability_tests;
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]

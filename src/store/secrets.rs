@@ -238,6 +238,7 @@ fn injection_columns(injection: Option<&Injection>) -> (Option<String>, Option<S
         None => (None, None),
         Some(Injection::Bearer) => (Some("bearer".to_owned()), None),
         Some(Injection::Header(name)) => (Some("header".to_owned()), Some(name.clone())),
+        Some(Injection::Env(name)) => (Some("env".to_owned()), Some(name.clone())),
     }
 }
 
@@ -246,6 +247,7 @@ fn record(row: Model) -> Result<SecretRecord> {
         (None, _) => None,
         (Some("bearer"), _) => Some(Injection::Bearer),
         (Some("header"), Some(name)) => Some(Injection::Header(name)),
+        (Some("env"), Some(name)) => Some(Injection::Env(name)),
         _ => return Err(damaged("mcp_workspace_secrets.inject_mode", "unknown")),
     };
     // Wrong lengths are an integrity problem of the value; it must not decrypt, but the row can still be listed.

@@ -10,6 +10,7 @@ use sea_orm::{
 use crate::{
     domain::{
         clock::Timestamp,
+        definition::PinMode,
         ids::{AccountId, InstallationId, RevisionId, ServerId, WorkspaceId},
         server::ServerSpec,
         slug::Slug,
@@ -22,9 +23,6 @@ use crate::{
     },
 };
 
-/// The only kind of server so far.
-pub const HTTP: &str = "http";
-
 /// A server definition at its newest revision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerRecord {
@@ -36,7 +34,7 @@ pub struct ServerRecord {
     pub slug: Slug,
     /// How people call it.
     pub title: String,
-    /// [`HTTP`], later others.
+    /// `http` or `stdio`, as [`ServerSpec::kind`] says.
     pub kind: String,
     /// The newest revision.
     pub revision: RevisionId,
@@ -69,6 +67,10 @@ pub struct InstallationRecord {
     pub position: i32,
     /// Whether its tools are offered.
     pub enabled: bool,
+    /// What happens to tools that are new or changed.
+    pub pin_mode: PinMode,
+    /// When the tools it had were approved as its baseline; none: not yet.
+    pub pinned_at: Option<Timestamp>,
     /// Who installed it.
     pub created_by: AccountId,
     /// When.
@@ -89,7 +91,10 @@ pub async fn insert(tx: &Tx, record: &ServerRecord) -> Result<()> {
         updated_at: Set(stored(record.updated_at)),
     };
     let inserted = mcp_server::Entity::insert(row).exec_without_returning(tx.conn()).await;
-    on_conflict(inserted.map(drop), || err::conflict(format!("There is an MCP server \"{}\" already", record.slug)))?;
+    on_conflict(inserted.map(drop), || {
+        err::conflict(format!("There is an MCP server \"{}\" already", record.slug))
+            .with_hint(format!("to define it anew, without its secrets: aerostack mcp remove {}", record.slug))
+    })?;
     insert_revision(tx, record, 1, record.created_at).await
 }
 
@@ -196,6 +201,8 @@ pub async fn install(tx: &Tx, record: &InstallationRecord) -> Result<()> {
         exposed_prefix: Set(record.exposed_prefix.clone()),
         position: Set(record.position),
         enabled: Set(record.enabled),
+        pin_mode: Set(record.pin_mode.as_str().to_owned()),
+        pinned_at: Set(record.pinned_at.map(stored)),
         created_by: Set(record.created_by.0),
         created_at: Set(stored(record.created_at)),
     };
@@ -208,7 +215,7 @@ pub async fn install(tx: &Tx, record: &InstallationRecord) -> Result<()> {
     })
 }
 
-/// Writes what may change of an installation: revision, prefixes, position, whether it is enabled.
+/// Writes what may change of an installation: revision, prefixes, position, whether it is enabled, its pins.
 pub async fn update_installation(tx: &Tx, record: &InstallationRecord) -> Result<bool> {
     let row = workspace_server::ActiveModel {
         revision_id: Set(record.revision.0),
@@ -216,6 +223,8 @@ pub async fn update_installation(tx: &Tx, record: &InstallationRecord) -> Result
         exposed_prefix: Set(record.exposed_prefix.clone()),
         position: Set(record.position),
         enabled: Set(record.enabled),
+        pin_mode: Set(record.pin_mode.as_str().to_owned()),
+        pinned_at: Set(record.pinned_at.map(stored)),
         ..Default::default()
     };
     let done = workspace_server::Entity::update_many()
@@ -259,7 +268,7 @@ pub async fn installations(db: &impl ConnectionTrait, workspace: WorkspaceId) ->
         .order_by_asc(workspace_server::Column::Id)
         .all(db)
         .await?;
-    Ok(rows.into_iter().map(installation).collect())
+    rows.into_iter().map(installation).collect()
 }
 
 /// Every installation there is, workspace by workspace.
@@ -270,7 +279,7 @@ pub async fn all_installations(db: &impl ConnectionTrait) -> Result<Vec<Installa
         .order_by_asc(workspace_server::Column::Id)
         .all(db)
         .await?;
-    Ok(rows.into_iter().map(installation).collect())
+    rows.into_iter().map(installation).collect()
 }
 
 /// The workspaces that have a server.
@@ -334,8 +343,8 @@ fn spec(row: &server_revision::Model) -> Result<ServerSpec> {
     serde_json::from_str(&row.spec).map_err(|cause| damaged("server_revisions.spec", cause))
 }
 
-fn installation(row: workspace_server::Model) -> InstallationRecord {
-    InstallationRecord {
+fn installation(row: workspace_server::Model) -> Result<InstallationRecord> {
+    Ok(InstallationRecord {
         id: InstallationId(row.id),
         workspace: WorkspaceId(row.workspace_id),
         server: ServerId(row.server_id),
@@ -344,7 +353,9 @@ fn installation(row: workspace_server::Model) -> InstallationRecord {
         exposed_prefix: row.exposed_prefix,
         position: row.position,
         enabled: row.enabled,
+        pin_mode: row.pin_mode.parse().map_err(|()| damaged("workspace_servers.pin_mode", "unknown"))?,
+        pinned_at: row.pinned_at,
         created_by: AccountId(row.created_by),
         created_at: row.created_at,
-    }
+    })
 }

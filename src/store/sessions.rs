@@ -1,7 +1,9 @@
 //! What can change in a client session. A session without a row is simply open; rows are written only when used.
 
 use entities::session_state::{ActiveModel, Column, Entity};
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set, sea_query::OnConflict};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, sea_query::OnConflict,
+};
 
 use crate::{
     domain::{
@@ -51,9 +53,18 @@ pub async fn end(tx: &Tx, token: TokenId, id_hash: &[u8; 32], at: Timestamp) -> 
     upsert(tx, row, Column::EndedAt).await
 }
 
-/// Forgets sessions last changed before `before` (older than any session id is believed); how many.
-pub async fn prune(tx: &Tx, before: Timestamp) -> Result<u64> {
-    Ok(Entity::delete_many().filter(Column::UpdatedAt.lt(stored(before))).exec(tx.conn()).await?.rows_affected)
+/// Forgets at most `limit` sessions last changed before `before` (older than any session id is believed); how many.
+pub async fn prune(tx: &Tx, before: Timestamp, limit: u64) -> Result<u64> {
+    let old = Entity::find()
+        .select_only()
+        .column(Column::IdHash)
+        .filter(Column::UpdatedAt.lt(stored(before)))
+        .order_by_asc(Column::UpdatedAt)
+        .limit(limit)
+        .into_tuple::<Vec<u8>>()
+        .all(tx.conn())
+        .await?;
+    Ok(Entity::delete_many().filter(Column::IdHash.is_in(old)).exec(tx.conn()).await?.rows_affected)
 }
 
 fn fresh(token: TokenId, id_hash: &[u8; 32]) -> ActiveModel {

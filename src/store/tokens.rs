@@ -10,9 +10,10 @@ use crate::{
     domain::{
         clock::{self, Timestamp},
         ids::{AccountId, TokenId, WorkspaceId},
+        scope::Scope,
         token::TokenHash,
     },
-    error::{Result, err},
+    error::{Error, Result, err},
     store::{
         Tx,
         column::{array, damaged, signed32, stored, unsigned32},
@@ -45,6 +46,8 @@ pub struct TokenRecord {
     pub revoked_at: Option<Timestamp>,
     /// Overrides `limits.requests_per_minute`.
     pub requests_per_minute: Option<u32>,
+    /// What it may use; none: everything.
+    pub scope: Option<Scope>,
 }
 
 impl TokenRecord {
@@ -62,7 +65,7 @@ pub async fn insert(tx: &Tx, record: &TokenRecord, hash: &TokenHash) -> Result<(
     let same_name = active(record.workspace, clock::now()).add(workspace_token::Column::Name.eq(&record.name));
     if workspace_token::Entity::find().filter(same_name).one(tx.conn()).await?.is_some() {
         return Err(err::conflict(format!("An active token is already called \"{}\"", record.name))
-            .with_hint("Choose another name, revoke that token, or give it a new value with `token rotate`"));
+            .with_hint("Choose another name, or revoke that token first"));
     }
     let row = workspace_token::ActiveModel {
         id: Set(record.id.0),
@@ -71,7 +74,7 @@ pub async fn insert(tx: &Tx, record: &TokenRecord, hash: &TokenHash) -> Result<(
         hint: Set(record.hint.clone()),
         name: Set(record.name.clone()),
         member_id: Set(record.member.map(|id| id.0)),
-        scope: Set(None),
+        scope: Set(record.scope.as_ref().map(scope_text).transpose()?),
         requests_per_minute: Set(record.requests_per_minute.map(signed32)),
         created_by: Set(record.created_by.0),
         created_at: Set(stored(record.created_at)),
@@ -88,7 +91,7 @@ pub async fn by_hash(db: &impl ConnectionTrait, hash: &TokenHash) -> Result<Opti
     let row = workspace_token::Entity::find().filter(workspace_token::Column::Hash.eq(hash.0.to_vec())).one(db).await?;
     let Some(row) = row else { return Ok(None) };
     let workspace = workspace::Entity::find_by_id(row.workspace_id).one(db).await?;
-    Ok(workspace.map(|workspace| (record(row), workspace.slug)))
+    workspace.map(|workspace| Ok((record(row)?, workspace.slug))).transpose()
 }
 
 /// A workspace's token by id.
@@ -97,7 +100,7 @@ pub async fn get(db: &impl ConnectionTrait, workspace: WorkspaceId, id: TokenId)
         .filter(workspace_token::Column::WorkspaceId.eq(workspace.0))
         .one(db)
         .await?;
-    Ok(row.map(record))
+    row.map(record).transpose()
 }
 
 /// A workspace's tokens, oldest first.
@@ -107,7 +110,13 @@ pub async fn list(db: &impl ConnectionTrait, workspace: WorkspaceId) -> Result<V
         .order_by_asc(workspace_token::Column::Id)
         .all(db)
         .await?;
-    Ok(rows.into_iter().map(record).collect())
+    rows.into_iter().map(record).collect()
+}
+
+/// A workspace's tokens that work at `at`: however many it has had, only these are read.
+pub async fn list_active(db: &impl ConnectionTrait, workspace: WorkspaceId, at: Timestamp) -> Result<Vec<TokenRecord>> {
+    let rows = workspace_token::Entity::find().filter(active(workspace, at)).all(db).await?;
+    rows.into_iter().map(record).collect()
 }
 
 /// Every token of the installation that works at `at`, with its hash and its workspace's slug: the TokenAuthority's
@@ -122,7 +131,7 @@ pub async fn active_with_hash(
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         let slug = slugs.get(&row.workspace_id).ok_or_else(|| damaged("workspace_tokens", "no workspace"))?;
-        found.push((TokenHash(array("workspace_tokens.hash", &row.hash)?), record(row), slug.clone()));
+        found.push((TokenHash(array("workspace_tokens.hash", &row.hash)?), record(row)?, slug.clone()));
     }
     Ok(found)
 }
@@ -144,13 +153,26 @@ pub async fn revoke(
     let revoked =
         workspace_token::ActiveModel { id: Unchanged(id.0), revoked_at: Set(Some(stored(at))), ..Default::default() };
     revoked.update_without_returning(tx.conn()).await?;
-    Ok(Some((hash, record(workspace_token::Model { revoked_at: Some(stored(at)), ..row }))))
+    Ok(Some((hash, record(workspace_token::Model { revoked_at: Some(stored(at)), ..row })?)))
 }
 
 /// Gives a token a new value under the same id; the old value is unknown from the commit on.
 pub async fn replace_hash(tx: &Tx, workspace: WorkspaceId, id: TokenId, hash: &TokenHash, hint: &str) -> Result<bool> {
     let row =
         workspace_token::ActiveModel { hash: Set(hash.0.to_vec()), hint: Set(hint.to_owned()), ..Default::default() };
+    let done = workspace_token::Entity::update_many()
+        .set(row)
+        .filter(workspace_token::Column::Id.eq(id.0))
+        .filter(workspace_token::Column::WorkspaceId.eq(workspace.0))
+        .filter(workspace_token::Column::RevokedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected > 0)
+}
+
+/// Gives a token another scope; none: everything. Whether there is such an unrevoked token.
+pub async fn set_scope(tx: &Tx, workspace: WorkspaceId, id: TokenId, scope: Option<&Scope>) -> Result<bool> {
+    let row = workspace_token::ActiveModel { scope: Set(scope.map(scope_text).transpose()?), ..Default::default() };
     let done = workspace_token::Entity::update_many()
         .set(row)
         .filter(workspace_token::Column::Id.eq(id.0))
@@ -190,8 +212,9 @@ fn unrevoked(at: Timestamp) -> Condition {
     Condition::all().add(workspace_token::Column::RevokedAt.is_null()).add(lasting)
 }
 
-fn record(row: workspace_token::Model) -> TokenRecord {
-    TokenRecord {
+fn record(row: workspace_token::Model) -> Result<TokenRecord> {
+    let scope = row.scope.map(|text| serde_json::from_str(&text)).transpose();
+    Ok(TokenRecord {
         id: TokenId(row.id),
         workspace: WorkspaceId(row.workspace_id),
         name: row.name,
@@ -203,5 +226,10 @@ fn record(row: workspace_token::Model) -> TokenRecord {
         last_used_at: row.last_used_at,
         revoked_at: row.revoked_at,
         requests_per_minute: row.requests_per_minute.map(unsigned32),
-    }
+        scope: scope.map_err(|cause| damaged("workspace_tokens.scope", cause))?,
+    })
+}
+
+fn scope_text(scope: &Scope) -> Result<String> {
+    serde_json::to_string(scope).map_err(|cause| Error::internal("writing a token's scope", cause))
 }

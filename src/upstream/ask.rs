@@ -156,17 +156,18 @@ pub(super) async fn reply_in(endpoint: &Rc<Endpoint>, answer: Answer, id: &str) 
             _ => Err(UpstreamError::Protocol("it answered another request".into())),
         },
         Answer::Events(mut events) => {
-            let reply = reply_among(endpoint, &mut events, id).await?;
+            let reply = reply_among(&mut events, id, |id, method| answer_request(endpoint.clone(), id, method)).await?;
             events.finish();
             Ok(reply)
         }
     }
 }
 
+/// Finds the reply to `id` among events; `answer` is given what the server asks meanwhile.
 pub(super) async fn reply_among(
-    endpoint: &Rc<Endpoint>,
     events: &mut EventStream,
     id: &str,
+    answer: impl Fn(&[u8], &str),
 ) -> Result<Reply, UpstreamError> {
     while let Some(event) = events.next().await? {
         if !event.is_message() {
@@ -174,7 +175,7 @@ pub(super) async fn reply_among(
         }
         match read_message(event.data)? {
             Message::Reply(Some(found), reply) if found == id => return Ok(reply),
-            Message::Request(asked, method) => answer_request(endpoint.clone(), &asked, &method),
+            Message::Request(asked, method) => answer(&asked, &method),
             Message::Reply(..) | Message::Notification(..) => {}
         }
     }

@@ -92,6 +92,12 @@ impl Breaker {
         self.open_until.load(SeqCst) == 0
     }
 
+    /// How long calls are still refused, if they are.
+    pub fn resting(&self) -> Option<Open> {
+        let wait = self.open_until.load(SeqCst).saturating_sub(clock::monotonic_ns());
+        (wait > 0).then(|| Open { failures: self.failures(), retry_after: Duration::from_nanos(wait) })
+    }
+
     /// Failures since the last success.
     pub fn failures(&self) -> u32 {
         self.failures.load(SeqCst)

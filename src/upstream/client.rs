@@ -33,6 +33,7 @@ use crate::{
     upstream::{
         guard::{NetworkPolicy, Refusal, ResolveError},
         h1_client::{Connections, Kept},
+        stream::StreamLimits,
     },
 };
 
@@ -52,10 +53,10 @@ pub struct HttpClient {
 pub struct Limits {
     /// Answer body, bytes.
     pub answer_bytes: usize,
-    /// One event, bytes.
-    pub event_bytes: usize,
     /// Answer head, bytes.
     pub head_bytes: usize,
+    /// Its event streams.
+    pub stream: StreamLimits,
 }
 
 impl HttpClient {
@@ -87,8 +88,8 @@ impl HttpClient {
             .finish();
         let limits = Limits {
             answer_bytes: config.answer_bytes,
-            event_bytes: config.event_bytes,
             head_bytes: config.head_bytes,
+            stream: StreamLimits::of(config),
         };
         HttpClient { client, connections, limits: Rc::new(limits) }
     }
@@ -177,11 +178,103 @@ fn refused(refusal: Refusal) -> ConnectError {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    };
+
     use super::*;
+    use crate::upstream::{
+        UpstreamError,
+        exchange::{Endpoint, Outgoing, Stage},
+        patience::Patience,
+    };
 
     #[test]
     fn http_2_is_never_offered() {
         assert_eq!(tls().alpn_protocols, vec![b"http/1.1".to_vec()]);
+    }
+
+    /// A listener that counts who comes and answers each with an empty 204, then closes.
+    struct Counted(std::net::SocketAddr, Arc<AtomicUsize>);
+
+    impl Counted {
+        fn at(ip: &str, port: u16) -> Self {
+            let listener = std::net::TcpListener::bind((ip, port)).unwrap();
+            let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+            let counted = count.clone();
+            std::thread::spawn(move || {
+                for mut stream in listener.incoming().flatten() {
+                    counted.fetch_add(1, SeqCst);
+                    let _gone = stream.read(&mut [0; 4096]);
+                    let _gone = stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n");
+                }
+            });
+            Counted(address, count)
+        }
+        fn visits(&self) -> usize {
+            self.1.load(SeqCst)
+        }
+    }
+
+    /// Stands for a public address in these tests: an address of this machine that the policy allows.
+    const ALLOWED: &str = "127.0.0.2";
+
+    /// A client for which names resolve to what `answer` says at the nth time.
+    fn resolving(answer: impl Fn(usize) -> Vec<&'static str> + Send + Sync + 'static) -> HttpClient {
+        let asked = AtomicUsize::new(0);
+        let policy = NetworkPolicy::new(false, vec![format!("{ALLOWED}/32").parse().unwrap()]);
+        let policy = policy
+            .resolving(move |_| answer(asked.fetch_add(1, SeqCst)).into_iter().map(|ip| ip.parse().unwrap()).collect());
+        HttpClient::new(Arc::new(policy), &UpstreamConfig::default())
+    }
+
+    /// Sends a message as calls do, and as everything else does; whether the policy refused both.
+    async fn is_refused(client: &HttpClient, port: u16) -> bool {
+        let url: url::Url = format!("http://mcp.example.com:{port}/mcp").parse().unwrap();
+        let endpoint = Rc::new(Endpoint::new(client, &url, Stage::Handshake, &[]).unwrap());
+        let body = bytes::Bytes::from_static(br#"{"jsonrpc":"2.0","id":"a","method":"ping"}"#);
+        let message = Outgoing { body: &body, method: "ping", name: None, extra: &[] };
+        let patience = Patience::within(Duration::from_secs(5));
+        let called = endpoint.send(message, patience).await.err();
+        let opened = endpoint.open(None, patience).await.err();
+        let [called, opened] = [called, opened].map(|failure| matches!(failure, Some(UpstreamError::Refused(_))));
+        assert_eq!(called, opened);
+        called
+    }
+
+    #[actix_rt::test]
+    async fn a_name_that_turns_to_a_forbidden_address_is_not_followed_there() {
+        let allowed = Counted::at(ALLOWED, 0);
+        let inside = Counted::at("127.0.0.1", allowed.0.port());
+        // The first two look-ups (a call, and the opening of a stream) get the good answer.
+        let client = resolving(|time| vec![if time < 2 { ALLOWED } else { "127.0.0.1" }]);
+        assert!(!is_refused(&client, allowed.0.port()).await);
+        for _ in 0..3 {
+            assert!(is_refused(&client, allowed.0.port()).await, "the name leads inside now");
+        }
+        assert_eq!((allowed.visits(), inside.visits()), (2, 0));
+    }
+
+    #[actix_rt::test]
+    async fn a_name_with_one_forbidden_address_among_others_is_not_dialled_at_all() {
+        let allowed = Counted::at(ALLOWED, 0);
+        let inside = Counted::at("127.0.0.1", allowed.0.port());
+        let mixed = [
+            vec![ALLOWED, "127.0.0.1"],
+            vec!["127.0.0.1", ALLOWED],
+            vec![ALLOWED, "10.0.0.1"],
+            vec![ALLOWED, "169.254.169.254"],
+            vec![ALLOWED, "::ffff:127.0.0.1"],
+            vec![ALLOWED, "64:ff9b::7f00:1"],
+        ];
+        let times = mixed.len();
+        // Each answer is given twice: to the call and to the opening of a stream.
+        let client = resolving(move |time| mixed[time / 2].clone());
+        for _ in 0..times {
+            assert!(is_refused(&client, allowed.0.port()).await);
+        }
+        assert_eq!((allowed.visits(), inside.visits()), (0, 0));
     }
 
     #[actix_rt::test]

@@ -38,6 +38,7 @@ use crate::{
 pub const HOP: HeaderName = HeaderName::from_static("aerostack-hop");
 
 /// What a server sent back.
+#[expect(clippy::large_enum_variant, reason = "moved once or twice per call; a box would cost every streamed answer")]
 pub enum Answer {
     /// The message was taken; nothing follows.
     Accepted,
@@ -238,7 +239,7 @@ impl Endpoint {
             },
             Verdict::Events => {
                 let resume = self.wire.as_ref().is_some_and(|wire| !wire.is_modern()).then(|| self.clone());
-                Ok(Answer::Events(EventStream::http(response, limits.event_bytes, patience, resume)))
+                Ok(Answer::Events(EventStream::http(response, limits.stream, patience, resume)))
             }
             Verdict::PerhapsError(otherwise) => {
                 let Ok(body) = read_body(response, limits.answer_bytes, patience).await else { return Err(otherwise) };

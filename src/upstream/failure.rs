@@ -109,7 +109,10 @@ impl UpstreamError {
             }
             UpstreamError::Redirect(_) => says(ErrorCode::UpstreamProtocol, "moved")
                 .with_data(json!({ "reason": "upstream_redirect" }))
-                .with_hint(format!("give the final URL: aerostack mcp add {slug} --url https://…")),
+                .with_hint(format!(
+                    "define it anew with its final URL: aerostack mcp remove {slug}, then aerostack mcp add {slug} --url \
+                     https://…"
+                )),
             UpstreamError::TooLarge { limit, .. } => says(ErrorCode::UpstreamTooLarge, "answered too much")
                 .with_data(json!({ "limit_bytes": limit }))
                 .with_hint("ask it for less, for example one page or a narrower query"),

@@ -6,15 +6,17 @@
 //! gateway's own listeners are refused in any case, except those named as exempt (the demo server).
 
 use std::{
-    fmt,
+    fmt, io,
     net::{IpAddr, SocketAddr, UdpSocket},
 };
 
 use arc_swap::ArcSwap;
+use futures_util::future::BoxFuture;
 use ipnet::IpNet;
 use url::{Host, Url};
 
 use crate::{
+    domain::server::{ServerSpec, http_url},
     error::{Error, ErrorCode},
     upstream::address::{self, Kind},
 };
@@ -54,11 +56,33 @@ impl fmt::Display for Refusal {
 }
 impl std::error::Error for Refusal {}
 
+/// Looks a name up.
+type Lookup = dyn Fn(&str, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync;
+
+/// Turns a name into addresses: the operating system's way, unless a test says otherwise.
+struct Resolver(Box<Lookup>);
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Resolver(Box::new(|host, port| {
+            let host = host.to_owned();
+            Box::pin(async move { Ok(tokio::net::lookup_host((host, port)).await?.collect()) })
+        }))
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
 /// Where outbound connections may go. Shared by all threads; changes only while the gateway starts.
 #[derive(Debug)]
 pub struct NetworkPolicy {
     loopback: bool,
     allow: Vec<IpNet>,
+    resolver: Resolver,
     own: ArcSwap<Vec<SocketAddr>>,
     exempt: ArcSwap<Vec<SocketAddr>>,
 }
@@ -66,7 +90,18 @@ pub struct NetworkPolicy {
 impl NetworkPolicy {
     /// `loopback`: the listener and `public_url` are both loopback, so servers on loopback are as close as the caller.
     pub fn new(loopback: bool, allow: Vec<IpNet>) -> Self {
-        NetworkPolicy { loopback, allow, own: ArcSwap::default(), exempt: ArcSwap::default() }
+        let (own, exempt) = (ArcSwap::default(), ArcSwap::default());
+        NetworkPolicy { loopback, allow, resolver: Resolver::default(), own, exempt }
+    }
+
+    /// With names that resolve as `answer` says.
+    #[cfg(test)]
+    pub(super) fn resolving(mut self, answer: impl Fn(&str) -> Vec<IpAddr> + Send + Sync + 'static) -> Self {
+        self.resolver = Resolver(Box::new(move |host, port| {
+            let found = answer(host).into_iter().map(|ip| SocketAddr::new(ip, port)).collect();
+            Box::pin(std::future::ready(Ok(found)))
+        }));
+        self
     }
 
     /// Refuses `listener` as a server: it is ours.
@@ -79,12 +114,9 @@ impl NetworkPolicy {
         self.exempt.rcu(|exempt| exempt.iter().copied().chain([listener]).collect::<Vec<_>>());
     }
 
-    /// Judges a URL as text, before anything normalised it: the parser would quietly drop tabs and line ends.
+    /// Judges a URL as text, before anything normalised it.
     pub fn parse_url(&self, text: &str) -> Result<Url, Refusal> {
-        if text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err(Refusal::never("The URL contains spaces or control characters"));
-        }
-        let url = Url::parse(text).map_err(|cause| Refusal::never(format!("Not a URL: {cause}")))?;
+        let url = http_url(text).map_err(|cause| Refusal::never(format!("Not a URL: {cause}")))?;
         self.check_url(&url)?;
         Ok(url)
     }
@@ -168,8 +200,8 @@ impl NetworkPolicy {
             return Ok(vec![address]);
         }
         self.check_name(host, port)?;
-        let found = tokio::net::lookup_host((host, port)).await.map_err(|_cause| ResolveError::Unknown)?;
-        self.judge(found.collect())
+        let found = (self.resolver.0)(host, port).await.map_err(|_cause| ResolveError::Unknown)?;
+        self.judge(found)
     }
 
     fn judge(&self, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ResolveError> {
@@ -183,7 +215,7 @@ impl NetworkPolicy {
     }
 
     /// Whether secrets may go to `url` in clear: loopback or a listed network, by literal address or `localhost`.
-    pub fn allows_clear_text(&self, url: &Url) -> bool {
+    fn allows_clear_text(&self, url: &Url) -> bool {
         let ip = match url.host() {
             Some(Host::Ipv4(ip)) => IpAddr::V4(ip),
             Some(Host::Ipv6(ip)) => IpAddr::V6(ip),
@@ -191,6 +223,12 @@ impl NetworkPolicy {
             None => return false,
         };
         address::classify(ip) == Kind::Loopback || self.allow.iter().any(|net| net.contains(&ip))
+    }
+
+    /// Whether what is sent to the server can be read on the way: plain http, not within this machine or an own network,
+    /// and nobody said that this is meant.
+    pub fn is_exposed(&self, spec: &ServerSpec) -> bool {
+        spec.url().is_some_and(|url| url.scheme() == "http" && !spec.allow_http && !self.allows_clear_text(url))
     }
 }
 

@@ -215,9 +215,9 @@ impl Socket {
         out.zeroize();
         written?;
         if !together {
-            io.write_all(body).await.map_err(|_| Unwritten::Rest)?;
+            io.write_all(body).await.map_err(|_broken| Unwritten::Rest)?;
         }
-        poll_fn(|cx| io.poll_flush(cx)).await.map_err(|_| Unwritten::Rest)
+        poll_fn(|cx| io.poll_flush(cx)).await.map_err(|_broken| Unwritten::Rest)
     }
 
     async fn read_head(&mut self, limit: usize) -> Result<(Head, Framing), SendFailure> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
-    protocol::splice::json_string,
+    protocol::{jsonrpc, splice::json_string},
     upstream::{
         Answer, Connected, EventStream, UpstreamError,
         ask::{self, Message, Question, Reply},
@@ -20,6 +20,7 @@ use crate::{
         lists::{Kind, Kinds},
         mint::Mint,
         patience::Patience,
+        stream::StreamLimits,
     },
 };
 
@@ -77,8 +78,8 @@ pub struct Listening {
     pub about: Arc<Connected>,
     /// What is wanted, and where it is noted what is heard.
     pub ears: Arc<Ears>,
-    /// Largest event, bytes.
-    pub event_bytes: usize,
+    /// Bounds on its streams.
+    pub limits: StreamLimits,
     /// How long a stream may take to open, and a subscription to be answered.
     pub begin: Duration,
     /// There was another connection before: what changed between the two was not heard.
@@ -130,6 +131,33 @@ impl Listening {
     }
 }
 
+impl Listening {
+    /// Keeps a request to listen at a server of 2026-07-28 that tells of changes on the one stream of its answers, which
+    /// is read elsewhere (stdio). `tell` sends a message.
+    pub async fn run_modern_beside_stream(&self, tell: impl Fn(Bytes, &'static str)) -> Ended {
+        let mut wanted = self.ears.wanted();
+        let mut present: Option<String> = None;
+        loop {
+            let now = wanted.borrow_and_update().clone();
+            let something = self.tells_of_lists() || !now.uris.is_empty();
+            let next = something.then(|| {
+                let question = Question::new(Mint::default().mint(), "subscriptions/listen", &self.filters(&now), true);
+                tell(question.body, question.method);
+                question.id
+            });
+            if let Some(before) = std::mem::replace(&mut present, next) {
+                let method = "notifications/cancelled";
+                let params = format!("{{\"requestId\":{}}}", json_string(&before));
+                tell(jsonrpc::notification(method, Some(params.as_bytes())).into(), method);
+            }
+            self.ears.hears(now.number, []);
+            if wanted.changed().await.is_err() {
+                return Ended::NoStream;
+            }
+        }
+    }
+}
+
 /// The GET stream of a legacy server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stream {
@@ -159,7 +187,7 @@ impl Listening {
             let patience = Patience::endless(self.begin);
             match endpoint.open(last_event.as_deref(), patience).await {
                 Ok(response) => {
-                    let mut events = EventStream::http(response, self.event_bytes, patience, None);
+                    let mut events = EventStream::http(response, self.limits, patience, None);
                     state.send_replace(Stream::Open);
                     if std::mem::replace(&mut opened_before, true) {
                         self.all_may_have_changed(changed);
@@ -349,7 +377,7 @@ impl Listening {
         let refused = match acknowledged(&first.data) {
             Some(honoured) => wanted.uris.iter().filter(|uri| !honoured.contains(&***uri)).cloned().collect(),
             None => {
-                hear(endpoint, first.data, changed);
+                hear(first.data, changed, |id, method| ask::answer_request(endpoint.clone(), id, method));
                 Vec::new()
             }
         };
@@ -418,19 +446,19 @@ async fn read(
         }
         if event.is_message() {
             messages += 1;
-            hear(endpoint, event.data, changed);
+            hear(event.data, changed, |id, method| ask::answer_request(endpoint.clone(), id, method));
         }
     }
     messages
 }
 
-/// Acts on one message that nobody asked for.
-pub fn hear(endpoint: &Rc<Endpoint>, data: Bytes, changed: &impl Fn(Change)) {
+/// Acts on one message that nobody asked for; `answer` is given what every client answers by itself (`ping`).
+pub fn hear(data: Bytes, changed: &impl Fn(Change), answer: impl FnOnce(&[u8], &str)) {
     match ask::read_message(data.clone()) {
         Ok(Message::Notification(method, uri)) => {
             changed(Change::of(&method, uri).unwrap_or(Change::None(data)));
         }
-        Ok(Message::Request(id, method)) if method == "ping" => ask::answer_request(endpoint.clone(), &id, &method),
+        Ok(Message::Request(id, method)) if method == "ping" => answer(&id, &method),
         Ok(Message::Request(..)) => changed(Change::None(data)),
         Ok(Message::Reply(..)) | Err(_) => {}
     }

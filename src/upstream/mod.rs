@@ -43,6 +43,7 @@ pub mod patience;
 pub mod relay;
 mod response;
 mod sse;
+pub mod stdio;
 pub mod stream;
 pub mod wire;
 

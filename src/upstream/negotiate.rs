@@ -28,7 +28,7 @@ use crate::{
 pub enum Era {
     /// 2026-07-28.
     Modern,
-    /// Streamable HTTP with a handshake.
+    /// A handshake first (Streamable HTTP, stdio).
     Legacy,
     /// HTTP+SSE.
     Sse,
@@ -38,9 +38,9 @@ impl Era {
     /// The era of a wire.
     pub fn of(wire: &Wire) -> Era {
         match wire {
-            Wire::Modern { .. } => Era::Modern,
-            Wire::Streamable { .. } => Era::Legacy,
             Wire::Sse { .. } => Era::Sse,
+            wire if wire.is_modern() => Era::Modern,
+            _ => Era::Legacy,
         }
     }
 }
@@ -139,7 +139,10 @@ async fn discover(approach: &Approach<'_>) -> Result<Step, UpstreamError> {
         Err(failure) if is_evidence(&failure) => return Ok(Step::Other(failure)),
         Err(failure) => return Err(failure),
     };
-    Ok(judge_discovery(&reply))
+    Ok(match judge_modern(&reply, Wire::Modern { revision: Revision::MODERN }) {
+        Ok(connected) => Step::Found(Negotiated { connected, stream: None }),
+        Err(other) => Step::Other(other),
+    })
 }
 
 #[derive(Deserialize)]
@@ -162,8 +165,8 @@ struct DiscoveredMeta {
 }
 
 /// What an answer to `server/discover` says about the era.
-fn judge_discovery(reply: &Reply) -> Step {
-    let not_modern = || Step::Other(UpstreamError::Protocol("it does not speak 2026-07-28".into()));
+pub(super) fn judge_modern(reply: &Reply, wire: Wire) -> Result<Connected, UpstreamError> {
+    let not_modern = || Err(UpstreamError::Protocol("it does not speak 2026-07-28".into()));
     if reply.error_code().is_some() {
         // Even -32022 leads there: what we asked for is the only modern revision we speak.
         return not_modern();
@@ -172,17 +175,17 @@ fn judge_discovery(reply: &Reply) -> Step {
     if !found.supported.iter().any(|revision| revision == Revision::MODERN.as_str()) {
         return not_modern();
     }
-    let connected = Connected {
-        wire: Wire::Modern { revision: Revision::MODERN },
+    Ok(Connected {
+        wire,
         server_info: found.meta.and_then(|meta| meta.server_info).or(found.server_info),
         capabilities: found.capabilities,
         instructions: found.instructions,
         at: clock::now(),
-    };
-    Step::Found(Negotiated { connected, stream: None })
+    })
 }
 
-fn initialize(capabilities: &str) -> Question {
+/// The older handshake's question.
+pub(super) fn initialize(capabilities: &str) -> Question {
     let members = format!(
         r#""protocolVersion":"{}","capabilities":{capabilities},"clientInfo":{CLIENT_INFO}"#,
         Revision::LATEST_LEGACY
@@ -202,8 +205,7 @@ async fn handshake(approach: &Approach<'_>) -> Result<Step, UpstreamError> {
         Err(failure) if is_evidence(&failure) => return Ok(Step::Other(failure)),
         Err(failure) => return Err(failure),
     };
-    if reply.error_code().is_some() {
-        let refused = reply.result().err().unwrap_or(UpstreamError::Cut);
+    if let Err(refused) = reply.result() {
         return Ok(Step::Other(refused));
     }
     let connected = judge_initialized(&reply, |revision| Wire::Streamable { revision, session })?;
@@ -222,7 +224,11 @@ struct Initialized {
     instructions: Option<String>,
 }
 
-fn judge_initialized(reply: &Reply, wire: impl FnOnce(Revision) -> Wire) -> Result<Connected, UpstreamError> {
+/// What the answer to the handshake says.
+pub(super) fn judge_initialized(
+    reply: &Reply,
+    wire: impl FnOnce(Revision) -> Wire,
+) -> Result<Connected, UpstreamError> {
     let found: Initialized = reply.parse()?;
     let revision = Revision::parse(&found.revision).filter(|revision| !revision.is_modern());
     let Some(revision) = revision else {
@@ -264,7 +270,8 @@ async fn event_stream(approach: &Approach<'_>) -> Result<Step, UpstreamError> {
     let question = initialize(approach.capabilities);
     endpoint.send(ask::outgoing(&question), approach.patience).await?;
     let by = approach.patience.begin_by().into();
-    let reply = tokio::time::timeout_at(by, ask::reply_among(&endpoint, &mut stream, &question.id)).await;
+    let answer = |id: &[u8], method: &str| ask::answer_request(endpoint.clone(), id, method);
+    let reply = tokio::time::timeout_at(by, ask::reply_among(&mut stream, &question.id, answer)).await;
     let reply = reply.map_err(|_elapsed| UpstreamError::Timeout(approach.patience.begin))??;
     let connected = judge_initialized(&reply, wire)?;
     confirm(approach, &connected).await?;

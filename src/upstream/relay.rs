@@ -1,6 +1,6 @@
-//! Talking to an HTTP+SSE server: messages are posted, every answer comes on the one stream. The stream lives on one
-//! thread; calls on other threads hand their message over and get their events back through a bounded channel, found
-//! by the id they minted.
+//! Talking to a server whose every answer comes on one stream (HTTP+SSE, stdio). The stream lives on one thread; calls
+//! on other threads hand their message over and get their events back through a bounded channel, found by the id they
+//! minted. How a message reaches the server is the relay's [`Outlet`].
 
 use std::{
     cell::{Cell, RefCell},
@@ -24,11 +24,14 @@ use crate::{
         exchange::{Endpoint, Outgoing},
         listen::{self, Change},
         patience::Patience,
+        stdio::Inlet,
     },
 };
 
 /// Events that wait for one caller.
 pub const QUEUE: usize = 64;
+/// How long a server may take to accept our answer to what it asked.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 /// Abandoned callers are swept out when there are this many.
 const SWEEP_AT: usize = 64;
 
@@ -49,17 +52,51 @@ pub struct Posted {
     pub events: Option<Events>,
 }
 
-/// One HTTP+SSE connection.
+/// The way of a message to a server that answers elsewhere.
+#[derive(Clone)]
+pub enum Outlet {
+    /// Posted over HTTP.
+    Post(Rc<Endpoint>),
+    /// Written to a program.
+    Child(Inlet),
+}
+
+impl Outlet {
+    /// Returns when the server has the message.
+    pub async fn send(&self, body: &Bytes, method: &str, patience: Patience) -> Result<(), UpstreamError> {
+        match self {
+            Outlet::Post(endpoint) => {
+                let outgoing = Outgoing { body, method, name: None, extra: &[] };
+                endpoint.send(outgoing, patience).await.map(drop)
+            }
+            Outlet::Child(inlet) => inlet.send(body, patience).await,
+        }
+    }
+
+    /// Sends our answer to what the server asked (`id` is raw JSON); nobody waits for it.
+    pub fn answer(&self, id: &[u8], method: &str) {
+        let (outlet, body) = (self.clone(), ask::own_answer(id, method));
+        actix_rt::spawn(async move {
+            // A response travels like a notification: nothing comes back.
+            let sent = outlet.send(&body, "notifications/response", Patience::within(ANSWER_PATIENCE)).await;
+            if let Err(cause) = sent {
+                tracing::debug!(%cause, "a server did not take the answer to its request");
+            }
+        });
+    }
+}
+
+/// One connection.
 pub struct Relay {
-    endpoint: Rc<Endpoint>,
+    outlet: Outlet,
     waiting: RefCell<HashMap<String, Events>>,
     ended: Cell<bool>,
 }
 
 impl Relay {
-    /// A relay that posts to `endpoint`. Its stream is read by [`Relay::pump`].
-    pub fn new(endpoint: Rc<Endpoint>) -> Rc<Self> {
-        Rc::new(Relay { endpoint, waiting: RefCell::default(), ended: Cell::new(false) })
+    /// A relay that sends through `outlet`. Its stream is read by [`Relay::pump`].
+    pub fn new(outlet: Outlet) -> Rc<Self> {
+        Rc::new(Relay { outlet, waiting: RefCell::default(), ended: Cell::new(false) })
     }
 
     /// Posts a message; its events, or why there are none, go to its channel.
@@ -79,8 +116,8 @@ impl Relay {
         }
         let relay = self.clone();
         actix_rt::spawn(async move {
-            let outgoing = Outgoing { body: &message.body, method: &message.method, name: None, extra: &[] };
-            let sent = relay.endpoint.send(outgoing, Patience::within(message.begin)).await;
+            let patience = Patience::within(message.begin);
+            let sent = relay.outlet.send(&message.body, &message.method, patience).await;
             if let (Err(failure), Some(id)) = (sent, &message.id)
                 && let Some(events) = relay.waiting.borrow_mut().remove(id)
             {
@@ -91,44 +128,57 @@ impl Relay {
 
     /// Reads the stream to its end, giving each event to the call it belongs to.
     pub async fn pump(self: Rc<Self>, mut stream: crate::upstream::EventStream, changed: impl Fn(Change)) {
-        while let Ok(Some(event)) = stream.next().await {
-            if event.is_message() {
-                self.route(event, &changed);
+        let failure = loop {
+            match stream.next().await {
+                Ok(Some(event)) => {
+                    let size = event.data.len();
+                    if !event.is_message() || !self.route(event, &changed) {
+                        stream.unwanted(size).await;
+                    }
+                }
+                Ok(None) => break UpstreamError::Cut,
+                Err(failure) => break failure,
             }
-        }
+        };
         self.ended.set(true);
         for (_, events) in self.waiting.borrow_mut().drain() {
-            let _gone = events.try_send(Err(UpstreamError::Cut));
+            let _gone = events.try_send(Err(failure.clone()));
         }
     }
 
-    fn route(&self, event: Event, changed: &impl Fn(Change)) {
+    /// Whether calls are under way.
+    pub fn is_busy(&self) -> bool {
+        self.waiting.borrow().values().any(|events| !events.is_closed())
+    }
+
+    /// Gives a message to whom it concerns; false when nobody wanted it.
+    fn route(&self, event: Event, changed: &impl Fn(Change)) -> bool {
         let Ok(Document::Object(envelope)) = scan::scan(&event.data, ScanLimits::default()) else {
-            return tracing::debug!("an HTTP+SSE server sent an event that is no message");
+            tracing::debug!("a server sent something that is no message");
+            return false;
         };
         match jsonrpc::classify(&event.data, &envelope) {
             Ok(Incoming::Response { id: Some(id) }) => {
                 let id = scan::string_text(id).unwrap_or_default().into_owned();
-                if let Some(events) = self.waiting.borrow_mut().remove(&id) {
-                    // One place in the queue is kept for the answer, so this fails only when nobody waits.
-                    let _gone = events.try_send(Ok(event));
-                }
+                let found = self.waiting.borrow_mut().remove(&id);
+                // One place in the queue is kept for the answer, so this fails only when nobody waits.
+                found.is_some_and(|events| events.try_send(Ok(event)).is_ok())
             }
-            Ok(Incoming::Notification { .. }) if self.progress(&event, &envelope) => {}
-            _ => listen::hear(&self.endpoint, event.data, changed),
+            Ok(Incoming::Notification { .. }) if is_progress(&event, &envelope) => self.progress(event, &envelope),
+            _ => {
+                listen::hear(event.data, changed, |id, method| self.outlet.answer(id, method));
+                false
+            }
         }
     }
 
-    /// Gives a progress notification to its call. False when it is none.
-    fn progress(&self, event: &Event, envelope: &Envelope) -> bool {
-        let Some(token) = envelope.param_str(&event.data, "progressToken") else { return false };
-        if let Some(events) = self.waiting.borrow().get(&*token) {
-            // A reader that does not keep up loses progress, never the answer.
-            if events.capacity() > 1 {
-                let _gone = events.try_send(Ok(event.clone()));
-            }
-        }
-        true
+    /// Gives a progress notification to its call; false when nobody wanted it.
+    fn progress(&self, event: Event, envelope: &Envelope) -> bool {
+        let token = envelope.param_str(&event.data, "progressToken").unwrap_or_default().into_owned();
+        let waiting = self.waiting.borrow();
+        // A reader that does not keep up loses progress, never the answer.
+        let call = waiting.get(&token).filter(|events| events.capacity() > 1);
+        call.is_some_and(|events| events.try_send(Ok(event)).is_ok())
     }
 
     /// Asks a question of our own.
@@ -152,4 +202,8 @@ impl Relay {
         let answered = tokio::time::timeout_at(patience.begin_by().into(), answer).await;
         answered.map_err(|_elapsed| UpstreamError::Timeout(patience.begin))?
     }
+}
+
+fn is_progress(event: &Event, envelope: &Envelope) -> bool {
+    envelope.param_str(&event.data, "progressToken").is_some()
 }

@@ -14,8 +14,8 @@ use crate::upstream::{
 pub(super) async fn open(approach: &Approach<'_>) -> Result<(EventStream, Url), UpstreamError> {
     let endpoint = Endpoint::new(approach.client, approach.url, Stage::Handshake, approach.injected)?;
     let response = endpoint.open(None, approach.patience).await?;
-    let limit = approach.client.limits().event_bytes;
-    let mut stream = EventStream::http(response, limit, Patience::endless(approach.patience.begin), None);
+    let limits = approach.client.limits().stream;
+    let mut stream = EventStream::http(response, limits, Patience::endless(approach.patience.begin), None);
     let first = async {
         while let Some(event) = stream.next().await? {
             if event.event.as_deref() == Some("endpoint") {

@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 
 use crate::{
+    config::UpstreamConfig,
     domain::clock,
     protocol::{
         jsonrpc::{self, Incoming},
@@ -20,20 +21,41 @@ use crate::{
         exchange::Endpoint,
         patience::{Clock, Patience},
         response::Response,
+        stdio::Lines,
     },
 };
 
-/// Notifications per second that a stream may send for long; more are dropped (`security.md` S-48).
-const NOTIFICATIONS_PER_SECOND: u32 = 50;
-/// How many may come at once before that.
-const NOTIFICATIONS_BURST: u32 = 500;
-/// How often one answer may be resumed.
-const RESUMPTIONS: u32 = 1000;
-/// How often resuming may fail in a row.
-const RESUME_FAILURES: u32 = 3;
 /// After an answer is complete, how much of the stream's rest is read to keep the connection.
 const DRAIN_BYTES: usize = 64 * 1024;
 const DRAIN_TIME: Duration = Duration::from_millis(500);
+
+/// Bounds on one stream of a server, as `config.rs` names them.
+#[derive(Debug, Clone, Copy)]
+pub struct StreamLimits {
+    /// One event, bytes.
+    pub event_bytes: usize,
+    /// Notifications per second for long.
+    pub notifications_per_second: u32,
+    /// Notifications at once.
+    pub notifications_burst: u32,
+    /// How often one answer may be resumed.
+    pub resumptions: u32,
+    /// How often resuming may fail in a row.
+    pub resume_failures: u32,
+}
+
+impl StreamLimits {
+    /// Those of the settings.
+    pub fn of(config: &UpstreamConfig) -> Self {
+        StreamLimits {
+            event_bytes: config.event_bytes,
+            notifications_per_second: config.stream_notifications_per_second,
+            notifications_burst: config.stream_notifications_burst,
+            resumptions: config.stream_resumptions,
+            resume_failures: config.stream_resume_failures,
+        }
+    }
+}
 
 /// The events of one answer. Dropping it before the answer ends the request at the server. Dropping it after the answer
 /// reads the little that is left, so that the connection can be used again.
@@ -51,31 +73,54 @@ pub struct EventStream {
 enum Source {
     Http(Box<HttpEvents>),
     Relayed(mpsc::Receiver<Result<Event, UpstreamError>>, Clock),
+    Lines(Box<Lines>),
     Gone,
 }
 
 impl EventStream {
     /// The events in the body of `response`; `resume` names the endpoint where a broken legacy stream goes on.
-    pub(super) fn http(response: Response, limit: usize, patience: Patience, resume: Option<Rc<Endpoint>>) -> Self {
-        EventStream::of(Source::Http(Box::new(HttpEvents {
+    pub(super) fn http(
+        response: Response,
+        limits: StreamLimits,
+        patience: Patience,
+        resume: Option<Rc<Endpoint>>,
+    ) -> Self {
+        let events = HttpEvents {
             body: Some(response),
-            decoder: Decoder::new(limit),
-            limit,
+            decoder: Decoder::new(limits.event_bytes),
+            limits,
             clock: patience.clock(),
             resume,
             last_id: None,
             retry: Duration::from_secs(1),
             resumed: 0,
-        })))
+        };
+        EventStream::of(Source::Http(Box::new(events)), limits)
     }
 
     /// Events that another thread reads.
-    pub fn relayed(events: mpsc::Receiver<Result<Event, UpstreamError>>, patience: Patience) -> Self {
-        EventStream::of(Source::Relayed(events, patience.clock()))
+    pub fn relayed(
+        events: mpsc::Receiver<Result<Event, UpstreamError>>,
+        limits: StreamLimits,
+        patience: Patience,
+    ) -> Self {
+        EventStream::of(Source::Relayed(events, patience.clock()), limits)
     }
 
-    fn of(source: Source) -> Self {
-        EventStream { source, answered: false, flood: Flood::new(), permit: None, begun: false, first: None }
+    /// The lines that a process writes.
+    pub(super) fn lines(lines: Lines, limits: StreamLimits) -> Self {
+        EventStream::of(Source::Lines(Box::new(lines)), limits)
+    }
+
+    /// Nobody wanted an event of `size` bytes. A process that goes on like that is left waiting in its pipe.
+    pub(super) async fn unwanted(&mut self, size: usize) {
+        if let Source::Lines(lines) = &mut self.source {
+            lines.unwanted(size).await;
+        }
+    }
+
+    fn of(source: Source, limits: StreamLimits) -> Self {
+        EventStream { source, answered: false, flood: Flood::new(limits), permit: None, begun: false, first: None }
     }
 
     /// Waits for the first event, which is then given first.
@@ -103,6 +148,8 @@ impl EventStream {
             let next = match &mut self.source {
                 Source::Http(events) => events.next().await,
                 Source::Relayed(events, clock) => relayed(events, clock).await,
+                // All calls share these lines: who floods is slowed down by `unwanted`, and nothing is dropped.
+                Source::Lines(lines) => return lines.next().await,
                 Source::Gone => Ok(None),
             };
             self.report(&next);
@@ -125,7 +172,8 @@ impl EventStream {
         match &mut self.source {
             Source::Http(events) => events.clock.wait_for_us(waits),
             Source::Relayed(_, clock) => clock.wait_for_us(waits),
-            Source::Gone => {}
+            // Nobody waits on all lines of a process at once; its calls have clocks of their own.
+            Source::Lines(_) | Source::Gone => {}
         }
     }
 
@@ -180,7 +228,7 @@ async fn relayed(
 struct HttpEvents {
     body: Option<Response>,
     decoder: Decoder,
-    limit: usize,
+    limits: StreamLimits,
     clock: Clock,
     resume: Option<Rc<Endpoint>>,
     last_id: Option<String>,
@@ -192,7 +240,8 @@ impl HttpEvents {
     async fn next(&mut self) -> Result<Option<Event>, UpstreamError> {
         loop {
             let decoded = self.decoder.next();
-            let event = decoded.map_err(|_limit| UpstreamError::TooLarge { what: "an event", limit: self.limit })?;
+            let limit = self.limits.event_bytes;
+            let event = decoded.map_err(|_limit| UpstreamError::TooLarge { what: "an event", limit })?;
             if let Some(event) = event {
                 self.note(&event);
                 if event.data.is_empty() {
@@ -240,16 +289,16 @@ impl HttpEvents {
     async fn resume(&mut self) -> Result<bool, UpstreamError> {
         self.body = None;
         let (Some(endpoint), Some(last_id)) = (self.resume.clone(), self.last_id.clone()) else { return Ok(false) };
-        for _ in 0..RESUME_FAILURES {
+        for _ in 0..self.limits.resume_failures {
             self.resumed += 1;
-            if self.resumed > RESUMPTIONS {
+            if self.resumed > self.limits.resumptions {
                 return Ok(false);
             }
             self.wait(self.retry).await?;
             match endpoint.open(Some(&last_id), self.clock.patience).await {
                 Ok(response) => {
                     self.body = Some(response);
-                    self.decoder = Decoder::new(self.limit);
+                    self.decoder = Decoder::new(self.limits.event_bytes);
                     self.clock.touch();
                     return Ok(true);
                 }
@@ -283,14 +332,17 @@ impl HttpEvents {
 
 /// Counts what a stream sends. Only when it floods are events looked at, and only notifications dropped.
 struct Flood {
+    per_second: u32,
+    burst: u32,
     left: u32,
     filled_at: u64,
     dropped: u64,
 }
 
 impl Flood {
-    fn new() -> Self {
-        Flood { left: NOTIFICATIONS_BURST, filled_at: clock::monotonic_ns(), dropped: 0 }
+    fn new(limits: StreamLimits) -> Self {
+        let (per_second, burst) = (limits.notifications_per_second, limits.notifications_burst);
+        Flood { per_second, burst, left: burst, filled_at: clock::monotonic_ns(), dropped: 0 }
     }
 
     fn is_excess(&mut self, event: &Event) -> bool {
@@ -306,17 +358,16 @@ impl Flood {
         }
         self.dropped += 1;
         if self.dropped == 1 {
-            tracing::warn!(limit_per_second = NOTIFICATIONS_PER_SECOND, "an MCP server floods a stream; dropping");
+            tracing::warn!(limit_per_second = self.per_second, "an MCP server floods a stream; dropping");
         }
         true
     }
 
     fn refill(&mut self) {
         let now = clock::monotonic_ns();
-        let earned =
-            now.saturating_sub(self.filled_at).saturating_mul(u64::from(NOTIFICATIONS_PER_SECOND)) / 1_000_000_000;
+        let earned = now.saturating_sub(self.filled_at).saturating_mul(u64::from(self.per_second)) / 1_000_000_000;
         if earned > 0 {
-            self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(NOTIFICATIONS_BURST);
+            self.left = u32::try_from(earned).unwrap_or(u32::MAX).min(self.burst);
             self.filled_at = now;
         }
     }
@@ -337,7 +388,7 @@ mod tests {
 
     #[test]
     fn a_flood_loses_notifications_and_never_the_answer() {
-        let mut flood = Flood::new();
+        let mut flood = Flood::new(StreamLimits::of(&UpstreamConfig::default()));
         let note = event(r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{}}"#);
         let passed = (0..10_000).filter(|_| !flood.is_excess(&note)).count();
         assert!((500..600).contains(&passed), "{passed}");

@@ -29,19 +29,36 @@ pub enum Wire {
         /// Where messages are posted.
         post: Url,
     },
+    /// Lines to and from a process.
+    Stdio {
+        /// The revision both sides speak.
+        revision: Revision,
+    },
 }
 
 impl Wire {
     /// The revision spoken.
     pub fn revision(&self) -> Revision {
         match self {
-            Wire::Modern { revision } | Wire::Streamable { revision, .. } | Wire::Sse { revision, .. } => *revision,
+            Wire::Modern { revision }
+            | Wire::Streamable { revision, .. }
+            | Wire::Sse { revision, .. }
+            | Wire::Stdio { revision } => *revision,
         }
     }
 
     /// Whether every request stands alone (2026-07-28).
     pub fn is_modern(&self) -> bool {
-        matches!(self, Wire::Modern { .. })
+        match self {
+            Wire::Modern { .. } => true,
+            Wire::Streamable { .. } | Wire::Sse { .. } => false,
+            Wire::Stdio { revision } => revision.is_modern(),
+        }
+    }
+
+    /// Whether all answers come on the one stream that the session's actor reads.
+    pub fn is_relayed(&self) -> bool {
+        matches!(self, Wire::Sse { .. } | Wire::Stdio { .. })
     }
 
     /// The server's session id, if there is one.
@@ -58,6 +75,7 @@ impl Wire {
             Wire::Modern { .. } => "Streamable HTTP (stateless)",
             Wire::Streamable { .. } => "Streamable HTTP",
             Wire::Sse { .. } => "HTTP+SSE",
+            Wire::Stdio { .. } => "stdio",
         }
     }
 }

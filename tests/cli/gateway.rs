@@ -94,6 +94,10 @@ impl Gateway {
         assert_eq!(said.exit, 0, "aerostack {line}\n{}{}", said.out, said.err);
         said.out
     }
+    /// A path in the gateway's folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
     /// A file in the gateway's folder.
     pub fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join(name);

@@ -2,5 +2,7 @@
 
 mod connect;
 mod gateway;
+mod policy;
+mod programs;
 mod scripts;
 mod seeds;

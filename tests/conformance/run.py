@@ -244,6 +244,8 @@ def set_up(gateway, servers: dict[str, str]) -> tuple[dict[str, str], dict[str, 
         gateway.cli("workspace", "create", name)
         gateway.cli("mcp", "add", f"{name}-server", "--url", url)
         gateway.cli("mcp", "install", f"{name}-server", "--workspace", name, "--prefix", "")
+        # The suite has its server change what it offers, and nobody there approves it.
+        gateway.cli("mcp", "pins", "mode", f"{name}-server", "track", "--workspace", name)
         urls[name] = f"{gateway.base}/ws/{name}"
         tokens[name] = gateway.cli("workspace", "token", "create", name, "--name", "suite", "--output", "token",
                                    "--requests-per-minute", "10000")

@@ -239,7 +239,7 @@ fn arguments_that_a_schema_wants_in_headers_are_sent_there_and_must_be_there() {
 fn who_does_not_know_tasks_is_told_which_capability_is_missing() {
     let place = place(&[]);
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
-        let request = place.editor.modern(&json!(1), method, json!({ "taskId": "x" })).header("mcp-name", "x");
+        let request = place.editor.modern(&json!(1), method, json!({ "taskId": "x" }));
         let refused = place.editor.send(&request).expect(400);
         assert_eq!(refused.code(), -32021);
         let required = &refused.json()["error"]["data"]["requiredCapabilities"];

@@ -132,6 +132,8 @@ fn a_servers_own_list_change_reaches_the_clients() {
     let (upstream, change) = changing();
     let place: Place = place(&[("toy", &upstream)]);
     assert_eq!(place.editor.tools(), ["toy__one"]);
+    // Pinned, a new tool would wait for an administrator.
+    place.admin.patch("/workspaces/eng/servers/toy", json!({ "pins": "track" })).expect(200);
     let (mut listening, _) = place.editor.listen(&json!(1));
     let session = place.editor.initialize("2025-11-25");
     let mut stream = session.stream();

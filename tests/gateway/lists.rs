@@ -141,7 +141,8 @@ fn uris_in_answers_are_those_that_lead_back_to_their_server() {
     let (one, two) = (library().modern(), library().modern());
     let place = place(&[("one", &one), ("two", &two)]);
     for (server, upstream, shown) in [("one", &one, "file:///same"), ("two", &two, "two+file:///same")] {
-        let read = ask(&place.editor, "resources/read", json!({ "uri": shown })).expect(200).result();
+        let read = place.editor.modern(&json!(1), "resources/read", json!({ "uri": shown }));
+        let read = place.editor.send(&read).expect(200).result();
         assert_eq!(read["contents"], json!([{ "uri": shown, "text": uri }]), "{server}");
         let asked = upstream.of("resources/read").pop().unwrap();
         assert_eq!((&asked.json()["params"]["uri"], asked.header("mcp-name")), (&json!(uri), Some(uri)));

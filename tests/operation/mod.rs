@@ -2,6 +2,8 @@
 
 mod actors;
 mod probes;
+mod refusals;
 mod refusing_to_start;
 mod stopping;
 mod storage;
+mod traces;

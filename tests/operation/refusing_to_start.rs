@@ -50,7 +50,7 @@ fn a_wrong_key_is_refused_with_78_and_nothing_is_changed() {
     let place = stopped(place);
     let setup = place.gateway.setup.clone();
     let before = std::fs::read(setup.data_dir().join("aerostack.db")).unwrap();
-    let wrong = "b".repeat(64);
+    let wrong = "3f8a61c0d52e97b4081c6fa3e9d7254b9a70e1f3c85d264b7e13a90fd4286bc5".to_owned();
     let output = setup.clone().env("WORKFLOW_SECRETS_KEY", &wrong).fails();
     let text = said(&output);
     assert_eq!(output.status.code(), Some(78), "{text}");
@@ -88,6 +88,16 @@ fn malformed_keys_are_refused_without_being_printed() {
         assert_eq!(output.status.code(), Some(78), "{key}: {text}");
         assert!(text.contains("WORKFLOW_SECRETS_KEY") && !text.contains(key), "{text}");
     }
+}
+
+#[test]
+fn a_key_of_zeros_is_refused_with_the_line_that_makes_one() {
+    let output = TestGateway::setup().env("WORKFLOW_SECRETS_KEY", &"0".repeat(64)).fails();
+    assert_eq!(output.status.code(), Some(78));
+    insta::assert_snapshot!(said(&output), @"
+    aerostack: WORKFLOW_SECRETS_KEY holds a key that anybody would guess (a pattern, not 32 random bytes)
+    hint: Make one with: aerostack secrets generate-key. If secrets are stored under this one already, give it as WORKFLOW_SECRETS_KEY_PREVIOUS beside the new one
+    ");
 }
 
 #[test]

@@ -9,7 +9,9 @@ pub mod library;
 pub mod mcp;
 pub mod place;
 pub mod process;
+pub mod programs;
 pub mod servers;
+pub mod tls;
 pub mod upstream;
 pub mod wait;
 

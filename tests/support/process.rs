@@ -46,6 +46,14 @@ impl Setup {
         self.bind = address.to_string();
         self
     }
+    /// With its files in memory, where there is such a place: for what does not depend on the disk and writes a lot.
+    pub fn in_memory(mut self) -> Self {
+        let made = tempfile::Builder::new().prefix("aerostack-test-").tempdir_in("/dev/shm");
+        if let Ok(folder) = made {
+            self.folder = Arc::new(folder);
+        }
+        self
+    }
     pub fn data_dir(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -16,14 +16,16 @@ pub fn tools(names: &[&str]) -> Value {
     json!({ "tools": tools, "resultType": "complete", "ttlMs": 0, "cacheScope": "private" })
 }
 
+/// What a server of 2026-07-28 says of itself.
+pub fn discovery() -> Value {
+    json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} },
+        "ttlMs": 0, "cacheScope": "private" })
+}
+
 /// A server of 2026-07-28.
 pub fn modern(names: &'static [&'static str], call: impl Fn(&Seen, &mut Conn) + Send + Sync + 'static) -> Upstream {
     Upstream::start(move |seen, conn| match seen.rpc().as_str() {
-        "server/discover" => conn.result(
-            seen,
-            json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} },
-                "ttlMs": 0, "cacheScope": "private" }),
-        ),
+        "server/discover" => conn.result(seen, discovery()),
         "tools/list" => conn.result(seen, tools(names)),
         "tools/call" => call(seen, conn),
         "subscriptions/listen" => {
@@ -133,4 +135,29 @@ pub fn http_sse(names: &'static [&'static str], call: impl Fn(&Seen) -> Value + 
 pub fn nobody() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     format!("http://{}/mcp", listener.local_addr().expect("an address"))
+}
+
+/// A server of 2026-07-28 with these descriptions of tools, which a test may change; each call answers with its name.
+pub fn described(tools: Vec<Value>) -> (Upstream, Arc<Mutex<Vec<Value>>>) {
+    let shelf = Arc::new(Mutex::new(tools));
+    let mine = shelf.clone();
+    let upstream = Upstream::start(move |seen, conn| match seen.rpc().as_str() {
+        "server/discover" => conn.result(
+            seen,
+            json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} },
+                "ttlMs": 0, "cacheScope": "private" }),
+        ),
+        "tools/list" => {
+            let tools = mine.lock().expect("not poisoned").clone();
+            conn.result(seen, json!({ "tools": tools, "resultType": "complete", "ttlMs": 0, "cacheScope": "private" }));
+        }
+        "tools/call" => conn.says(seen, &seen.tool()),
+        _ => conn.error(404, seen, -32601, "Method not found"),
+    });
+    (upstream, shelf)
+}
+
+/// The description of a tool.
+pub fn tool(name: &str, description: &str) -> Value {
+    json!({ "name": name, "description": description, "inputSchema": { "type": "object" } })
 }

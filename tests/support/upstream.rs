@@ -2,7 +2,7 @@
 //! connection, so that a script may wait for whatever it likes.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead, BufReader, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex},
     time::Duration,
@@ -150,7 +150,8 @@ fn serve(stream: TcpStream, book: &Arc<Book>, script: &dyn Fn(&Seen, &mut Conn))
     }
 }
 
-fn read(reader: &mut BufReader<TcpStream>) -> Option<Seen> {
+/// The next request of a connection; none at its end.
+pub fn read(reader: &mut impl BufRead) -> Option<Seen> {
     let mut bytes = Vec::new();
     loop {
         let from = bytes.len();

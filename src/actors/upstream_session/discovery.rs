@@ -16,9 +16,6 @@ use crate::{
     },
 };
 
-/// Changes that come within this time are one.
-const DEBOUNCE: Duration = Duration::from_millis(150);
-
 impl UpstreamSession {
     /// Resolves with the number of tools once lists that were asked for after now have been fetched.
     pub(super) fn refresh(
@@ -122,9 +119,10 @@ impl UpstreamSession {
     /// Waits for a change, lets those right after it pass, fetches what changed, waits again.
     pub(super) fn await_change(&mut self, ctx: &mut Context<Self>) {
         let changed = self.changed.clone();
+        let debounce = Duration::from_millis(self.parts.config.change_debounce_ms);
         let quiet = async move {
             changed.notified().await;
-            tokio::time::sleep(DEBOUNCE).await;
+            tokio::time::sleep(debounce).await;
         };
         ctx.spawn(quiet.into_actor(self).map(|(), session, ctx| {
             if session.listing.is_some() {
@@ -147,8 +145,9 @@ impl UpstreamSession {
         }
         let version = (self.parts.credentials.version)(self.def.id);
         let due = clock::instant() >= self.due || version != self.tried;
-        if due && self.listing.is_none() {
+        if due && self.listing.is_none() && self.may_list_unasked(version != self.tried) {
             let _nobody_waits = self.refresh(Kinds::ALL, ctx);
         }
+        self.end_if_idle(ctx);
     }
 }

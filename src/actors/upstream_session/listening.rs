@@ -20,33 +20,61 @@ use crate::{
 /// Updates of resources that come within this time are told of together.
 const TOGETHER: Duration = Duration::from_millis(25);
 
+/// Ends a task together with its value.
+struct AbortOnDrop(tokio::task::AbortHandle);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl UpstreamSession {
     /// Listens on a new connection. `stream`: the one that everything comes on, if the server has such.
     pub(super) fn start_listening(&mut self, line: &Rc<Line>, stream: Option<EventStream>, ctx: &mut Context<Self>) {
         let listening = Listening {
             about: line.live.connected.clone(),
             ears: self.link.ears.clone(),
-            event_bytes: self.parts.config.event_bytes,
+            limits: self.client.limits().stream,
             begin: self.patience().begin,
             missed: self.offer.is_some(),
             asked: self.whose.is_some(),
         };
-        let (note, note_too, patience) = (self.noting(line), self.noting(line), self.patience());
-        let (held, live) = (line.clone(), line.live.clone());
+        // What reads a program's output outlives this session's actor, and must not keep the program alive.
+        let speaking = Rc::new(Line { child: None, ..Line::clone(line) });
+        let (note, note_too, patience) = (self.noting(&speaking), self.noting(&speaking), self.patience());
+        let (held, lost) = (line.clone(), line.clone());
         let listen = async move {
             let ask = async |method: &'static str, members: &str| held.ask(method, members, patience).await;
             match (&held.relay, stream) {
-                (Some(relay), Some(stream)) => tokio::select! {
-                    () = relay.clone().pump(stream, note) => Ended::Lost,
-                    Ended::Lost = listening.run_beside_stream(ask, note_too) => Ended::Lost,
+                (Some(relay), Some(stream)) => {
+                    let beside = async {
+                        match held.live.connected.wire.is_modern() {
+                            true => listening.run_modern_beside_stream(|body, method| held.tell(method, body)).await,
+                            false => listening.run_beside_stream(ask, note_too).await,
+                        }
+                    };
+                    // Goes on when this connection is let go of: calls under way on a program that is being replaced
+                    // still get their answers.
+                    let pumped = actix_rt::spawn(relay.clone().pump(stream, note));
+                    let ended_with_us = held.child.is_none().then(|| AbortOnDrop(pumped.abort_handle()));
+                    let ended = tokio::select! {
+                        _ = pumped => Ended::Lost,
+                        Ended::Lost = beside => Ended::Lost,
+                    };
+                    drop(ended_with_us);
+                    ended
+                }
+                _ => match held.endpoint.clone() {
+                    Some(endpoint) => listening.run(endpoint, ask, note).await,
+                    None => Ended::Lost,
                 },
-                _ => listening.run(held.endpoint.clone(), ask, note).await,
             }
         };
-        self.listener = Some(ctx.spawn(listen.into_actor(self).map(move |ended, session, _| {
-            if ended == Ended::Lost {
-                session.lose(&live);
-            }
+        self.listener = Some(ctx.spawn(listen.into_actor(self).map(move |ended, session, ctx| match ended {
+            Ended::NoStream => {}
+            Ended::Lost if lost.child.is_some() => session.lose_program(&lost, ctx),
+            Ended::Lost => session.lose(&lost.live),
         })));
     }
 

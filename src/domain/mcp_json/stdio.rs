@@ -1,9 +1,15 @@
-//! Entries that start a command. A bridge to a remote server (`mcp-remote`, our own) is that server; anything else runs on the
-//! person's own machine and is not taken over. Arguments are never repeated: they often hold credentials.
+//! Entries that start a command. A bridge to a remote server (`mcp-remote`, our own) is that server; anything else is a
+//! program, whose variables are taken for its secrets. Arguments are never repeated: they often hold credentials.
 
+use secrecy::SecretString;
 use serde_json::Value;
 
-use crate::domain::clients::TOKEN_VARIABLE;
+use crate::domain::{
+    clients::TOKEN_VARIABLE,
+    injection::{Injection, Place, check_value_for},
+    mcp_json::{ImportedSecret, ImportedValue, printable, variable},
+    program::Program,
+};
 
 /// A remote server behind a local bridge.
 pub(super) struct Remote {
@@ -40,16 +46,60 @@ fn own_bridge(entry: &Value, args: &[&str]) -> Option<Remote> {
     Some(Remote { url: (*url).to_owned(), headers: header.into_iter().collect() })
 }
 
-/// Why a command is not taken over.
-pub(super) fn reason(entry: &Value) -> String {
-    let first = match entry.get("command") {
-        Some(Value::String(command)) => command.split_whitespace().next(),
-        Some(Value::Array(words)) => words.first().and_then(Value::as_str),
-        _ => None,
+/// The program that the entry starts, without its variables.
+pub(super) fn program(entry: &Value) -> Result<Program, String> {
+    let (command, mut args) = match entry.get("command") {
+        Some(Value::String(command)) => (command.as_str(), Vec::new()),
+        Some(Value::Array(words)) => {
+            let mut words = words.iter().filter_map(Value::as_str);
+            (words.next().unwrap_or_default(), words.map(str::to_owned).collect())
+        }
+        _ => return Err("its command is no text".to_owned()),
     };
-    let program = first.and_then(|path| path.rsplit(['/', '\\']).next()).unwrap_or("a program");
-    let program: String = program.chars().take(32).flat_map(char::escape_default).collect();
-    format!("starts a program on your machine ({program}); only remote servers are imported")
+    let listed = entry.get("args").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    args.extend(listed.map(str::to_owned));
+    let names_variable = |text: &str| text.contains("${") || text.contains("{env:");
+    if names_variable(command) || args.iter().any(|arg| names_variable(arg)) {
+        return Err("its command line names a variable: write it out, and add the server with `mcp add`".to_owned());
+    }
+    let cwd = entry.get("cwd").and_then(Value::as_str).filter(|cwd| cwd.starts_with('/')).map(str::to_owned);
+    let program = Program { command: command.to_owned(), args, cwd, ..Program::default() };
+    program.check().map_err(|refused| refused.message().to_owned())?;
+    Ok(program)
+}
+
+/// Its variables: those that steer it stay plain settings, the others are taken for secrets.
+pub(super) fn secrets(entry: &Value, program: &mut Program, notes: &mut Vec<String>) -> Vec<ImportedSecret> {
+    let given = [entry.get("env"), entry.get("environment")].into_iter().flatten().filter_map(Value::as_object);
+    let mut secrets = Vec::new();
+    for (name, value) in given.flatten().filter_map(|(name, value)| Some((name, value.as_str()?))) {
+        let named = variable(value);
+        match Injection::variable(name) {
+            Ok(injection) => {
+                let value = match named {
+                    Some(variable) => ImportedValue::Variable(variable),
+                    None if check_value_for(Place::Environment, value).is_ok() => {
+                        ImportedValue::Given(SecretString::from(value))
+                    }
+                    None => {
+                        notes.push(format!("the variable {} has no value that can be kept", printable(name)));
+                        continue;
+                    }
+                };
+                secrets.push(ImportedSecret { name: name.clone(), injection, value });
+            }
+            Err(_) if named.is_none() => {
+                notes.push(format!("the variable {} is kept as a plain setting", printable(name)));
+                program.env.insert(name.clone(), value.to_owned());
+            }
+            Err(_) => notes.push(format!("the variable {} was left out", printable(name))),
+        }
+    }
+    if program.check().is_err() {
+        program.env.clear();
+        notes.push("its plain variables cannot be kept and were left out".to_owned());
+    }
+    secrets
 }
 
 /// The words after the program, of both ways to write them.

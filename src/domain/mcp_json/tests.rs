@@ -11,6 +11,14 @@ fn only(text: &str) -> ImportedServer {
     assert!(import.skipped.is_empty() && import.servers.len() == 1, "{import:?}");
     import.servers.remove(0)
 }
+impl ImportedServer {
+    fn url(&self) -> &str {
+        match &self.reach {
+            Reach::Http { url } => url.as_str(),
+            Reach::Stdio(_) => panic!("a program"),
+        }
+    }
+}
 fn secret(secret: &ImportedSecret) -> (String, Injection, String) {
     let value = match &secret.value {
         ImportedValue::Given(value) => value.expose_secret().to_owned(),
@@ -27,10 +35,7 @@ fn a_bearer_token_becomes_the_servers_token() {
     let found = only(
         r#"{"mcpServers":{"GitHub MCP":{"type":"http","url":"https://api.githubcopilot.com/mcp/","headers":{"Authorization":"bearer ghp_x"}}}}"#,
     );
-    assert_eq!(
-        (&*found.slug, found.url.as_str(), found.enabled),
-        ("github-mcp", "https://api.githubcopilot.com/mcp/", true)
-    );
+    assert_eq!((&*found.slug, found.url(), found.enabled), ("github-mcp", "https://api.githubcopilot.com/mcp/", true));
     assert_eq!(secret(&found.secrets[0]), ("GITHUB_TOKEN".into(), Injection::Bearer, "ghp_x".into()));
 }
 
@@ -83,7 +88,7 @@ fn settings_with_comments_and_trailing_commas_are_read() {
     let found = only(
         "\u{feff}// mine\n{ /* a, } \"*/ \"context_servers\": {\n  \"s\": { \"url\": \"https://x.example/a//b,\", // end\n  \"headers\": {\"X-K\": \"a\\\"/*b*/,\",}, },\n}, }\n",
     );
-    assert_eq!(found.url, "https://x.example/a//b,");
+    assert_eq!(found.url(), "https://x.example/a//b,");
     assert_eq!(secret(&found.secrets[0]).2, "a\"/*b*/,");
     for broken in ["", "{", "{,}", "[1,,2]", "{\"a\":,}", "nonsense ghp_secret"] {
         let refused = read(broken).unwrap_err();
@@ -100,7 +105,7 @@ fn every_usual_file_is_understood() {
         r#"{"mcpServers":{"s":{"httpUrl":"https://x.example"}}}"#,
         r#"{"s":{"url":"https://x.example"}}"#,
     ] {
-        assert_eq!(only(text).url, "https://x.example/", "{text}");
+        assert_eq!(only(text).url(), "https://x.example/", "{text}");
     }
     for text in ["{}", "[]", "3", r#"{"editor":{"font":1}}"#, r#"{"mcpServers":[]}"#] {
         assert!(read(text).is_err(), "{text}");
@@ -110,13 +115,32 @@ fn every_usual_file_is_understood() {
 }
 
 #[test]
-fn local_programs_are_skipped_without_repeating_their_arguments() {
-    let import = read(r#"{"mcpServers":{"fs":{"command":"/usr/bin/npx","args":["-y","server","--token=ghp_secret"]},"o":{"command":["uvx","x"]},"n":{},"v":{"url":"https://${HOST}/mcp"},"b":{"url":"ftp://x"},"é":{"url":"https://x.example"}}}"#).unwrap();
+fn programs_are_taken_over_with_their_variables_as_secrets() {
+    let text = r#"{"mcpServers":{"fs":{"command":"/usr/bin/npx","args":["-y","server","--token=ghp_secret"],"cwd":"/srv",
+        "env":{"API_KEY":"k-canary","TEAM":"${TEAM}","NODE_OPTIONS":"--no-warnings","PATH":"${PATH}","EMPTY":""}}}}"#;
+    let found = only(text);
+    let Reach::Stdio(program) = &found.reach else { panic!("{found:?}") };
+    assert_eq!((program.command.as_str(), program.cwd.as_deref()), ("/usr/bin/npx", Some("/srv")));
+    assert_eq!(program.args, ["-y", "server", "--token=ghp_secret"]);
+    assert_eq!(program.env, [("NODE_OPTIONS".to_owned(), "--no-warnings".to_owned())].into());
+    let mut secrets: Vec<_> = found.secrets.iter().map(secret).collect();
+    secrets.sort_by(|a, b| a.0.cmp(&b.0));
+    let env = |name: &str| Injection::Env(name.to_owned());
+    assert_eq!(
+        secrets,
+        [("API_KEY".into(), env("API_KEY"), "k-canary".into()), ("TEAM".into(), env("TEAM"), "variable TEAM".into())]
+    );
+    assert_eq!(found.notes.len(), 4, "{:?}", found.notes);
+    assert!(!found.notes.concat().contains("ghp_secret") && !found.notes.concat().contains("canary"));
+}
+
+#[test]
+fn what_cannot_be_taken_over_is_named_without_repeating_its_arguments() {
+    let import = read(r#"{"mcpServers":{"v":{"command":"x","args":["--token=ghp_secret","${HOME}"]},"c":{"command":7},"n":{},"h":{"url":"https://${HOST}/mcp"},"b":{"url":"ftp://x"},"é":{"url":"https://x.example"}}}"#).unwrap();
     assert!(import.servers.is_empty());
     let reasons: Vec<String> = import.skipped.iter().map(|s| format!("{}: {}", s.name, s.reason)).collect();
     assert_eq!(reasons.len(), 6);
-    assert!(reasons.iter().any(|r| r.starts_with("fs: starts a program on your machine (npx)")), "{reasons:?}");
-    assert!(reasons.iter().any(|r| r.starts_with("o: starts a program on your machine (uvx)")), "{reasons:?}");
+    assert!(reasons.iter().any(|r| r.starts_with("v: its command line names a variable")), "{reasons:?}");
     assert!(!reasons.concat().contains("ghp_secret"));
 }
 
@@ -125,7 +149,7 @@ fn a_bridge_is_the_server_behind_it() {
     let found = only(
         r#"{"mcpServers":{"linear":{"command":"npx","args":["-y","mcp-remote@latest","https://mcp.linear.app/mcp","--header","Authorization:${AUTH}","--header","X-Team: ${TEAM}"],"env":{"AUTH":"Bearer lin_api"}}}}"#,
     );
-    assert_eq!(found.url, "https://mcp.linear.app/mcp");
+    assert_eq!(found.url(), "https://mcp.linear.app/mcp");
     assert_eq!(secret(&found.secrets[0]), ("LINEAR_TOKEN".into(), Injection::Bearer, "lin_api".into()));
     assert_eq!(secret(&found.secrets[1]), ("TEAM".into(), header("X-Team"), "variable TEAM".into()));
     assert_eq!(found.notes.len(), 1);
@@ -145,7 +169,7 @@ fn what_we_tell_clients_we_can_read_back() {
     let to = Connection { slug: "engineering", url: "https://gw.example.com/ws/engineering", token: Some("mwt_abc") };
     for snippet in snippets(&to).into_iter().filter(|snippet| snippet.language == "json") {
         let found = only(&snippet.text);
-        assert_eq!(found.url, to.url, "{}", snippet.client);
+        assert_eq!(found.url(), to.url, "{}", snippet.client);
         assert_eq!(secret(&found.secrets[0]), ("ENGINEERING_TOKEN".into(), Injection::Bearer, "mwt_abc".into()));
     }
 }

@@ -63,18 +63,35 @@ pub struct Active {
     ended: Option<Outcome>,
 }
 
+/// A call that waits for its server. Dropped meanwhile (its client left, its token was revoked), it is recorded as cut.
+struct Waiting<'a> {
+    ticket: &'a Ticket,
+    record: &'a mut Record,
+    /// How the call ends with this wait, if it does.
+    ends: Option<Outcome>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.ends {
+            self.record.write(self.ticket, 0, 0, outcome);
+        }
+    }
+}
+
+/// Ended from outside.
+const CUT: Outcome = Outcome::Error(ErrorCode::Cut.rpc());
+
 impl Active {
     /// Takes a lease on the server.
     pub async fn start(ticket: Ticket) -> Result<Self> {
-        let mut record = Record::begin(&ticket);
         let deadline = clock::instant() + ticket.target.route.def.call_total(&ticket.gateway.config.upstream);
-        let lease = match lease(&ticket, deadline).await {
-            Ok(lease) => lease,
-            Err(error) => {
-                record.write(&ticket, 0, 0, Outcome::Error(error.code().rpc()));
-                return Err(error);
-            }
-        };
+        let mut record = Record::begin(&ticket);
+        let mut waiting = Waiting { ticket: &ticket, record: &mut record, ends: Some(CUT) };
+        let lease = lease(&ticket, deadline).await;
+        waiting.ends = lease.as_ref().err().map(|error| Outcome::Error(error.code().rpc()));
+        drop(waiting);
+        let lease = lease?;
         let minted = lease.mint_id();
         let attendance = lease.attend();
         Ok(Active {
@@ -158,6 +175,11 @@ impl Active {
     /// The request's id, as written.
     pub fn request_id(&self) -> Bytes {
         self.ticket.request.id.clone()
+    }
+
+    /// How long its stream may be silent before the client gets the stream's head.
+    pub fn silence(&self) -> Duration {
+        Duration::from_secs(self.ticket.gateway.config.limits.silent_head_seconds)
     }
 
     /// Cancelled from outside?
@@ -252,7 +274,7 @@ impl Drop for Active {
         if self.ended.is_none() && self.sent {
             self.lease.cancel(&self.minted);
         }
-        let outcome = self.ended.take().unwrap_or(Outcome::Error(ErrorCode::Cut.rpc()));
+        let outcome = self.ended.take().unwrap_or(CUT);
         self.record.write(&self.ticket, self.upstream_ns, self.bytes_out, outcome);
     }
 }

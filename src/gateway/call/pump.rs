@@ -1,7 +1,7 @@
 //! The answer of a call as the client gets it: one JSON message where nothing else comes first, a stream of events
 //! otherwise.
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -12,7 +12,7 @@ use crate::{
     gateway::{
         Caller, Gateway, Speech,
         call::{
-            CallOutcome, HEAD_AFTER,
+            CallOutcome,
             active::Ticket,
             park,
             talk::{Step, Talk},
@@ -99,7 +99,7 @@ pub async fn follow_there(ticket: &Ticket, steps: mpsc::Receiver<Result<Step, Er
 impl CallPump {
     async fn first(mut self, gateway: &Gateway) -> CallOutcome {
         let takes_events = self.caller.takes_events;
-        let silence = tokio::time::sleep(HEAD_AFTER);
+        let silence = tokio::time::sleep(Duration::from_secs(gateway.config.limits.silent_head_seconds));
         tokio::pin!(silence);
         loop {
             let step = tokio::select! {

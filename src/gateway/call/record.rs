@@ -4,14 +4,22 @@
 
 use std::borrow::Cow;
 
+use parking_lot::Mutex;
+use url::Url;
+
 use crate::{
     domain::{
         clock::{self, Timestamp},
         ids::CallId,
     },
-    gateway::call::{
-        active::Ticket,
-        target::{Kind, Target},
+    error::Error,
+    gateway::{
+        Caller,
+        call::{
+            active::Ticket,
+            target::{Kind, Target},
+        },
+        dispatch::Request,
     },
     store::analytics::{Outcome, ToolCallEvent},
     telemetry::otlp::{About, CallTrace, Parent},
@@ -19,6 +27,8 @@ use crate::{
 
 /// Longest request id that is logged, in bytes: clients choose them.
 const ID: usize = 64;
+/// Longest name of a tool or method that is logged although there is none, in characters.
+const NAME: usize = 128;
 
 /// The record of a call under way.
 pub struct Record {
@@ -38,15 +48,15 @@ impl Record {
                 span_id: &trace.parent,
                 flags: &trace.flags,
             });
-            let url = &route.def.spec.url;
+            let url = route.def.spec.url();
             Box::new(tracer.begin(
                 parent,
                 &About {
                     tool: &route.exposed,
                     upstream_tool: &route.upstream_name,
                     server: &route.def.slug,
-                    host: url.host_str().unwrap_or_default(),
-                    port: url.port_or_known_default().unwrap_or_default(),
+                    host: url.and_then(Url::host_str).unwrap_or_default(),
+                    port: url.and_then(Url::port_or_known_default).unwrap_or_default(),
                     request_id: &shown(&request.id),
                     revision: caller.speech.label(),
                     client: &caller.client,
@@ -132,6 +142,65 @@ impl Record {
     }
 }
 
+/// Log lines about calls that are refused before they have a server. Whoever hammers on a closed door must not fill the
+/// disk: of each second only so many are written, and the next line counts the rest.
+pub struct RefusalLines {
+    per_second: u32,
+    state: Mutex<Lines>,
+}
+
+#[derive(Default)]
+struct Lines {
+    second: u64,
+    written: u32,
+    held_back: u64,
+}
+
+impl RefusalLines {
+    /// At most that many lines a second.
+    pub fn new(per_second: u32) -> Self {
+        RefusalLines { per_second, state: Mutex::default() }
+    }
+
+    /// How many lines were held back since the last one; none: this one is held back too.
+    fn admit(&self, now_ns: u64) -> Option<u64> {
+        let mut lines = self.state.lock();
+        let second = now_ns / 1_000_000_000;
+        if lines.second != second {
+            *lines = Lines { second, written: 0, ..*lines };
+        }
+        if lines.written >= self.per_second {
+            lines.held_back += 1;
+            return None;
+        }
+        lines.written += 1;
+        Some(std::mem::take(&mut lines.held_back))
+    }
+
+    /// A call ends before it has a server: unknown tool, too many calls, over its limit.
+    pub fn write(&self, caller: &Caller, request: &Request, error: &Error) {
+        let Some(held_back) = self.admit(clock::monotonic_ns()) else { return };
+        let tool = request.env.param_str(&request.body, "name").unwrap_or_default();
+        let short = |text: &str| text.chars().take(NAME).collect::<String>();
+        tracing::info!(
+            target: "aerostack::call",
+            request_id = &*shown(&request.id),
+            trace_id = caller.trace.as_ref().map(|trace| &*trace.trace_id),
+            workspace = &*caller.grant.slug,
+            token = %caller.grant.token,
+            method = short(&request.method),
+            tool = short(&tool),
+            outcome = "refused",
+            code = error.code().rpc(),
+            reason = error.code().name(),
+            client = &*caller.client,
+            era = caller.speech.label(),
+            held_back = (held_back > 0).then_some(held_back),
+            "call"
+        );
+    }
+}
+
 /// A request id as text, without the quotes of a string, not longer than a line bears.
 fn shown(id: &[u8]) -> Cow<'_, str> {
     let bare = id.strip_prefix(b"\"").and_then(|id| id.strip_suffix(b"\"")).unwrap_or(id);
@@ -141,6 +210,17 @@ fn shown(id: &[u8]) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_of_refusals_is_a_few_lines_and_a_count() {
+        let lines = RefusalLines::new(3);
+        let second = 1_000_000_000;
+        let written = (0..100).filter(|_| lines.admit(second).is_some()).count();
+        assert_eq!(written, 3);
+        assert_eq!(lines.admit(2 * second), Some(97));
+        assert_eq!(lines.admit(2 * second), Some(0));
+        assert_eq!(RefusalLines::new(0).admit(second), None);
+    }
 
     #[test]
     fn a_request_id_of_any_length_stays_short_in_logs() {

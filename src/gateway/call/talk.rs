@@ -62,6 +62,7 @@ pub enum Step {
 }
 
 /// Where the server speaks.
+#[expect(clippy::large_enum_variant, reason = "lives in its talk and is not moved")]
 enum Source {
     /// It has answered at once.
     Json(Bytes),

@@ -11,7 +11,7 @@ use crate::{
         scan::{member, object_members, string_value},
         task_id,
     },
-    upstream::UpstreamError,
+    upstream::{UpstreamError, lists},
 };
 
 /// What kind of request it is: decides what changes in it and in its answer.
@@ -91,12 +91,12 @@ pub async fn find(gateway: &Gateway, caller: &Caller, request: &Request) -> Resu
         "tools/call" => tool(gateway, caller, request).await,
         "prompts/get" => {
             let name = text(request, "name")?;
-            let route = listed(gateway, caller, |view| view.prompt(&name).cloned()).await?;
+            let route = listed(gateway, caller, lists::Kind::Prompts, |view| view.prompt(&name).cloned()).await?;
             found(Kind::Prompt, route, || unknown_prompt(&name))
         }
         "resources/read" => {
             let uri = text(request, "uri")?;
-            let route = listed(gateway, caller, |view| view.resource(&uri)).await?;
+            let route = listed(gateway, caller, lists::Kind::Resources, |view| view.resource(&uri)).await?;
             found(Kind::Resource, route, || unknown_resource(&uri))
         }
         "completion/complete" => completion(gateway, caller, request).await,
@@ -119,11 +119,14 @@ fn text<'a>(request: &'a Request, name: &str) -> Result<std::borrow::Cow<'a, str
     })
 }
 
+/// What is listed, unless the token's scope leaves it out: then it looks as if it did not exist.
 async fn listed(
     gateway: &Gateway,
     caller: &Caller,
+    kind: lists::Kind,
     look: impl Fn(&WorkspaceView) -> Option<Arc<Route>>,
 ) -> Result<Option<Arc<Route>>> {
+    let look = |view: &WorkspaceView| look(view).filter(|route| list::may_use(view, kind, route, &caller.grant));
     if let Some(route) = look(&*gateway.workspace(caller)?) {
         return Ok(Some(route));
     }
@@ -138,17 +141,17 @@ async fn tool(gateway: &Gateway, caller: &Caller, request: &Request) -> Result<T
     }
     let view = gateway.workspace(caller)?;
     if let Some(route) = view.routes.get(&*name) {
-        return Ok(Target { kind: Kind::Tool, route: route.clone() });
+        return list::permitted(route, &caller.grant, &name).map(|route| Target { kind: Kind::Tool, route });
     }
     let view = gateway.discovered(caller).await?;
     if let Some(route) = view.routes.get(&*name) {
-        return Ok(Target { kind: Kind::Tool, route: route.clone() });
+        return list::permitted(route, &caller.grant, &name).map(|route| Target { kind: Kind::Tool, route });
     }
     // A tool of a server that does not answer is not "unknown": say whose fault it is.
     let silent = view.undiscovered().find(|one| name.starts_with(&*one.prefix) || name.starts_with(&*one.def.slug));
     match silent {
         Some(one) => Err(UpstreamError::Unavailable("its tools could not be listed".into()).into_error(&one.def.slug)),
-        None => Err(list::unknown_tool(&name)),
+        None => Err(list::not_offered(&view, &caller.grant, &name)),
     }
 }
 
@@ -163,12 +166,12 @@ async fn completion(gateway: &Gateway, caller: &Caller, request: &Request) -> Re
     match said("type").as_deref() {
         Some("ref/prompt") => {
             let name = said("name").ok_or_else(wrong)?;
-            let route = listed(gateway, caller, |view| view.prompt(&name).cloned()).await?;
+            let route = listed(gateway, caller, lists::Kind::Prompts, |view| view.prompt(&name).cloned()).await?;
             found(Kind::PromptCompletion, route, || unknown_prompt(&name))
         }
         Some("ref/resource") => {
             let uri = said("uri").ok_or_else(wrong)?;
-            let route = listed(gateway, caller, |view| view.resource(&uri)).await?;
+            let route = listed(gateway, caller, lists::Kind::Templates, |view| view.resource(&uri)).await?;
             found(Kind::ResourceCompletion, route, || unknown_resource(&uri))
         }
         _ => Err(wrong()),
@@ -197,8 +200,12 @@ fn resolve_task(gateway: &Gateway, caller: &Caller, exposed: &str) -> Result<Opt
 async fn other(gateway: &Gateway, caller: &Caller, request: &Request) -> Result<Target> {
     let view = gateway.workspace(caller)?;
     let said = |name: &str| request.env.param_str(&request.body, name);
-    let by_name = || said("name").and_then(|name| view.routes.get(&*name).or_else(|| view.prompt(&name)).cloned());
-    let by_uri = || said("uri").and_then(|uri| view.resource(&uri));
+    let may_use = |kind, route: &Arc<Route>| list::may_use(&view, kind, route, &caller.grant);
+    let tool = |name: &str| view.routes.get(name).filter(|route| may_use(lists::Kind::Tools, route));
+    let prompt = |name: &str| view.prompt(name).filter(|route| may_use(lists::Kind::Prompts, route));
+    let by_name = || said("name").and_then(|name| tool(&name).or_else(|| prompt(&name)).cloned());
+    let by_uri =
+        || said("uri").and_then(|uri| view.resource(&uri)).filter(|route| may_use(lists::Kind::Resources, route));
     if let Some(route) = by_name() {
         return Ok(Target { kind: Kind::Other(Some("name")), route });
     }
@@ -210,7 +217,8 @@ async fn other(gateway: &Gateway, caller: &Caller, request: &Request) -> Result<
     {
         return Ok(Target { kind: Kind::Other(Some("taskId")), route });
     }
-    let mut enabled = view.installed.iter().filter(|one| one.enabled);
+    // Nobody knows what such a method does: a token with a scope may not.
+    let mut enabled = view.installed.iter().filter(|one| one.enabled && caller.grant.scope().is_none());
     let only = match (enabled.next(), enabled.next()) {
         (Some(one), None) => Some(Arc::new(Route::plain(request.method.as_str().into(), "".into(), one.def.clone()))),
         _ => None,

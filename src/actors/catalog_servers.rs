@@ -1,0 +1,113 @@
+//! WorkspaceCatalog: what is decided about server definitions.
+
+use actix::{Context, Handler};
+
+use crate::{
+    actors::{
+        catalog_changes::{AddServer, ChangeServer, RemoveServer},
+        workspace_catalog::{Reply, WorkspaceCatalog},
+    },
+    domain::{
+        clock,
+        ids::{RevisionId, ServerId},
+    },
+    error::err,
+    store::{
+        audit::AuditEntry,
+        servers::{self, ServerRecord},
+    },
+};
+
+impl Handler<AddServer> for WorkspaceCatalog {
+    type Result = Reply<ServerRecord>;
+    fn handle(&mut self, add: AddServer, _: &mut Context<Self>) -> Self::Result {
+        let store = self.store.clone();
+        let now = clock::now();
+        let record = ServerRecord {
+            id: ServerId::generate(),
+            namespace: add.by.namespace,
+            slug: add.slug,
+            title: add.title,
+            kind: add.spec.kind().into(),
+            revision: RevisionId::generate(),
+            spec: add.spec,
+            created_by: add.by.account,
+            created_at: now,
+            updated_at: now,
+        };
+        let work = async move {
+            let made = record.clone();
+            store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        servers::insert(tx, &record).await?;
+                        tx.change("server", record.id).await?;
+                        tx.audit(AuditEntry::new(&add.by, "mcp_added", ("server", &record.slug))).await
+                    })
+                })
+                .await?;
+            Ok(made)
+        };
+        self.change(work, |books, record| books.add_server(record.clone()))
+    }
+}
+
+impl Handler<ChangeServer> for WorkspaceCatalog {
+    type Result = Reply<ServerRecord>;
+    fn handle(&mut self, change: ChangeServer, _: &mut Context<Self>) -> Self::Result {
+        let store = self.store.clone();
+        let known = self.books.server(change.server).cloned();
+        let work = async move {
+            let known = known.ok_or_else(|| err::not_found("No such MCP server"))?;
+            let record = ServerRecord {
+                title: change.title,
+                kind: change.spec.kind().into(),
+                revision: RevisionId::generate(),
+                spec: change.spec,
+                updated_at: clock::now(),
+                ..known
+            };
+            let made = record.clone();
+            store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        servers::update(tx, &record, change.by.account).await?;
+                        servers::move_installations(tx, record.id, record.revision).await?;
+                        tx.change("server", record.id).await?;
+                        let shown_in = servers::workspaces_with(tx.conn(), record.id).await?;
+                        let entry = AuditEntry::new(&change.by, "mcp_changed", ("server", &record.slug));
+                        tx.audit(entry.in_workspaces(shown_in)).await
+                    })
+                })
+                .await?;
+            Ok(made)
+        };
+        self.change(work, |books, record| books.change_server(record.clone()))
+    }
+}
+
+impl Handler<RemoveServer> for WorkspaceCatalog {
+    type Result = Reply<()>;
+    fn handle(&mut self, remove: RemoveServer, _: &mut Context<Self>) -> Self::Result {
+        let store = self.store.clone();
+        let id = remove.server;
+        let slug = self.books.server_slug(id);
+        let work = async move {
+            let slug = slug.ok_or_else(|| err::not_found("No such MCP server"))?;
+            store
+                .write(move |tx| {
+                    Box::pin(async move {
+                        let shown_in = servers::workspaces_with(tx.conn(), id).await?;
+                        if !servers::delete(tx, remove.by.namespace, id).await? {
+                            return Err(err::not_found(format!("No MCP server \"{slug}\"")));
+                        }
+                        tx.change("server", id).await?;
+                        let entry = AuditEntry::new(&remove.by, "mcp_removed", ("server", &slug));
+                        tx.audit(entry.in_workspaces(shown_in)).await
+                    })
+                })
+                .await
+        };
+        self.change(work, move |books, ()| books.remove_server(id))
+    }
+}

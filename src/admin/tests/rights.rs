@@ -1,0 +1,85 @@
+//! Who may do what: each route, for somebody with another role and for a stranger.
+
+use super::*;
+
+/// A fitting body where something is decided about what a workspace offers.
+fn decision(path: &str) -> Option<Value> {
+    Some(match path {
+        "/workspaces/{slug}/tokens/{id}" => json!({"scope": {}}),
+        "/workspaces/{slug}/servers/{server}" => json!({"enabled": false}),
+        "/workspaces/{slug}/servers/{server}/tools" => json!({"tools": ["x"], "enabled": false}),
+        "/workspaces/{slug}/servers/{server}/pins:approve" | "/workspaces/{slug}/servers/{server}/pins:reject" => {
+            json!({"tools": [{"tool": "x", "fingerprint": "1a2b3c4d5e6f"}]})
+        }
+        _ => return None,
+    })
+}
+
+#[actix_web::test]
+async fn what_is_foreign_looks_unknown() {
+    let gateway = Gateway::start().await;
+    gateway.workspace("engineering").await;
+    gateway.server("my-api").await;
+    gateway.post("/workspaces/engineering/servers", json!({"server": "my-api"})).await;
+    let stranger = account(&gateway.actors, "mallory", "enterprise").await;
+    let stranger = key(&gateway.actors, stranger, None).await;
+    let before = gateway.get("/workspaces/engineering").await.body;
+    for (path, method) in ROUTES.iter().filter(|(path, _)| path.contains("{slug}")) {
+        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        let body = match *path {
+            "/workspaces/{slug}/tokens" => json!({"name": "x"}),
+            "/workspaces/{slug}/tokens:revoke" => json!({"name": "x"}),
+            "/workspaces/{slug}/servers" => json!({"server": "my-api"}),
+            "/mcp-servers/{slug}/secrets" => json!({"name": "X", "value": "v"}),
+            "/mcp-servers/{slug}/secrets/{name}" => json!({"mode": "bearer"}),
+            _ => decision(path).unwrap_or(json!({})),
+        };
+        let (own, unknown) =
+            if path.starts_with("/workspaces") { ("engineering", "engineerinx") } else { ("my-api", "my-apx") };
+        let mut answers = Vec::new();
+        for slug in [own, unknown] {
+            let path = filled(&path.replace("{slug}", slug));
+            let mut got = gateway.ask_as(&stranger, method.clone(), &path, Some(body.clone())).await;
+            assert_eq!(got.status, 404, "{method} {path}: {got:?}");
+            got.body["request_id"] = Value::Null;
+            answers.push(got.body.to_string().replace(slug, "SLUG"));
+        }
+        assert_eq!(answers[0], answers[1], "{method} {path}");
+    }
+    assert_eq!(gateway.get("/workspaces/engineering").await.body, before, "nothing changed");
+}
+
+#[actix_web::test]
+async fn roles_are_held_on_every_route() {
+    let gateway = Gateway::start().await;
+    gateway.workspace("engineering").await;
+    gateway.server("my-api").await;
+    gateway.post("/workspaces/engineering/servers", json!({"server": "my-api"})).await;
+    let viewer = key(&gateway.actors, gateway.owner, Some(Role::Viewer)).await;
+    let may: &[(&str, &str)] = &[
+        ("/whoami", "get"),
+        ("/workspaces", "get"),
+        ("/workspaces/{slug}", "get"),
+        ("/workspaces/{slug}/servers", "get"),
+        ("/workspaces/{slug}/servers/{server}/tools", "get"),
+        ("/workspaces/{slug}/servers/{server}/pins", "get"),
+        ("/workspaces/{slug}/tools", "get"),
+        ("/workspaces/{slug}/analytics", "get"),
+        ("/known-servers", "get"),
+    ];
+    // What an explanation says depends on whose token it is about: `explain_tests` holds that.
+    for route in ROUTES.iter().filter(|(path, _)| !path.ends_with("/explain")) {
+        let (path, method) = *route;
+        let slug = if path.starts_with("/workspaces") { "engineering" } else { "my-api" };
+        let body = match path {
+            "/workspaces" | "/mcp-servers" => json!({"slug": "new"}),
+            "/workspaces/{slug}/servers" => json!({"server": "my-api"}),
+            "/mcp-servers/{slug}/secrets" => json!({"name": "X", "value": "v"}),
+            "/mcp-servers/{slug}/secrets/{name}" => json!({"mode": "bearer"}),
+            _ => decision(path).unwrap_or(json!({"name": "x"})),
+        };
+        let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+        let got = gateway.ask_as(&viewer, method, &filled(&path.replace("{slug}", slug)), Some(body)).await;
+        assert_eq!(got.status, if may.contains(route) { 200 } else { 403 }, "{route:?}: {got:?}");
+    }
+}

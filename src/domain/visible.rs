@@ -1,0 +1,34 @@
+//! Characters that change how the text around them looks, or that nobody sees: shown as what they are. Names, and what
+//! a server says of its tools, come from elsewhere; a person who reads them decides by what is there.
+
+/// Whether a character can change how the text around it looks, or hide in it.
+pub fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+        || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}' | '\u{fe00}'..='\u{fe0f}')
+        || matches!(c, '\u{180b}'..='\u{180e}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}')
+}
+
+/// The text with such characters written as `\u{…}`.
+pub fn visible(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if is_invisible(c) {
+            out.push_str(&format!("\\u{{{:x}}}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hides_in_a_text_is_shown() {
+        assert_eq!(visible("read\u{200b}\u{e0041} \u{202e}me"), "read\\u{200b}\\u{e0041} \\u{202e}me");
+        assert_eq!(visible("a\nb\u{fe0f}"), "a\\u{a}b\\u{fe0f}");
+        assert_eq!(visible("Zoë 李 ✓"), "Zoë 李 ✓");
+    }
+}

@@ -1,0 +1,82 @@
+//! Switches and aliases of tools. Written by the WorkspaceCatalog only. A tool without a row is on and has its plain
+//! name; a row that says just that is deleted.
+
+use entities::tool_setting;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Set, sea_query::OnConflict};
+
+use crate::{
+    domain::{
+        clock,
+        ids::{InstallationId, WorkspaceId},
+    },
+    error::{Result, err},
+    store::{Tx, column::stored, failure::on_conflict},
+};
+
+/// What was decided about a tool of an installation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolSetting {
+    /// The installation.
+    pub installation: InstallationId,
+    /// Its workspace.
+    pub workspace: WorkspaceId,
+    /// The server's own name of the tool.
+    pub tool: String,
+    /// Whether it is offered.
+    pub enabled: bool,
+    /// The name clients see instead of the plain one.
+    pub alias: Option<String>,
+}
+
+/// Writes a setting. Conflict when another tool of the workspace has the alias.
+pub async fn put(tx: &Tx, setting: &ToolSetting) -> Result<()> {
+    if setting.enabled && setting.alias.is_none() {
+        tool_setting::Entity::delete_by_id((setting.installation.0, setting.tool.clone())).exec(tx.conn()).await?;
+        return Ok(());
+    }
+    let row = tool_setting::ActiveModel {
+        installation_id: Set(setting.installation.0),
+        tool: Set(setting.tool.clone()),
+        workspace_id: Set(setting.workspace.0),
+        enabled: Set(setting.enabled),
+        alias: Set(setting.alias.clone()),
+        updated_at: Set(stored(clock::now())),
+    };
+    let changed = OnConflict::columns([tool_setting::Column::InstallationId, tool_setting::Column::Tool])
+        .update_columns([tool_setting::Column::Enabled, tool_setting::Column::Alias, tool_setting::Column::UpdatedAt])
+        .to_owned();
+    let written = tool_setting::Entity::insert(row).on_conflict(changed).exec_without_returning(tx.conn()).await;
+    on_conflict(written.map(drop), || {
+        err::conflict(format!("Another tool here is called \"{}\"", setting.alias.as_deref().unwrap_or_default()))
+    })
+}
+
+/// Every setting there is (for the catalogue's first snapshot).
+pub async fn all(db: &impl ConnectionTrait) -> Result<Vec<ToolSetting>> {
+    let rows = tool_setting::Entity::find()
+        .order_by_asc(tool_setting::Column::InstallationId)
+        .order_by_asc(tool_setting::Column::Tool)
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(setting).collect())
+}
+
+/// The settings of an installation, by tool.
+pub async fn of_installation(db: &impl ConnectionTrait, installation: InstallationId) -> Result<Vec<ToolSetting>> {
+    let rows = tool_setting::Entity::find()
+        .filter(tool_setting::Column::InstallationId.eq(installation.0))
+        .order_by_asc(tool_setting::Column::Tool)
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(setting).collect())
+}
+
+fn setting(row: tool_setting::Model) -> ToolSetting {
+    ToolSetting {
+        installation: InstallationId(row.installation_id),
+        workspace: WorkspaceId(row.workspace_id),
+        tool: row.tool,
+        enabled: row.enabled,
+        alias: row.alias,
+    }
+}

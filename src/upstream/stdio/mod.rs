@@ -1,0 +1,195 @@
+//! MCP servers that are programs on this machine, spoken to over their standard input and output.
+//!
+//! A program never runs in the gateway's own surroundings: it is started by a [`launcher`], with an environment made
+//! from an allow-list and its own secrets, in a folder of its own, with limits, and it is gone, with all that descends
+//! from it, when the gateway lets go of it or is gone itself. What may run at all is said by files on this machine
+//! ([`folder`]) or, if the operator allows it, by an allow-list of commands.
+
+use std::{path::PathBuf, rc::Rc, time::Duration};
+
+use crate::{
+    config::StdioConfig,
+    domain::{
+        ids::ServerId,
+        program::Program,
+        server::{ProtocolChoice, ServerSpec},
+    },
+    protocol::{jsonrpc, revision::Revision},
+    upstream::{
+        EventStream, Refusal, UpstreamError, Wire,
+        ask::{self, Question, Reply},
+        mint::Mint,
+        negotiate::{self, Era},
+        patience::Patience,
+        relay::Outlet,
+    },
+};
+
+mod child;
+mod confine;
+pub mod folder;
+pub mod launcher;
+mod lines;
+mod pace;
+pub mod starts;
+mod tail;
+mod tree;
+
+pub use child::{Child, Inlet};
+pub use launcher::Launch;
+pub use lines::Lines;
+
+/// What is waited for a program's end after its output has ended, to tell why.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What this machine gives to programs.
+#[derive(Debug, Clone, Default)]
+pub struct Host {
+    /// Limits.
+    pub config: StdioConfig,
+    /// The gateway's data folder: holds the definitions and the programs' own folders, and is hidden from them.
+    pub data_dir: PathBuf,
+}
+
+impl Host {
+    /// The folder of one server's programs.
+    pub fn own_folder(&self, server: ServerId) -> PathBuf {
+        let root = match self.config.home_dir.as_os_str().is_empty() {
+            true => self.data_dir.join("children"),
+            false => self.config.home_dir.clone(),
+        };
+        root.join(server.0.simple().to_string())
+    }
+
+    /// What programs must not see.
+    pub fn hidden(&self) -> Vec<PathBuf> {
+        let mut hidden = self.config.hide.clone();
+        hidden.push(self.data_dir.clone());
+        hidden
+    }
+
+    /// Whether `program` may be started now: its file still says so, or the operator's allow-list does.
+    pub fn allow(&self, slug: &str, spec: &ServerSpec, program: &Program) -> Result<(), Refusal> {
+        let refused = |reason: String, remedy: &str| Err(Refusal { reason, remedy: Some(remedy.to_owned()) });
+        if !program.from_file {
+            let listed = self.config.allow_api && self.config.allow_commands.contains(&program.command);
+            return match listed {
+                true => Ok(()),
+                false => refused(
+                    format!("the command {} is not allowed", program.command),
+                    "an operator allows it with stdio.allow_api and stdio.allow_commands",
+                ),
+            };
+        }
+        match folder::read_one(&self.data_dir, slug) {
+            Ok(file) if file.spec.reach == spec.reach => Ok(()),
+            Ok(_) => refused(format!("servers.d/{slug}.toml was changed"), "take it over: aerostack mcp reload"),
+            Err(error) => refused(error.message().to_owned(), "take it over: aerostack mcp reload"),
+        }
+    }
+}
+
+/// A program that answered.
+pub struct Started {
+    /// What it is.
+    pub connected: crate::upstream::Connected,
+    /// Its output.
+    pub stream: EventStream,
+    /// The process.
+    pub child: Rc<Child>,
+}
+
+/// Starts the program and finds out what it speaks: the handshake first, because many servers end on anything else
+/// before it. One that refuses it is started again and asked for 2026-07-28.
+///
+/// # Errors
+/// Why there is no connection, with the last lines of standard error if the program ran.
+pub async fn connect(
+    launch: &Launch<'_>,
+    scrubber: &crate::protocol::scrub::Scrubber,
+    choice: ProtocolChoice,
+    remembered: Option<Era>,
+    patience: Patience,
+) -> Result<Started, (UpstreamError, Vec<String>)> {
+    let attempt = Attempt { launch, scrubber, patience };
+    let modern =
+        choice == ProtocolChoice::Modern || (choice == ProtocolChoice::Auto && remembered == Some(Era::Modern));
+    if modern {
+        return attempt.run(true).await?.map_err(|refused| (refused, Vec::new()));
+    }
+    let refused = match attempt.run(false).await? {
+        Ok(started) => return Ok(started),
+        Err(refused) => refused,
+    };
+    if choice != ProtocolChoice::Auto {
+        return Err((refused, Vec::new()));
+    }
+    // What it said to the handshake tells more than what it says to a revision it may never have heard of.
+    attempt.run(true).await?.map_err(|_also| (refused, Vec::new()))
+}
+
+struct Attempt<'a> {
+    launch: &'a Launch<'a>,
+    scrubber: &'a crate::protocol::scrub::Scrubber,
+    patience: Patience,
+}
+
+impl Attempt<'_> {
+    /// Starts the program and asks it. The inner error: it answered, but does not speak that way.
+    async fn run(&self, modern: bool) -> Result<Result<Started, UpstreamError>, (UpstreamError, Vec<String>)> {
+        let begun = Child::start(self.launch, self.launch.config, self.scrubber);
+        let (child, lines) = begun.map_err(|failure| (failure, Vec::new()))?;
+        let outlet = Outlet::Child(child.inlet());
+        let mut stream = EventStream::lines(lines, self.launch.stream);
+        let question = match modern {
+            true => Question::new(Mint::default().mint(), "server/discover", "", true),
+            false => negotiate::initialize("{}"),
+        };
+        let reply = match self.ask(&outlet, &mut stream, &question).await {
+            Ok(reply) => reply,
+            Err(failure) => return Err(explain(&child, failure).await),
+        };
+        let judged = match modern {
+            true => negotiate::judge_modern(&reply, Wire::Stdio { revision: Revision::MODERN }),
+            false => negotiate::judge_initialized(&reply, |revision| Wire::Stdio { revision }),
+        };
+        let connected = match judged {
+            Ok(connected) => connected,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        if !modern {
+            let method = "notifications/initialized";
+            let confirmed = outlet.send(&jsonrpc::notification(method, None).into(), method, self.patience).await;
+            if let Err(failure) = confirmed {
+                return Err(explain(&child, failure).await);
+            }
+        }
+        Ok(Ok(Started { connected, stream, child }))
+    }
+
+    async fn ask(
+        &self,
+        outlet: &Outlet,
+        stream: &mut EventStream,
+        question: &Question,
+    ) -> Result<Reply, UpstreamError> {
+        let by = self.patience.begin_by();
+        outlet.send(&question.body, question.method, self.patience).await?;
+        let answer = |id: &[u8], method: &str| outlet.answer(id, method);
+        let asked = tokio::time::timeout_at(by.into(), ask::reply_among(stream, &question.id, answer)).await;
+        asked.map_err(|_elapsed| UpstreamError::Timeout(self.patience.begin))?
+    }
+}
+
+/// Why a program that was started gave no answer: how it ended, if it did, and its last words.
+async fn explain(child: &Child, failure: UpstreamError) -> (UpstreamError, Vec<String>) {
+    let failure = match failure {
+        UpstreamError::Cut | UpstreamError::SessionExpired => {
+            child.close();
+            let how = child.ended(LAST_WORDS).await;
+            UpstreamError::Unavailable(how.unwrap_or_else(|| "it closed its output before it answered".into()))
+        }
+        other => other,
+    };
+    (failure, child.last_words())
+}

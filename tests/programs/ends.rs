@@ -1,0 +1,97 @@
+//! How programs end: always, with everything that descends from them, and without taking anything else along.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::support::{
+    Place, TestGateway,
+    process::Setup,
+    programs::{family, programs, zombies},
+    until,
+    wait::within,
+};
+
+fn patient() -> Setup {
+    TestGateway::setup()
+        .set("stdio.restarts", 100_000)
+        .set("stdio.stop_seconds", 1)
+        .set("stdio.backoff_max_seconds", 0)
+        .set("limits.requests_per_minute", 0)
+}
+
+fn call(place: &Place, tool: &str) -> bool {
+    place.editor.call(tool, json!({})).json().get("result").is_some()
+}
+
+/// Kills the program itself, as the kernel does when memory is short.
+fn kill(place: &Place) {
+    let answer = place.editor.call("toy__pid", json!({})).expect(200).result();
+    let pid = answer["content"][0]["text"].as_str().unwrap().to_owned();
+    assert!(std::process::Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    until("it is gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists());
+}
+
+#[test]
+fn a_program_that_died_is_started_again_by_the_next_call() {
+    let place = programs(patient(), &[("toy", &["family"])]);
+    until("listed", || call(&place, "toy__pid"));
+    for _ in 0..5 {
+        kill(&place);
+        assert!(call(&place, "toy__pid"), "the call after a death is answered");
+    }
+    let lost = place.editor.call("toy__exit", json!({})).json();
+    assert!(lost["error"]["code"].as_i64().is_some_and(|code| [-32010, -32012, -32019].contains(&code)), "{lost}");
+    assert!(call(&place, "toy__pid"));
+}
+
+#[test]
+fn two_hundred_rounds_of_starting_and_killing_leave_no_process_behind() {
+    let mut place = programs(patient(), &[("toy", &["family"])]);
+    until("listed", || call(&place, "toy__pid"));
+    for _ in 0..200 {
+        kill(&place);
+        // One call may meet the program as it dies.
+        until("it answers again", || call(&place, "toy__echo"));
+    }
+    place.admin.delete("/workspaces/eng/servers/toy").expect(200);
+    place.admin.delete("/mcp-servers/toy").expect(200);
+    until("no process is left", || place.gateway.family().is_empty());
+    assert_eq!(zombies(place.gateway.pid()), Vec::<String>::new());
+    place.gateway.signal("TERM");
+    place.gateway.ended(Duration::from_secs(30));
+}
+
+#[test]
+fn a_killed_gateway_takes_its_programs_along() {
+    for modes in [&["family"][..], &["stubborn", "family"], &["both"]] {
+        let mut place = programs(TestGateway::setup(), &[("toy", modes), ("other", &["family"])]);
+        until("running", || call(&place, "toy__pid") && call(&place, "other__pid"));
+        assert!(place.gateway.family().len() >= 4);
+        let data = place.gateway.setup.data_dir();
+        place.gateway.signal("KILL");
+        place.gateway.ended(Duration::from_secs(5));
+        let gone = within(Duration::from_secs(10), || family(&data).is_empty());
+        assert!(gone, "{modes:?}: {:?}", family(&data));
+    }
+}
+
+#[test]
+fn a_stopped_gateway_ends_its_programs_before_it_ends() {
+    let mut place = programs(patient(), &[("toy", &["family"]), ("stubborn", &["stubborn", "family"])]);
+    until("running", || call(&place, "toy__pid") && call(&place, "stubborn__pid"));
+    place.gateway.signal("TERM");
+    let status = place.gateway.ended(Duration::from_secs(30));
+    assert_eq!(status.code(), Some(0));
+    let data = place.gateway.setup.data_dir();
+    assert!(within(Duration::from_secs(3), || family(&data).is_empty()), "{:?}", family(&data));
+}
+
+#[test]
+fn a_program_that_ends_at_once_is_not_started_for_ever() {
+    let place = programs(TestGateway::setup().set("stdio.restarts", 3), &[("toy", &["die"])]);
+    let test = || place.admin.post("/mcp-servers/toy/test", json!({})).expect(200).json()["error"].to_string();
+    until("it is given up for a while", || test().contains("keeps ending"));
+    assert!(place.gateway.family().is_empty());
+    assert_eq!(zombies(place.gateway.pid()), Vec::<String>::new());
+}
