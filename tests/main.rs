@@ -7,6 +7,7 @@
 mod admin;
 mod cli;
 mod gateway;
+mod matrix;
 mod operation;
 mod programs;
 mod support;

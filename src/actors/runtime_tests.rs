@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Once,
         atomic::{AtomicUsize, Ordering::SeqCst},
         mpsc,
     },
@@ -21,6 +21,21 @@ use super::{
 use crate::{config::ActorsConfig, domain::clock};
 
 const SOON: Duration = Duration::from_secs(5);
+const PLANNED: &str = "a planned panic";
+
+/// As in the gateway (`telemetry::init`), a planned panic prints no backtrace: looking up its symbols takes a debug
+/// build seconds, on the very thread that is to be replaced.
+fn keep_planned_panics_short() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if panic.payload_as_str() != Some(PLANNED) {
+                usual(panic);
+            }
+        }));
+    });
+}
 
 #[derive(Default)]
 struct Probe {
@@ -65,7 +80,7 @@ impl Handler<Count> for Probe {
 impl Handler<Panic> for Probe {
     type Result = ();
     fn handle(&mut self, _: Panic, _: &mut Context<Self>) {
-        panic!("on purpose");
+        panic!("{PLANNED}");
     }
 }
 impl Handler<Block> for Probe {
@@ -89,6 +104,7 @@ async fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
 
 #[actix_web::test]
 async fn a_panicking_actor_is_back_fresh_within_half_a_second_while_neighbours_go_on() {
+    keep_planned_panics_short();
     let runtime = runtime();
     let hurt = supervise(&runtime, Spec::singleton("hurt", Group::Control), Probe::default);
     let neighbour = supervise(&runtime, Spec::singleton("neighbour", Group::Control), Probe::default);
@@ -180,6 +196,7 @@ async fn a_drain_loses_nothing_that_was_accepted() {
 
 #[actix_web::test]
 async fn a_critical_actor_whose_budget_is_spent_ends_the_process_and_another_only_fails() {
+    keep_planned_panics_short();
     let config = ActorsConfig { heartbeat_ms: 60_000, restarts: 1, ..ActorsConfig::default() };
     let runtime = Runtime::start(config);
     let vital = supervise(&runtime, Spec::singleton("vital", Group::Control), Probe::default);

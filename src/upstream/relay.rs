@@ -118,12 +118,26 @@ impl Relay {
         actix_rt::spawn(async move {
             let patience = Patience::within(message.begin);
             let sent = relay.outlet.send(&message.body, &message.method, patience).await;
-            if let (Err(failure), Some(id)) = (sent, &message.id)
-                && let Some(events) = relay.waiting.borrow_mut().remove(id)
-            {
-                let _gone = events.try_send(Err(failure));
+            let Some(id) = &message.id else { return };
+            match sent {
+                Ok(()) => relay.accepted(id),
+                Err(failure) => {
+                    if let Some(events) = relay.waiting.borrow_mut().remove(id) {
+                        let _gone = events.try_send(Err(failure));
+                    }
+                }
             }
         });
+    }
+
+    /// Tells the caller that the server has taken its message: an event without data. Until it knows that, it listens
+    /// to nothing else, and a server may ask before it answers.
+    fn accepted(&self, id: &str) {
+        let waiting = self.waiting.borrow();
+        // One place in the queue is kept for the answer.
+        if let Some(events) = waiting.get(id).filter(|events| events.capacity() > 1) {
+            let _gone = events.try_send(Ok(Event::default()));
+        }
     }
 
     /// Reads the stream to its end, giving each event to the call it belongs to.
@@ -193,7 +207,10 @@ impl Relay {
         });
         let answer = async {
             while let Some(event) = answers.recv().await {
-                if let Message::Reply(_, reply) = ask::read_message(event?.data)? {
+                let event = event?;
+                if event.is_message()
+                    && let Message::Reply(_, reply) = ask::read_message(event.data)?
+                {
                     return Ok(reply);
                 }
             }

@@ -123,13 +123,12 @@ impl EventStream {
         EventStream { source, answered: false, flood: Flood::new(limits), permit: None, begun: false, first: None }
     }
 
-    /// Waits for the first event, which is then given first.
+    /// Waits until the server has taken the message (an event without data) or says something, which is then given
+    /// first.
     pub async fn begun(mut self) -> Result<Self, UpstreamError> {
-        self.first = self.next().await?;
-        match self.first.is_some() {
-            true => Ok(self),
-            false => Err(UpstreamError::Cut),
-        }
+        let Some(first) = self.next().await? else { return Err(UpstreamError::Cut) };
+        self.first = Some(first).filter(Event::is_message);
+        Ok(self)
     }
 
     /// Counts as a call under way until the stream is gone, and tells the breaker how it began.
@@ -221,7 +220,10 @@ async fn relayed(
         Poll::Pending => clock.poll(cx).map(Err),
     })
     .await?;
-    clock.touch();
+    // That the message was taken is no answer yet.
+    if !matches!(&next, Some(Ok(event)) if !event.is_message()) {
+        clock.touch();
+    }
     next.transpose()
 }
 

@@ -38,9 +38,17 @@ impl Events {
     }
     /// The next event; none at the stream's end, however that came.
     pub fn next(&mut self) -> Option<Event> {
-        self.read().unwrap_or_default()
+        self.read(DEADLINE).unwrap_or_default()
     }
-    fn read(&mut self) -> io::Result<Option<Event>> {
+    /// The next event, if one comes within that time (comments are none).
+    pub fn next_within(&mut self, limit: Duration) -> Option<Event> {
+        let socket = self.answer.socket();
+        socket.set_read_timeout(Some(limit)).expect("a deadline");
+        let read = self.read(limit);
+        socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
+        read.unwrap_or_default()
+    }
+    fn read(&mut self, limit: Duration) -> io::Result<Option<Event>> {
         let begun = now();
         loop {
             while let Some(end) = self.buffer.find("\n\n") {
@@ -50,7 +58,7 @@ impl Events {
                 }
             }
             // Comments keep the connection alive, but not a test.
-            if begun.elapsed() > DEADLINE {
+            if begun.elapsed() > limit {
                 return Err(io::ErrorKind::TimedOut.into());
             }
             let Some(piece) = self.answer.next()? else { return Ok(None) };
@@ -94,7 +102,7 @@ impl Events {
     pub fn is_silent_for(&mut self, time: Duration) -> bool {
         let socket = self.answer.socket();
         socket.set_read_timeout(Some(time)).expect("a deadline");
-        let read = self.read();
+        let read = self.read(DEADLINE);
         socket.set_read_timeout(Some(DEADLINE)).expect("a deadline");
         matches!(read, Err(cause) if matches!(cause.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut))
     }

@@ -10,6 +10,7 @@ pub mod mcp;
 pub mod place;
 pub mod process;
 pub mod programs;
+pub mod script;
 pub mod servers;
 pub mod tls;
 pub mod upstream;
