@@ -96,11 +96,14 @@
 //!
 //! A call may be more than one request and one answer ([`gateway::call`]). A legacy server that wants something of the
 //! client asks in a session of that client's own, which declares what the client declared ([`actors::upstreams`]); the
-//! shared session declares nothing. A legacy client is asked on the call's stream, under an id of ours, and answers with a
+//! shared session declares nothing. A program is asked by all clients in one process unless its definition says
+//! `isolation = "session"`. A legacy client is asked on the call's stream, under an id of ours, and answers with a
 //! POST of its own ([`actors::client`]). A client of 2026-07-28 gets `input_required` and a sealed state
 //! ([`protocol::parked`]); the call waits on the thread that began it until the client comes back, on any worker
 //! ([`gateway::call::park`]). A server of 2026-07-28 never asks: its `input_required` is passed on as it is, or, for a
 //! legacy client, its questions are asked for it and the call is made again ([`protocol::mrtr`]).
+//!
+//! [`compatibility`] is the table of all revisions on both sides, over every transport.
 //!
 //! ## A revocation
 //!
@@ -147,3 +150,6 @@ pub mod ops;
 
 pub mod connect;
 pub mod serve;
+
+#[doc = include_str!("docs/compatibility.md")]
+pub mod compatibility {}

@@ -30,8 +30,8 @@ pub(super) struct Attempt {
     pub(super) client: HttpClient,
     /// Told what a program said before it failed.
     pub(super) link: Arc<Link>,
-    /// What the client declared whose session it is.
-    pub(super) declared: ClientCapabilities,
+    /// What the client declared whose session it is; none: everybody's.
+    pub(super) declared: Option<ClientCapabilities>,
     /// What the server was found to speak, if that is still believed.
     pub(super) remembered: Option<Era>,
     /// How long to wait before, or why not to try at all.
@@ -63,7 +63,7 @@ impl Attempt {
             url,
             injected: &injected.headers,
             choice: self.def.spec.protocol,
-            capabilities: &question::capabilities_json(self.declared),
+            capabilities: &question::capabilities_json(self.declared.unwrap_or_default()),
             remembered: self.remembered,
             patience: Patience::within(self.limit),
         };
@@ -77,16 +77,24 @@ impl Attempt {
     async fn start(&self, program: &Program, injected: &InjectedHeaders) -> Result<Connection, UpstreamError> {
         let (def, host) = (&self.def, &self.parts.host);
         host.allow(&def.slug, &def.spec, program)?;
+        let folder = host.folder(def.id, self.declared.is_some());
         let launch = Launch {
             program,
             secrets: &injected.variables,
             config: &host.config,
             stream: self.client.limits().stream,
-            folder: &host.own_folder(def.id),
+            folder: folder.map_err(|cause| UpstreamError::Unavailable(format!("it has no folder: {cause}")))?,
             hide: &host.hidden(),
         };
-        let limit = Patience::within(self.limit);
-        let started = stdio::connect(&launch, &injected.scrubber, def.spec.protocol, self.remembered, limit).await;
+        let approach = stdio::Approach {
+            launch: &launch,
+            scrubber: &injected.scrubber,
+            choice: def.spec.protocol,
+            capabilities: &question::capabilities_json(self.declared.unwrap_or_default()),
+            remembered: self.remembered,
+            patience: Patience::within(self.limit),
+        };
+        let started = stdio::connect(&approach).await;
         let Started { connected, stream, child } = started.map_err(|(failure, last_words)| {
             self.link.said(last_words);
             failure

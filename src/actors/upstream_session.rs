@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     actors::{
+        actor_ref::ActorRef,
         client::Client,
         supervisor::{Drain, Heartbeat},
         upstream_attempt::{Attempt, Connection},
@@ -71,6 +72,21 @@ pub struct Probe;
 #[rtype(result = "()")]
 pub struct Post(pub Posted);
 
+/// Lists of the server have changed, as another session of it has heard.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Changed(pub Kinds);
+
+/// What there is to a session of one client's own.
+#[derive(Clone)]
+pub(super) struct Whose {
+    pub(super) client: Client,
+    /// Ends it.
+    pub(super) retire: CancellationToken,
+    /// The one that everybody shares, which keeps the lists.
+    pub(super) shared: ActorRef<UpstreamSession>,
+}
+
 type Waiter<T> = oneshot::Sender<Result<T, UpstreamError>>;
 
 /// See the module.
@@ -78,8 +94,8 @@ pub struct UpstreamSession {
     pub(super) parts: Arc<Parts>,
     pub(super) def: Arc<ServerDef>,
     scope: Option<WorkspaceId>,
-    /// Whose session it is, and what ends it; none: everybody's.
-    whose: Option<(Client, CancellationToken)>,
+    /// Whose session it is; none: everybody's.
+    whose: Option<Whose>,
     pub(super) link: Arc<Link>,
     client: HttpClient,
     pub(super) line: Option<Rc<Line>>,
@@ -110,7 +126,7 @@ impl UpstreamSession {
         parts: Arc<Parts>,
         def: Arc<ServerDef>,
         scope: Option<WorkspaceId>,
-        whose: Option<(Client, CancellationToken)>,
+        whose: Option<Whose>,
         link: Arc<Link>,
     ) -> Self {
         let client = HttpClient::new(parts.policy.clone(), &parts.config);
@@ -192,7 +208,7 @@ impl UpstreamSession {
             def: self.def.clone(),
             scope: self.scope,
             client: self.client.clone(),
-            declared: self.whose.as_ref().map(|(client, _)| client.capabilities).unwrap_or_default(),
+            declared: self.whose.as_ref().map(|whose| whose.client.capabilities),
             link: self.link.clone(),
             remembered,
             pause: self.pause_before_start(),
@@ -338,6 +354,15 @@ impl Handler<Post> for UpstreamSession {
                 (None, None) => {}
             },
         }
+    }
+}
+
+impl Handler<Changed> for UpstreamSession {
+    type Result = ();
+
+    fn handle(&mut self, Changed(kinds): Changed, _: &mut Context<Self>) {
+        self.stale.set(self.stale.get().and(kinds));
+        self.changed.notify_one();
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
         upstream_lane::{Hand, UpstreamLane, not_asked},
         upstream_lease::{self, Lease},
         upstream_link::{Credentials, Discovered, Link, NOTE_PATIENCE, Parts, Status, TestReport},
-        upstream_session::{Post, Probe, Refresh, UpstreamSession},
+        upstream_session::{Post, Probe, Refresh, UpstreamSession, Whose},
     },
     config::UpstreamConfig,
     domain::{
@@ -126,8 +126,7 @@ impl Upstreams {
         deadline: Instant,
     ) -> Result<Lease> {
         let key = (def.id, scope, Some(client));
-        // All clients share a program.
-        let may_have = def.spec.program().is_none();
+        let may_have = def.spec.program().is_none_or(|program| !program.isolation.is_shared());
         let client = match may_have && (self.shared.sessions.contains_key(&key) || self.make_room()) {
             true => key.2,
             false => None,
@@ -207,6 +206,8 @@ impl Upstreams {
             return session.clone();
         }
         self.shared.sessions.retain(|_, session| !session.retire.is_cancelled());
+        // Looked up before the entry is held.
+        let client = client.map(|client| (client, self.session(def, scope, None).address.clone()));
         let mut entry = self.shared.sessions.entry(key).or_insert_with(|| self.start(def, scope, client.clone()));
         if entry.def.revision != def.revision || entry.retire.is_cancelled() {
             *entry = self.start(def, scope, client);
@@ -214,7 +215,14 @@ impl Upstreams {
         entry.clone()
     }
 
-    fn start(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>, client: Option<Client>) -> Arc<Session> {
+    /// Starts a session: everybody's or, beside that one, a client's own.
+    fn start(
+        &self,
+        def: &Arc<ServerDef>,
+        scope: Option<WorkspaceId>,
+        client: Option<(Client, ActorRef<UpstreamSession>)>,
+    ) -> Arc<Session> {
+        let (client, shared) = client.unzip();
         let link = Arc::new(Link::default());
         link.touch();
         let retire = def.retired.child_token();
@@ -222,10 +230,8 @@ impl Upstreams {
         let address = supervise(&self.shared.runtime, spec, {
             let (parts, def, link) = (self.shared.parts.clone(), def.clone(), link.clone());
             let (client, retire) = (client.clone(), retire.clone());
-            move || {
-                let whose = client.clone().map(|client| (client, retire.clone()));
-                UpstreamSession::new(parts.clone(), def.clone(), scope, whose, link.clone())
-            }
+            let whose = client.zip(shared).map(|(client, shared)| Whose { client, retire, shared });
+            move || UpstreamSession::new(parts.clone(), def.clone(), scope, whose.clone(), link.clone())
         });
         Arc::new(Session { def: def.clone(), scope, client, retire, address, link })
     }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::definition::PinMode;
+use crate::domain::{definition::PinMode, program::Isolation};
 
 /// An MCP server definition.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -77,6 +77,9 @@ pub struct AddServer {
     /// The program's variables that are no secrets.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Who shares the running program: `shared` (default) or `session`.
+    #[serde(default, skip_serializing_if = "Isolation::is_shared")]
+    pub isolation: Isolation,
 }
 
 /// What a reading of the files in `servers.d` led to.

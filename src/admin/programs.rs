@@ -43,8 +43,13 @@ pub fn spec_of(actors: &Actors, command: &str, input: &AddServer) -> Result<Serv
         let name: String = name.chars().take(64).flat_map(char::escape_default).collect();
         return Err(err::validation(format!("The variable {name} would steer what the program does")));
     }
-    let program =
-        Program { command: command.to_owned(), args: input.args.clone(), env: input.env.clone(), ..Program::default() };
+    let program = Program {
+        command: command.to_owned(),
+        args: input.args.clone(),
+        env: input.env.clone(),
+        isolation: input.isolation,
+        ..Program::default()
+    };
     let spec = servers::with_settings(ServerSpec::for_program(program)?, input)?;
     match spec.protocol {
         ProtocolChoice::Sse => Err(err::validation("A program speaks auto, modern or legacy, not sse")),

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     admin::dto::{AddServer, InstallServer, Installation, Installed, Server, ServerTest, Tool},
-    domain::{period, server::ProtocolChoice, server_file::ServerFile},
+    domain::{period, program::Isolation, server::ProtocolChoice, server_file::ServerFile},
 };
 
 /// Runnable examples of `mcp`.
@@ -114,6 +114,9 @@ pub struct AddArgs {
     /// Where the program runs [default: a folder of its own]
     #[arg(long, value_name = "FOLDER", requires = "command")]
     cwd: Option<String>,
+    /// Who shares the running program: all clients, or each client that can be asked something has its own
+    #[arg(long, value_enum, default_value_t = Isolation::Shared, requires = "command")]
+    isolation: Isolation,
     /// Its name for people
     #[arg(long)]
     title: Option<String>,
@@ -271,6 +274,7 @@ fn file_of(args: &AddArgs) -> Outcome<ServerFile> {
         title: args.title.clone(),
         cwd: args.cwd.clone(),
         pass_env: args.pass_env.clone(),
+        isolation: args.isolation,
         protocol: match args.protocol {
             Protocol::Auto => ProtocolChoice::Auto,
             Protocol::Modern => ProtocolChoice::Modern,

@@ -34,6 +34,24 @@ const STEERING: &[&str] = &[
 ];
 const STEERING_FAMILIES: &[&str] = &["LD_", "DYLD_", "PYTHON", "NPM_CONFIG_", "AEROSTACK_", "WORKFLOW_"];
 
+/// Who shares one running program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// All clients with the same secrets: the program can ask none of them anything.
+    #[default]
+    Shared,
+    /// Each client that can be asked something has one of its own.
+    Session,
+}
+
+impl Isolation {
+    /// Whether it is the default.
+    pub fn is_shared(&self) -> bool {
+        *self == Isolation::Shared
+    }
+}
+
 /// A command line and its surroundings.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Program {
@@ -51,6 +69,9 @@ pub struct Program {
     /// Where it runs; none: in a folder of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cwd: Option<String>,
+    /// Who shares it while it runs.
+    #[serde(default, skip_serializing_if = "Isolation::is_shared")]
+    pub isolation: Isolation,
     /// It is defined by a file in `servers.d`, without which it is not started.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_file: bool,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     domain::{
-        program::Program,
+        program::{Isolation, Program},
         server::{ProtocolChoice, Reach, ServerSpec},
     },
     error::{Error, Result, err},
@@ -33,6 +33,9 @@ pub struct ServerFile {
     /// Variables of the gateway's environment that it gets too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pass_env: Vec<String>,
+    /// `shared` by all clients, or `session`: one for each client that can be asked something.
+    #[serde(default, skip_serializing_if = "Isolation::is_shared")]
+    pub isolation: Isolation,
     /// `auto`, `modern` or `legacy`.
     #[serde(default)]
     pub protocol: ProtocolChoice,
@@ -83,6 +86,7 @@ impl ServerFile {
             env: self.env,
             pass_env: self.pass_env,
             cwd: self.cwd,
+            isolation: self.isolation,
             from_file: true,
         };
         program.check()?;
@@ -108,6 +112,7 @@ mod tests {
             command: "npx".into(),
             args: vec!["-y".into(), "a \"quoted\" one".into()],
             env: [("DEBUG".to_owned(), "1".to_owned())].into(),
+            isolation: Isolation::Session,
             protocol: ProtocolChoice::Legacy,
             timeout_seconds: Some(60),
             ..ServerFile::default()

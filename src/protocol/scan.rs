@@ -220,9 +220,8 @@ pub fn member(members: &[Member], body: &[u8], name: &str) -> Option<Range<usize
 /// Whether the member's name, escapes resolved, is `name`.
 pub fn key_is(body: &[u8], member: &Member, name: &str) -> bool {
     match body.get(member.key.clone()) {
-        Some(raw) if raw == name.as_bytes() => true,
         Some(raw) if raw.contains(&b'\\') => lex::unescape(raw).is_some_and(|text| text == name),
-        _ => false,
+        raw => raw == Some(name.as_bytes()),
     }
 }
 

@@ -5,6 +5,7 @@ mod asking;
 mod authentication;
 mod bad_input;
 mod cancellation;
+mod continuity;
 mod http_sse;
 mod legacy;
 mod listening;

@@ -1,9 +1,6 @@
 //! Every client revision with every server revision over every transport: each cell of the matrix works, or is on the
 //! closed list of refusals. The table is printed, and stands in the documentation.
 
-mod clients;
-mod servers;
-
 use std::{
     fmt::Write as _,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -12,10 +9,16 @@ use std::{
 
 use serde_json::json;
 
-use self::clients::Client;
-use crate::support::{Editor, TestGateway, mcp::MODERN, script::Script, until};
+use crate::support::{
+    Editor, TestGateway,
+    client::{Client, Exchange, REVISIONS},
+    mcp::MODERN,
+    script::Script,
+    scripted, until,
+};
 
-const REVISIONS: [&str; 5] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", MODERN];
+/// Ends the name of a program that each client has for itself.
+const OWN: &str = "-own";
 /// The table, as the documentation shows it.
 const DOCUMENTED: &str = include_str!("../../src/docs/compatibility.md");
 
@@ -24,15 +27,17 @@ const DOCUMENTED: &str = include_str!("../../src/docs/compatibility.md");
 enum Transport {
     Streamable,
     HttpSse,
+    Stdio,
 }
 
 impl Transport {
-    const ALL: [Transport; 2] = [Transport::Streamable, Transport::HttpSse];
+    const ALL: [Transport; 3] = [Transport::Streamable, Transport::HttpSse, Transport::Stdio];
 
     fn shown(self) -> &'static str {
         match self {
             Transport::Streamable => "Streamable HTTP",
             Transport::HttpSse => "HTTP+SSE",
+            Transport::Stdio => "stdio",
         }
     }
 }
@@ -88,6 +93,7 @@ fn expected(client: &str, server: &str, transport: Transport, feature: Feature) 
     let exists = match transport {
         Transport::Streamable => server != "2024-11-05",
         Transport::HttpSse => server != MODERN,
+        Transport::Stdio => true,
     };
     // Elicitation came with 2025-06-18.
     let elicits = |revision: &str| revision >= "2025-06-18";
@@ -111,8 +117,11 @@ impl Server {
     fn exists(&self) -> bool {
         expected(MODERN, self.revision, self.transport, Feature::Tools) != Expected::Absent
     }
+    /// A program can only ask where each client has one of its own; what it changes there, others do not see.
     fn tool(&self, name: &str) -> String {
-        format!("{}__{name}", self.slug.replace('-', "_"))
+        let asks = self.transport == Transport::Stdio && matches!(name, "ask" | "sample");
+        let own = if asks { OWN } else { "" };
+        format!("{}{own}__{name}", self.slug).replace('-', "_")
     }
 }
 
@@ -120,7 +129,11 @@ fn all_servers() -> Vec<Server> {
     let mut all = Vec::new();
     for transport in Transport::ALL {
         for revision in REVISIONS {
-            let kind = if transport == Transport::Streamable { "http" } else { "sse" };
+            let kind = match transport {
+                Transport::Streamable => "http",
+                Transport::HttpSse => "sse",
+                Transport::Stdio => "stdio",
+            };
             all.push(Server { revision, transport, slug: format!("{kind}-{revision}") });
         }
     }
@@ -134,7 +147,7 @@ fn outcome(client: &mut Client, server: &Server, feature: Feature) -> Result<(),
     let counted = |client: &mut Client, what: &str| -> usize {
         client.ask("tools/call", call(what)).text().parse().unwrap_or_default()
     };
-    let said = |exchange: &clients::Exchange, wanted: &str| match exchange.text() {
+    let said = |exchange: &Exchange, wanted: &str| match exchange.text() {
         text if text == wanted => Ok(()),
         _ => Err(format!("{exchange:?}")),
     };
@@ -240,7 +253,6 @@ fn table(rows: &[(Server, Vec<String>)]) -> String {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the table is what the test is about")]
 fn every_client_works_with_every_server_or_is_refused_as_the_list_says() {
     let gateway = TestGateway::setup().set("limits.requests_per_minute", 0).start();
     let admin = gateway.admin();
@@ -248,11 +260,16 @@ fn every_client_works_with_every_server_or_is_refused_as_the_list_says() {
     let servers = all_servers();
     for server in servers.iter().filter(|server| server.exists()) {
         let script = Arc::new(Script::new(server.revision, &server.slug));
-        let upstream = match server.transport {
-            Transport::Streamable => servers::streamable(script),
-            Transport::HttpSse => servers::http_sse(script),
-        };
-        admin.add("eng", &server.slug, &upstream);
+        match server.transport {
+            Transport::Streamable => admin.add("eng", &server.slug, &scripted::streamable(script)),
+            Transport::HttpSse => admin.add("eng", &server.slug, &scripted::http_sse(script)),
+            Transport::Stdio => {
+                let own = format!("{}{OWN}", server.slug);
+                let definition = scripted::stdio(server.revision, &own);
+                gateway.define("eng", &own, &format!("{definition}isolation = \"session\"\n"));
+                gateway.define("eng", &server.slug, &scripted::stdio(server.revision, &server.slug));
+            }
+        }
     }
     let editors: Vec<Editor> =
         REVISIONS.iter().map(|name| gateway.editor("eng", &admin.token("eng", name).raw)).collect();

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod asking;
+pub mod client;
 pub mod database;
 pub mod events;
 pub mod http;
@@ -11,6 +12,7 @@ pub mod place;
 pub mod process;
 pub mod programs;
 pub mod script;
+pub mod scripted;
 pub mod servers;
 pub mod tls;
 pub mod upstream;

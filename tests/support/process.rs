@@ -182,6 +182,16 @@ impl TestGateway {
         self.signal("TERM");
         let status = self.ended(DEADLINE);
         assert_eq!(status.code(), Some(0), "{}", self.log());
+        self.start_again();
+    }
+    /// Kills it without a word and starts it again on the same folder and address.
+    #[track_caller]
+    pub fn kill_and_restart(&mut self) {
+        self.signal("KILL");
+        self.ended(DEADLINE);
+        self.start_again();
+    }
+    fn start_again(&mut self) {
         let key = self.key.clone();
         let next = self.setup.clone().bind(self.address).start();
         *self = next;

@@ -2,8 +2,11 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use serde_json::json;
@@ -12,10 +15,15 @@ use super::{Place, TestGateway, place_with, process::Setup};
 
 /// The fixture child.
 pub fn child() -> PathBuf {
+    example("stdio_child")
+}
+
+/// The program of an example.
+pub fn example(name: &str) -> PathBuf {
     let bin = Path::new(env!("CARGO_BIN_EXE_aerostack")).parent().expect("a folder");
-    let child = bin.join("examples/stdio_child");
-    assert!(child.is_file(), "{} is missing: cargo build --example stdio_child", child.display());
-    child
+    let program = bin.join("examples").join(name);
+    assert!(program.is_file(), "{} is missing: cargo build --example {name}", program.display());
+    program
 }
 
 /// Writes a definition, as somebody on the gateway's machine does.
@@ -36,11 +44,54 @@ pub fn definition(modes: &[&str]) -> String {
     format!("command = {:?}\nargs = {modes:?}\n", child().display().to_string())
 }
 
+/// An MCP server on the official SDK, as a process: `mcp_fixture`.
+pub struct Fixture {
+    child: std::process::Child,
+    era: &'static str,
+    pub address: SocketAddr,
+}
+
+impl Fixture {
+    /// Starts it; `era`: `--legacy-only` or `--modern-only`.
+    pub fn start(era: &'static str) -> Self {
+        Fixture::at("127.0.0.1:0", era)
+    }
+    fn at(address: &str, era: &'static str) -> Self {
+        let mut command = Command::new(example("mcp_fixture"));
+        let mut child = command.args(["--listen", address, era]).stdout(Stdio::piped()).spawn().expect("a fixture");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("a line");
+        let address = line.split("://").nth(1).and_then(|rest| rest.split('/').next()?.parse().ok());
+        Fixture { child, era, address: address.unwrap_or_else(|| panic!("where does it listen? {line}")) }
+    }
+    pub fn url(&self) -> String {
+        format!("http://{}/mcp", self.address)
+    }
+    /// Kills it without a word and starts it again at the same address.
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("over");
+        *self = Fixture::at(&self.address.to_string(), self.era);
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        let _already_over = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
 impl TestGateway {
     /// Defines the fixture in these modes and puts it into a workspace.
     #[track_caller]
     pub fn program(&self, workspace: &str, slug: &str, modes: &[&str]) {
-        write(&self.setup, slug, &definition(modes));
+        self.define(workspace, slug, &definition(modes));
+    }
+    /// Puts a program with that definition into a workspace.
+    #[track_caller]
+    pub fn define(&self, workspace: &str, slug: &str, definition: &str) {
+        write(&self.setup, slug, definition);
         let done = self.admin().post("/mcp-servers:reload", json!({})).expect(200).json();
         assert_eq!(done["problems"], json!([]), "{done}");
         self.admin().install(workspace, slug);

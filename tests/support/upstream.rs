@@ -4,7 +4,7 @@
 use std::{
     io::{BufRead, BufReader, Read as _, Write as _},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex},
+    sync::{Arc, Condvar, Mutex, Weak},
     time::Duration,
 };
 
@@ -55,6 +55,7 @@ struct Record {
 
 #[derive(Default)]
 struct Book {
+    connections: Mutex<Vec<Weak<TcpStream>>>,
     record: Mutex<Record>,
     bell: Condvar,
 }
@@ -90,6 +91,13 @@ impl Upstream {
     }
     pub fn url(&self) -> String {
         format!("http://{}/mcp", self.address)
+    }
+    /// Ends all connections, as a server does that is started again.
+    pub fn hang_up(&self) {
+        let connections = std::mem::take(&mut *self.book.connections.lock().expect("not poisoned"));
+        for connection in connections.iter().filter_map(Weak::upgrade) {
+            let _already_gone = connection.shutdown(Shutdown::Both);
+        }
     }
     /// All requests so far.
     pub fn seen(&self) -> Vec<Seen> {
@@ -139,6 +147,8 @@ impl Upstream {
 fn serve(stream: TcpStream, book: &Arc<Book>, script: &dyn Fn(&Seen, &mut Conn)) {
     stream.set_nodelay(true).expect("nodelay");
     let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+    let known = Arc::new(stream.try_clone().expect("a third handle"));
+    book.connections.lock().expect("not poisoned").push(Arc::downgrade(&known));
     let mut conn = Conn { stream, book: book.clone(), open: true };
     while let Some(seen) = read(&mut reader) {
         book.write(|record| record.seen.push(seen.clone()));

@@ -137,9 +137,9 @@ impl UpstreamSession {
 
     pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
         self.client.tidy();
-        if let Some((_, retire)) = &self.whose {
+        if let Some(whose) = &self.whose {
             if self.link.idle() >= Duration::from_secs(self.parts.config.client_session_idle_seconds) {
-                retire.cancel();
+                whose.retire.cancel();
             }
             return;
         }

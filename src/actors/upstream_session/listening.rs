@@ -5,7 +5,7 @@ use std::{rc::Rc, time::Duration};
 
 use actix::{ActorFutureExt as _, AsyncContext as _, Context, WrapFuture as _};
 
-use super::UpstreamSession;
+use super::{Changed, UpstreamSession};
 use crate::{
     actors::{
         own_session,
@@ -80,22 +80,26 @@ impl UpstreamSession {
 
     /// Takes note of a change.
     fn noting(&self, line: &Rc<Line>) -> impl Fn(Change) + use<> {
-        let client = self.whose.as_ref().map(|(client, _)| client);
+        let client = self.whose.as_ref().map(|whose| &whose.client);
         let remark = own_session::remarks(client, &self.parts, &self.def, &self.link, line);
         let (changed, stale) = (self.changed.clone(), self.stale.clone());
         let (update, updated) = (self.update.clone(), self.updated.clone());
-        let ears = self.link.ears.clone();
-        move |change| match change {
-            Change::Lists(kinds) => {
+        let (ears, shared) = (self.link.ears.clone(), self.whose.as_ref().map(|whose| whose.shared.clone()));
+        move |change| match (change, &shared) {
+            (Change::Lists(kinds), Some(shared)) => {
+                // One that is too busy to hear of it fetches the lists when they are old.
+                let _busy = shared.tell(Changed(kinds));
+            }
+            (Change::Lists(kinds), None) => {
                 stale.set(stale.get().and(kinds));
                 changed.notify_one();
             }
-            Change::Resource(uri) if ears.wants(&uri) => {
+            (Change::Resource(uri), _) if ears.wants(&uri) => {
                 updated.borrow_mut().insert(uri);
                 update.notify_one();
             }
-            Change::Resource(_) => {}
-            Change::None(said) => remark(said),
+            (Change::Resource(_), _) => {}
+            (Change::None(said), _) => remark(said),
         }
     }
 

@@ -165,6 +165,15 @@ fn pieces() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop::sample::select(words), 0..9).prop_map(|words| words.concat())
 }
 
+#[test]
+fn a_name_is_not_taken_for_the_way_another_is_written() {
+    // The first key is one quotation mark, the second a backslash and a quotation mark.
+    let body = br#"{"params":{"\"":1,"\\\"":2}}"#;
+    let Ok(Document::Object(found)) = scanned(body) else { panic!("no object") };
+    let value = |name: &str| &body[member(&found.params_members, body, name).unwrap()];
+    assert_eq!((value("\""), value("\\\"")), (&b"1"[..], &b"2"[..]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 

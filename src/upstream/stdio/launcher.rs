@@ -9,7 +9,7 @@
 use std::{
     ffi::OsString,
     os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, ExitCode},
     time::Duration,
 };
@@ -26,6 +26,7 @@ use crate::{
     domain::{clock, program::Program},
     upstream::{
         stdio::{
+            Folder,
             confine::{become_program, say},
             tree::{self, Code},
         },
@@ -77,7 +78,7 @@ pub struct Launch<'a> {
     /// Bounds on what it sends.
     pub stream: StreamLimits,
     /// The folder that is its own.
-    pub folder: &'a Path,
+    pub folder: Folder,
     /// What it must not see.
     pub hide: &'a [PathBuf],
 }
@@ -85,7 +86,7 @@ pub struct Launch<'a> {
 impl Launch<'_> {
     /// The command that starts it, with its folders made.
     pub(super) fn command(&self) -> std::io::Result<Command> {
-        let (home, scratch) = (self.folder.join("home"), self.folder.join("tmp"));
+        let (home, scratch) = (self.folder.path.join("home"), self.folder.path.join("tmp"));
         let user = (self.config.uid != 0).then_some((self.config.uid, self.config.gid));
         for folder in [&home, &scratch] {
             std::fs::create_dir_all(folder)?;
@@ -105,7 +106,7 @@ impl Launch<'_> {
             user,
             landlock: self.config.landlock,
             hide: self.hide.to_vec(),
-            open: vec![self.folder.to_owned()],
+            open: vec![self.folder.path.clone()],
             cwd: self.program.cwd.as_ref().map_or_else(|| home.clone(), PathBuf::from),
             launcher: 0,
         };

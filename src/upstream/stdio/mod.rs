@@ -5,7 +5,15 @@
 //! from it, when the gateway lets go of it or is gone itself. What may run at all is said by files on this machine
 //! ([`folder`]) or, if the operator allows it, by an allow-list of commands.
 
-use std::{path::PathBuf, rc::Rc, time::Duration};
+use std::{
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
+
+use tempfile::TempDir;
 
 use crate::{
     config::StdioConfig,
@@ -14,7 +22,7 @@ use crate::{
         program::Program,
         server::{ProtocolChoice, ServerSpec},
     },
-    protocol::{jsonrpc, revision::Revision},
+    protocol::{jsonrpc, revision::Revision, scrub::Scrubber},
     upstream::{
         EventStream, Refusal, UpstreamError, Wire,
         ask::{self, Question, Reply},
@@ -42,6 +50,16 @@ pub use lines::Lines;
 /// What is waited for a program's end after its output has ended, to tell why.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
+/// Where the folders of clients' own programs are, in a server's folder.
+const CLIENTS: &str = "clients";
+
+/// A folder that programs may write into. One that was made for a single program is deleted with the last handle.
+#[derive(Debug, Clone)]
+pub struct Folder {
+    path: PathBuf,
+    _fleeting: Option<Arc<TempDir>>,
+}
+
 /// What this machine gives to programs.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
@@ -52,13 +70,38 @@ pub struct Host {
 }
 
 impl Host {
-    /// The folder of one server's programs.
-    pub fn own_folder(&self, server: ServerId) -> PathBuf {
-        let root = match self.config.home_dir.as_os_str().is_empty() {
+    fn home(&self) -> PathBuf {
+        match self.config.home_dir.as_os_str().is_empty() {
             true => self.data_dir.join("children"),
             false => self.config.home_dir.clone(),
-        };
-        root.join(server.0.simple().to_string())
+        }
+    }
+
+    /// The folder of one server's programs, or of the one that is about to be started for a single client.
+    pub fn folder(&self, server: ServerId, for_one_client: bool) -> std::io::Result<Folder> {
+        let path = self.home().join(server.0.simple().to_string());
+        if !for_one_client {
+            return Ok(Folder { path, _fleeting: None });
+        }
+        let clients = path.join(CLIENTS);
+        std::fs::create_dir_all(&clients)?;
+        // Its owner may be another user, who only has to get through to the folders inside.
+        let prefix = format!("{}-", std::process::id());
+        let may_pass = std::fs::Permissions::from_mode(0o711);
+        let made = tempfile::Builder::new().prefix(&prefix).permissions(may_pass).tempdir_in(clients)?;
+        Ok(Folder { path: made.path().to_owned(), _fleeting: Some(Arc::new(made)) })
+    }
+
+    /// Deletes what gateways that were killed left of clients' programs.
+    pub fn sweep(&self) {
+        let inside = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
+        for folder in inside(self.home()).flat_map(|server| inside(server.path().join(CLIENTS))) {
+            let name = folder.file_name().to_string_lossy().into_owned();
+            let gateway = name.split_once('-').map_or("", |(gateway, _)| gateway);
+            if !gateway.is_empty() && !Path::new("/proc").join(gateway).exists() {
+                let _left_for_the_next = std::fs::remove_dir_all(folder.path());
+            }
+        }
     }
 
     /// What programs must not see.
@@ -99,25 +142,35 @@ pub struct Started {
     pub child: Rc<Child>,
 }
 
+/// How a program is approached.
+pub struct Approach<'a> {
+    /// What is started.
+    pub launch: &'a Launch<'a>,
+    /// Its secrets, to keep them out of what it says about itself.
+    pub scrubber: &'a Scrubber,
+    /// What it is known to speak.
+    pub choice: ProtocolChoice,
+    /// What it is told that it may ask: a JSON object.
+    pub capabilities: &'a str,
+    /// What it was found to speak before.
+    pub remembered: Option<Era>,
+    /// How long it may take.
+    pub patience: Patience,
+}
+
 /// Starts the program and finds out what it speaks: the handshake first, because many servers end on anything else
 /// before it. One that refuses it is started again and asked for 2026-07-28.
 ///
 /// # Errors
 /// Why there is no connection, with the last lines of standard error if the program ran.
-pub async fn connect(
-    launch: &Launch<'_>,
-    scrubber: &crate::protocol::scrub::Scrubber,
-    choice: ProtocolChoice,
-    remembered: Option<Era>,
-    patience: Patience,
-) -> Result<Started, (UpstreamError, Vec<String>)> {
-    let attempt = Attempt { launch, scrubber, patience };
-    let modern =
-        choice == ProtocolChoice::Modern || (choice == ProtocolChoice::Auto && remembered == Some(Era::Modern));
+pub async fn connect(approach: &Approach<'_>) -> Result<Started, (UpstreamError, Vec<String>)> {
+    let choice = approach.choice;
+    let modern = choice == ProtocolChoice::Modern
+        || (choice == ProtocolChoice::Auto && approach.remembered == Some(Era::Modern));
     if modern {
-        return attempt.run(true).await?.map_err(|refused| (refused, Vec::new()));
+        return approach.run(true).await?.map_err(|refused| (refused, Vec::new()));
     }
-    let refused = match attempt.run(false).await? {
+    let refused = match approach.run(false).await? {
         Ok(started) => return Ok(started),
         Err(refused) => refused,
     };
@@ -125,16 +178,10 @@ pub async fn connect(
         return Err((refused, Vec::new()));
     }
     // What it said to the handshake tells more than what it says to a revision it may never have heard of.
-    attempt.run(true).await?.map_err(|_also| (refused, Vec::new()))
+    approach.run(true).await?.map_err(|_also| (refused, Vec::new()))
 }
 
-struct Attempt<'a> {
-    launch: &'a Launch<'a>,
-    scrubber: &'a crate::protocol::scrub::Scrubber,
-    patience: Patience,
-}
-
-impl Attempt<'_> {
+impl Approach<'_> {
     /// Starts the program and asks it. The inner error: it answered, but does not speak that way.
     async fn run(&self, modern: bool) -> Result<Result<Started, UpstreamError>, (UpstreamError, Vec<String>)> {
         let begun = Child::start(self.launch, self.launch.config, self.scrubber);
@@ -143,7 +190,7 @@ impl Attempt<'_> {
         let mut stream = EventStream::lines(lines, self.launch.stream);
         let question = match modern {
             true => Question::new(Mint::default().mint(), "server/discover", "", true),
-            false => negotiate::initialize("{}"),
+            false => negotiate::initialize(self.capabilities),
         };
         let reply = match self.ask(&outlet, &mut stream, &question).await {
             Ok(reply) => reply,

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-use crate::support::{
-    Conn, Seen, Upstream,
+use super::{
+    Conn, Seen, Upstream, programs,
     script::{Script, Way},
 };
 
@@ -102,23 +102,25 @@ impl Way for Shared {
 
 /// A server over HTTP+SSE: each client has a stream, and what it posts is answered there.
 pub fn http_sse(script: Arc<Script>) -> Upstream {
-    let streams: Mutex<Vec<Shared>> = Mutex::default();
+    let streams: Mutex<Vec<Option<Shared>>> = Mutex::default();
     Upstream::start(move |seen, conn| {
         if seen.method == "GET" {
             conn.begin_events();
             let stream = Shared(Arc::new(Mutex::new(conn.again())));
             let number = {
                 let mut streams = streams.lock().expect("not poisoned");
-                streams.push(stream.clone());
+                streams.push(Some(stream.clone()));
                 streams.len() - 1
             };
             let announcements = stream.clone();
             script.listen(Box::new(move |message| announcements.0.lock().expect("not poisoned").event(message)));
             conn.event_named("endpoint", format!("/messages?session={number}"));
-            return conn.until_gone();
+            conn.until_gone();
+            streams.lock().expect("not poisoned")[number] = None;
+            return conn.note("gone");
         }
         let number = seen.path.split_once("session=").and_then(|(_, number)| number.parse::<usize>().ok());
-        let stream = number.and_then(|number| streams.lock().expect("not poisoned").get(number).cloned());
+        let stream = number.and_then(|number| streams.lock().expect("not poisoned").get(number).cloned().flatten());
         let Some(mut stream) = stream else { return conn.reply(404, &[], "") };
         conn.reply(202, &[], "Accepted");
         let (script, message) = (script.clone(), seen.json());
@@ -128,4 +130,10 @@ pub fn http_sse(script: Arc<Script>) -> Upstream {
             }
         });
     })
+}
+
+/// The definition of a program that is one.
+pub fn stdio(revision: &str, name: &str) -> String {
+    let program = programs::example("stdio_script").display().to_string();
+    format!("command = {program:?}\nargs = [{revision:?}, {name:?}]\n")
 }

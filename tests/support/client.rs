@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{
+use super::{
     Editor, Session,
     events::Events,
     http::Streaming,
     mcp::{HttpSse, MODERN},
 };
 
+/// Every revision.
+pub const REVISIONS: [&str; 5] = ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", MODERN];
 /// A change is announced within this time.
 const ANNOUNCED: Duration = Duration::from_secs(5);
 
@@ -183,7 +185,7 @@ impl Client {
     /// Begins a call that will not end by itself; what it returns cancels it in the way of the revision.
     pub fn begin(&mut self, tool: &str) -> Box<dyn FnOnce()> {
         let id = self.id();
-        let params = json!({ "name": tool, "arguments": { "who": self.revision } });
+        let mut params = json!({ "name": tool, "arguments": { "who": self.revision } });
         let cancelled = json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": id } });
         match &mut self.way {
             Way::Sse(connection) => {
@@ -191,7 +193,7 @@ impl Client {
                 connection.post(&body).expect(202);
                 let (editor, endpoint) = (connection.editor.clone(), connection.endpoint.clone());
                 Box::new(move || {
-                    let request = crate::support::Request::post(&endpoint, cancelled.to_string()).bearer(&editor.token);
+                    let request = super::Request::post(&endpoint, cancelled.to_string()).bearer(&editor.token);
                     editor.send(&request).expect(202);
                 })
             }
@@ -204,6 +206,7 @@ impl Client {
                 })
             }
             Way::Modern { editor, .. } => {
+                params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = capabilities(MODERN);
                 let connection = begun(&editor.modern(&id, "tools/call", params), editor);
                 Box::new(move || drop(connection))
             }
@@ -227,8 +230,8 @@ impl Client {
 }
 
 /// Sends a request and leaves its answer unread.
-fn begun(request: &crate::support::Request, editor: &Editor) -> crate::support::Connection {
-    let mut connection = crate::support::Connection::to(editor.address);
+fn begun(request: &super::Request, editor: &Editor) -> super::Connection {
+    let mut connection = super::Connection::to(editor.address);
     connection.write(&request.bytes(editor.address));
     connection
 }
