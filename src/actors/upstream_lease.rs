@@ -16,7 +16,7 @@ use crate::{
         actor_ref::ActorRef,
         upstream_lane::{self, Hand, Prepare, Ready, UpstreamLane},
         upstream_link::{Attendance, Live, NOTE_PATIENCE},
-        upstream_session::Post,
+        upstream_session::{Changed, Post},
     },
     domain::clock,
     error::Result,
@@ -31,6 +31,7 @@ use crate::{
     upstream::{
         Answer, Connected, EventStream, Permit, ServerDef, UpstreamError, Wire, ask,
         exchange::Outgoing,
+        listen::Change,
         patience::Patience,
         relay::{self, Posted},
         stream::StreamLimits,
@@ -97,6 +98,12 @@ impl Lease {
     /// Tells a legacy server from which level on this client wants log messages, if the session is its own.
     pub fn want_log_level(&self, level: Level) {
         self.hand.session.link.ears.want_level(level);
+    }
+
+    /// The server says that something has changed, as part of an answer.
+    pub fn note_change(&self, change: Change) {
+        // A session that is too busy to hear of it fetches the lists when they are old.
+        let _busy = self.hand.session.address.tell(Changed(change));
     }
 
     /// Hears what the server says outside of answers, if the session is a client's own.

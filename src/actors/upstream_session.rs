@@ -39,6 +39,7 @@ use crate::{
         ServerDef, UpstreamError,
         backoff::Backoff,
         client::HttpClient,
+        listen::Change,
         lists::{Kinds, Offer},
         negotiate::Era,
         patience::Patience,
@@ -72,10 +73,10 @@ pub struct Probe;
 #[rtype(result = "()")]
 pub struct Post(pub Posted);
 
-/// Lists of the server have changed, as another session of it has heard.
+/// Something has changed at the server, as was heard elsewhere than on the stream of changes.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Changed(pub Kinds);
+pub struct Changed(pub Change);
 
 /// What there is to a session of one client's own.
 #[derive(Clone)]
@@ -360,9 +361,8 @@ impl Handler<Post> for UpstreamSession {
 impl Handler<Changed> for UpstreamSession {
     type Result = ();
 
-    fn handle(&mut self, Changed(kinds): Changed, _: &mut Context<Self>) {
-        self.stale.set(self.stale.get().and(kinds));
-        self.changed.notify_one();
+    fn handle(&mut self, Changed(change): Changed, _: &mut Context<Self>) {
+        self.noter()(change);
     }
 }
 

@@ -1,11 +1,15 @@
 //! A newly installed server appears for every client at once: list changes on every kind of stream.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 
 use crate::support::{
-    Place, Upstream, elapsed, place,
+    Place, Upstream,
+    client::{Client, REVISIONS},
+    elapsed, place,
+    script::Script,
+    scripted,
     servers::{self, tools},
     until,
 };
@@ -178,4 +182,19 @@ fn a_server_that_waited_for_its_secret_appears_when_it_is_set() {
     place.admin.secret_with("toy", bearer);
     quick("listen", || listening.notification("notifications/tools/list_changed"));
     assert_eq!(place.editor.tools(), ["toy__one"]);
+}
+
+#[test]
+fn a_change_that_a_server_tells_of_within_an_answer_is_passed_on() {
+    let upstream = scripted::streamable(Arc::new(Script::new("2025-11-25", "toy")));
+    let place = place(&[("toy", &upstream)]);
+    until("listed", || place.editor.tools().contains(&"toy__announce".to_owned()));
+    let mut clients = REVISIONS.map(|revision| Client::new(&place.editor, revision));
+    for at in 0..clients.len() {
+        let exchange = clients[at].ask("tools/call", json!({ "name": "toy__announce", "arguments": {} }));
+        assert_eq!(exchange.text(), "changed");
+        for client in &mut clients {
+            assert!(client.hears("notifications/prompts/list_changed"), "{} client", client.revision);
+        }
+    }
 }

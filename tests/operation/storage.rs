@@ -110,3 +110,24 @@ fn the_same_gateway_runs_on_postgres() {
     place.gateway.editor("eng", &revoked.raw).list().expect(401);
     assert!(!place.gateway.log().contains("value-in-postgres"));
 }
+
+#[test]
+fn a_session_goes_on_at_another_gateway_with_the_same_database_and_key() {
+    let Some(url) = crate::support::database::fresh_postgres() else { return };
+    let key = "f3a1c95b07de4286b9d25e8f17a0643cc84b9e02d76f31a5807c2be94d105f6a";
+    let setup = || TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url).env("WORKFLOW_SECRETS_KEY", key);
+    let (old, _) = servers::legacy(&["echo"], |seen, conn| conn.says(seen, "done"));
+    let place = place_with(setup(), &[("toy", &old), ("fresh", &servers::plain(&["echo"]))]);
+    place.admin.secret("toy", "KEY", "sealed-here-opened-there");
+    let sessions = ["2025-03-26", "2025-06-18", "2025-11-25"].map(|revision| place.editor.initialize(revision));
+    let other = setup().start();
+    for mut session in sessions {
+        session.editor.address = other.address;
+        for tool in ["toy__echo", "fresh__echo"] {
+            let said = session.call(tool, json!({})).expect(200).result();
+            assert_eq!(said["content"][0]["text"], "done", "{} {tool}", session.revision);
+        }
+        assert_eq!(old.last_call().header("KEY"), Some("sealed-here-opened-there"));
+    }
+    place.gateway.editor("eng", &place.token.raw).call("toy__echo", json!({})).expect(200).result();
+}

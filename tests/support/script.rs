@@ -122,7 +122,7 @@ impl Script {
             ("subscriptions/listen", true) => Ok(self.subscribe(id, params, way)),
             ("tools/list", _) => {
                 let tool = |name: &str| json!({ "name": name, "inputSchema": { "type": "object" } });
-                let names = ["echo", "progress", "ask", "sample", "change", "hang", "hanging", "ended"];
+                let names = ["echo", "progress", "ask", "sample", "change", "announce", "hang", "hanging", "ended"];
                 Ok(json!({ "tools": names.map(tool) }))
             }
             ("tools/call", _) => self.call(id, params, way),
@@ -195,6 +195,12 @@ impl Script {
                     state.prompts += 1;
                     state.listeners.retain_mut(|listener| listener(&notice));
                 });
+                text("changed")
+            }
+            // As some servers do: on the stream of the call that changed it, and nowhere else.
+            "announce" => {
+                self.change(|state| state.prompts += 1);
+                way.send(&json!({ "jsonrpc": "2.0", "method": "notifications/prompts/list_changed" }));
                 text("changed")
             }
             "hang" => {

@@ -78,28 +78,36 @@ impl UpstreamSession {
         })));
     }
 
-    /// Takes note of a change.
+    /// Takes note of what is heard on a connection.
     fn noting(&self, line: &Rc<Line>) -> impl Fn(Change) + use<> {
         let client = self.whose.as_ref().map(|whose| &whose.client);
         let remark = own_session::remarks(client, &self.parts, &self.def, &self.link, line);
+        let note = self.noter();
+        move |change| match change {
+            Change::None(said) => remark(said),
+            change => note(change),
+        }
+    }
+
+    /// Takes note of a change.
+    pub(super) fn noter(&self) -> impl Fn(Change) + use<> {
         let (changed, stale) = (self.changed.clone(), self.stale.clone());
         let (update, updated) = (self.update.clone(), self.updated.clone());
         let (ears, shared) = (self.link.ears.clone(), self.whose.as_ref().map(|whose| whose.shared.clone()));
         move |change| match (change, &shared) {
-            (Change::Lists(kinds), Some(shared)) => {
+            (change, Some(shared)) => {
                 // One that is too busy to hear of it fetches the lists when they are old.
-                let _busy = shared.tell(Changed(kinds));
+                let _busy = shared.tell(Changed(change));
             }
             (Change::Lists(kinds), None) => {
                 stale.set(stale.get().and(kinds));
                 changed.notify_one();
             }
-            (Change::Resource(uri), _) if ears.wants(&uri) => {
+            (Change::Resource(uri), None) if ears.wants(&uri) => {
                 updated.borrow_mut().insert(uri);
                 update.notify_one();
             }
-            (Change::Resource(_), _) => {}
-            (Change::None(said), _) => remark(said),
+            (Change::Resource(_) | Change::None(_), None) => {}
         }
     }
 

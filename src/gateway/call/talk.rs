@@ -8,6 +8,7 @@
 //!   again with the answers.
 
 use std::{
+    borrow::Cow,
     collections::VecDeque,
     time::{Duration, Instant},
 };
@@ -43,7 +44,7 @@ use crate::{
         splice::json_string,
     },
     store::analytics::Outcome,
-    upstream::{Answer, EventStream, UpstreamError},
+    upstream::{Answer, EventStream, UpstreamError, listen::Change},
 };
 
 /// Between two rounds of a server that asks for nothing but patience.
@@ -283,7 +284,13 @@ impl Talk {
                 self.server_waits();
                 return Ok(told);
             }
-            _ => false,
+            _ => {
+                let uri = env.param_str(body, "uri").map(Cow::into_owned);
+                if let Some(change) = Change::of(method, uri) {
+                    self.active.lease.note_change(change);
+                }
+                false
+            }
         };
         if !wanted {
             return Ok(None);

@@ -149,6 +149,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
 
 fn supervise(mut orders: Orders, command: &[OsString]) -> Result<Code, String> {
     let gateway = getppid();
+    // What whoever started the gateway left open is nobody else's either.
+    close_fds::set_fds_cloexec_threadsafe(3, &[]);
     let failed = |what: &'static str| move |cause: rustix::io::Errno| format!("{what}: {cause}");
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("closing its memory"))?;
     rustix::process::set_child_subreaper(Some(getpid())).map_err(failed("becoming subreaper"))?;
