@@ -193,6 +193,8 @@ pub struct LimitsConfig {
     pub admin_requests_per_minute: u32,
     /// Days that the session id of an older revision is believed; clients then begin a new one by themselves.
     pub session_days: u32,
+    /// Days before its end from which a token counts as one that expires soon.
+    pub token_expiry_warning_days: u32,
 }
 
 impl Default for LimitsConfig {
@@ -226,6 +228,7 @@ impl Default for LimitsConfig {
             failed_auth_per_minute: 60,
             admin_requests_per_minute: 600,
             session_days: 30,
+            token_expiry_warning_days: 7,
         }
     }
 }
@@ -391,11 +394,31 @@ impl Default for AnalyticsConfig {
 }
 
 /// The audit log.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditConfig {
     /// Days that audit entries are kept; 0: for ever.
     pub retention_days: u32,
+    /// Seconds between checkpoints, if anything was written.
+    pub checkpoint_seconds: u64,
+    /// File that checkpoints are appended to, best on another machine's disk; empty: none.
+    pub checkpoint_file: String,
+    /// Command that gets each checkpoint as a line on its standard input (words or a JSON list, no shell); empty: none.
+    pub checkpoint_command: String,
+    /// Seconds that command may take.
+    pub checkpoint_command_seconds: u64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        AuditConfig {
+            retention_days: 0,
+            checkpoint_seconds: 300,
+            checkpoint_file: String::new(),
+            checkpoint_command: String::new(),
+            checkpoint_command_seconds: 10,
+        }
+    }
 }
 
 /// Logs and traces.

@@ -97,6 +97,8 @@ error_codes! {
     NotFound, "not_found", -32600, 404, 404, "Not found";
     /// The state of the thing forbids it.
     Conflict, "conflict", -32600, 409, 409, "Conflict";
+    /// The thing is no longer what the caller has seen (`If-Match`).
+    PreconditionFailed, "precondition_failed", -32600, 412, 412, "Precondition failed";
     /// Well-formed but not acceptable.
     Validation, "validation", -32602, 200, 422, "Not acceptable";
     /// The plan's limit is reached.

@@ -13,7 +13,8 @@
 //! Imports point down only; `tests/tidy.rs` reads the `use` lines and holds it.
 //!
 //! ```text
-//! serve  connect                     boot and stop, in order, the only module that knows all others · the bridge
+//! serve  connect  host               boot and stop, in order, the only module that knows all others · the bridge · the
+//!                                    operator's hand on the gateway's machine
 //! gateway  admin  ops  demo  cli     fronts; they do not know each other (cli: only the admin API's words)
 //! actors                             state with one owner, supervised
 //! store    upstream                  the databases · how an MCP server is talked to
@@ -29,6 +30,7 @@
 //! | [`ops`] | probes on the main port; health of actors and metrics on a listener of their own | shows detail to editors |
 //! | [`cli`] | the commands, as an HTTP client of the admin API | touches a database or an actor |
 //! | [`connect`] | a pipe joined to a gateway URL, for clients that only start processes | repeats a call that may have arrived |
+//! | [`host`] | what an operator does beside the gateway: check the audit log, set a plan | writes what a process keeps in memory |
 //! | [`demo`] | `serve --demo`: an example server and a first call through the front door | keeps anything |
 //! | [`actors`] | tokens, secrets, catalogue, upstream sessions, streams, sinks; the runtime they live in | is called around its [`ActorRef`](actors::actor_ref::ActorRef) |
 //! | [`upstream`] | the guarded HTTP client, programs and their launcher, detection of revisions, exchanges, breaker | follows a redirect, or dials an address that the policy did not judge |
@@ -149,6 +151,7 @@ pub mod gateway;
 pub mod ops;
 
 pub mod connect;
+pub mod host;
 pub mod serve;
 
 #[doc = include_str!("docs/compatibility.md")]

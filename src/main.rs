@@ -1,4 +1,4 @@
-//! The one binary: server, command line, bridge, demo, and the launcher of programs.
+//! The one binary: server, command line, bridge, the operator's hand, demo, and the launcher of programs.
 
 use std::process::ExitCode;
 
@@ -12,5 +12,6 @@ fn main() -> ExitCode {
     if let Some(ended) = aerostack::upstream::stdio::launcher::run(std::env::args_os()) {
         return ended;
     }
-    aerostack::cli::run(aerostack::cli::Cli::parse(), aerostack::serve::run, aerostack::connect::run)
+    let cli = aerostack::cli::Cli::parse();
+    aerostack::cli::run(cli, aerostack::serve::run, aerostack::connect::run, aerostack::host::run)
 }

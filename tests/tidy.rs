@@ -128,7 +128,7 @@ const LAYERS: &[&[&str]] = &[
     &["store", "upstream"],
     &["actors"],
     &["gateway", "admin", "ops", "cli", "demo"],
-    &["serve", "connect"],
+    &["serve", "connect", "host"],
 ];
 /// Imports inside a layer.
 const BESIDE: &[(&str, &str)] = &[("telemetry", "config"), ("telemetry", "domain"), ("config", "domain")];

@@ -10,6 +10,7 @@ pub mod audit_entry;
 pub mod audit_head;
 pub mod audit_workspace;
 pub mod change_log;
+pub mod kept_answer;
 pub mod limit;
 pub mod mcp_server;
 pub mod mcp_workspace_secret;

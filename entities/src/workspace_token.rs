@@ -25,6 +25,10 @@ pub struct Model {
     pub expires_at: Option<DateTimeUtc>,
     pub last_used_at: Option<DateTimeUtc>,
     pub revoked_at: Option<DateTimeUtc>,
+    /// SHA-256 of the value before the last rotation, unique.
+    pub previous_hash: Option<Vec<u8>>,
+    /// Until when that value still works.
+    pub previous_until: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

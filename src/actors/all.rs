@@ -23,7 +23,7 @@ use crate::{
         token_authority::Tokens,
         upstream_link::{Credentials, News},
         upstreams::Upstreams,
-        workspace_catalog::{CatalogRef, DeleteWorkspace, RemoveServer},
+        workspace_catalog::{CatalogRef, DeleteWorkspace, RemoveServer, RenameWorkspace},
     },
     config::Config,
     domain::{
@@ -32,7 +32,7 @@ use crate::{
         role::Principal,
     },
     error::Result,
-    store::{Store, analytics::ToolCallEvent},
+    store::{Store, analytics::ToolCallEvent, workspaces::WorkspaceRecord},
     upstream::{NetworkPolicy, stdio::Host},
 };
 
@@ -97,7 +97,7 @@ impl Actors {
     ) -> Result<Self> {
         let runtime = Runtime::start(config.actors.clone());
         let vault = Vault::start(&runtime, store.clone(), keys, data_dir).await?;
-        let audit = Audit::start(&runtime, store.clone(), &config.audit);
+        let audit = Audit::start(&runtime, store.clone(), &config.audit)?;
         let limiters = RateLimiters::start(&runtime, &config.limits);
         let tokens = Tokens::start(&runtime, store.clone(), &config.limits, Arc::new(limiters.clone())).await?;
         let streams = ClientSessions::new(runtime.clone(), &config.limits);
@@ -142,6 +142,18 @@ impl Actors {
             calls: Arc::default(),
             metrics,
         })
+    }
+
+    /// Renames a workspace. With another slug it has another URL: what runs under the old one is ended when this returns,
+    /// and its tokens work under the new one.
+    pub async fn rename_workspace(&self, rename: RenameWorkspace) -> Result<WorkspaceRecord> {
+        let (workspace, moves) = (rename.workspace, rename.slug.is_some());
+        let renamed = self.catalog.apply(rename).await;
+        // When the database does not say whether it committed, tokens read it again all the same.
+        if moves {
+            self.tokens.cut_workspace(workspace).await;
+        }
+        renamed
     }
 
     /// Deletes a workspace. When this returns, its tokens are dead and its streams cut.

@@ -20,10 +20,12 @@ use tokio::sync::broadcast;
 use crate::{
     actors::{
         actor_ref::ActorRef,
+        checkpoints::Checkpoints,
         supervisor::{self, Drain, Group, Heartbeat, Runtime, Spec},
     },
     config::AuditConfig,
     domain::{
+        audit_checkpoint::{self, Checkpoint, hex},
         clock::{self, Timestamp},
         ids::{AccountId, WorkspaceId},
     },
@@ -31,7 +33,7 @@ use crate::{
     store::{
         Store,
         audit::{ActorKind, AuditEntry, AuditKind, AuditRecord},
-        audit_check::{self, Checkpoint},
+        audit_check,
     },
 };
 
@@ -41,8 +43,6 @@ const REFUSALS_EVERY: Duration = Duration::from_secs(10);
 const SOURCES: usize = 256;
 /// Entries kept while the database does not answer.
 const WAITING: usize = 1000;
-/// How often a checkpoint is emitted, if anything was written.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(300);
 /// How often old entries are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -81,6 +81,7 @@ pub struct Audit {
     refusals: Arc<Mutex<Refusals>>,
     store: Store,
     owner: Arc<OnceLock<AccountId>>,
+    checkpoints: Checkpoints,
 }
 
 /// Counted beside the actor, so that a flood fills neither its mailbox nor the log.
@@ -94,12 +95,18 @@ struct Count {
 
 impl Audit {
     /// Starts the actor.
-    pub fn start(runtime: &Runtime, store: Store, config: &AuditConfig) -> Self {
+    ///
+    /// # Errors
+    /// `validation` when the place for checkpoints cannot be used.
+    pub fn start(runtime: &Runtime, store: Store, config: &AuditConfig) -> Result<Self> {
+        let checkpoints = Checkpoints::of(config)?;
+        let checkpoint_every = Duration::from_secs(config.checkpoint_seconds.max(1));
         let retention = (config.retention_days > 0).then(|| TimeDelta::days(config.retention_days.into()));
         let spec = Spec::singleton("AuditLog", Group::Sinks);
         let refusals = Arc::new(Mutex::new(Refusals::new()));
         let owner: Arc<OnceLock<AccountId>> = Arc::default();
-        let (of_actor, counted, owned_by) = (store.clone(), refusals.clone(), owner.clone());
+        let (of_actor, counted, owned_by, places) =
+            (store.clone(), refusals.clone(), owner.clone(), checkpoints.clone());
         let factory = move || AuditLog {
             store: of_actor.clone(),
             retention,
@@ -108,10 +115,23 @@ impl Audit {
             waiting: VecDeque::new(),
             lost: 0,
             written: 0,
+            checkpoints: places.clone(),
+            checkpoint_every,
             checkpoint: None,
+            checkpoint_failing: false,
         };
         let log = supervisor::supervise(runtime, spec, factory);
-        Audit { log, refusals, store, owner }
+        Ok(Audit { log, refusals, store, owner, checkpoints })
+    }
+
+    /// Whose installation this is, once it is known.
+    pub fn owner(&self) -> Option<AccountId> {
+        self.owner.get().copied()
+    }
+
+    /// Where checkpoints go besides the log.
+    pub fn checkpoints(&self) -> &Checkpoints {
+        &self.checkpoints
     }
 
     /// Says whose log gets the refusals that belong to no namespace. To be called before anything is served.
@@ -166,7 +186,11 @@ pub struct AuditLog {
     waiting: VecDeque<AuditEntry>,
     lost: u64,
     written: u64,
+    checkpoints: Checkpoints,
+    checkpoint_every: Duration,
     checkpoint: Option<Checkpoint>,
+    /// The newest checkpoint did not reach its place.
+    checkpoint_failing: bool,
 }
 
 impl Actor for AuditLog {
@@ -177,7 +201,8 @@ impl Actor for AuditLog {
             log.close_refusals();
             ctx.spawn(log.write());
         });
-        ctx.run_interval(CHECKPOINT_EVERY, |log, ctx| {
+        ctx.spawn(self.emit_checkpoint());
+        ctx.run_interval(self.checkpoint_every, |log, ctx| {
             ctx.spawn(log.emit_checkpoint());
         });
         ctx.run_interval(PRUNE_EVERY, |log, ctx| log.prune(ctx));
@@ -227,6 +252,7 @@ impl Handler<Heartbeat> for AuditLog {
             "written": self.written,
             "lost": self.lost,
             "checkpoint": self.checkpoint.map(|at| at.seq),
+            "checkpoint_failing": self.checkpoint_failing,
         }))
     }
 }
@@ -295,17 +321,30 @@ impl AuditLog {
         })
     }
 
-    /// Logs the end of the chain, for whoever keeps logs elsewhere (`audit verify --checkpoint` reads it).
+    /// Hands the end of the chain to whoever keeps it outside the database: the log, the file, the command. What did not
+    /// reach its place is tried again at the next turn.
     fn emit_checkpoint(&mut self) -> impl ActorFuture<Self, Output = ()> + use<> {
-        let store = self.store.clone();
-        let head = async move { store.read(|db| async move { audit_check::head(&db).await }).await };
-        head.into_actor(self).map(|head, log: &mut Self, _| match head {
-            Ok(head) if log.checkpoint != Some(head) => {
-                tracing::info!(target: "aerostack::audit", seq = head.seq, mac = audit_check::hex(&head.mac), "checkpoint");
-                log.checkpoint = Some(head);
+        let (store, places, last) = (self.store.clone(), self.checkpoints.clone(), self.checkpoint);
+        let emit = async move {
+            let head = store.read(|db| async move { audit_check::head(&db).await }).await;
+            let head = head.map_err(|cause| cause.to_string())?;
+            if head.seq == 0 || last == Some(head) {
+                return Ok(None);
             }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "no audit checkpoint"),
+            tracing::info!(target: "aerostack::audit", seq = head.seq, mac = hex(&head.mac), "checkpoint");
+            places.put(audit_checkpoint::line(&head, store.instance_id(), clock::now())).await?;
+            Ok(Some(head))
+        };
+        emit.into_actor(self).map(|emitted: Result<Option<Checkpoint>, String>, log: &mut Self, _| match emitted {
+            Ok(None) => {}
+            Ok(Some(head)) => {
+                log.checkpoint = Some(head);
+                log.checkpoint_failing = false;
+            }
+            Err(cause) => {
+                log.checkpoint_failing = true;
+                tracing::error!(cause, "an audit checkpoint did not reach its place");
+            }
         })
     }
 

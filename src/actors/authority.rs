@@ -2,9 +2,13 @@
 //! row and audit entry), followed by the change of what is in force. The order of a revocation is: commit, take the
 //! grant out of the ledger, end everything that runs under it, answer.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use chrono::TimeDelta;
+use parking_lot::Mutex;
 use secrecy::SecretString;
 use tokio::sync::watch;
 
@@ -63,7 +67,7 @@ pub struct IssuedToken {
     pub raw: SecretString,
 }
 
-/// A token to be revoked, or to be given another value.
+/// A token to be revoked.
 #[derive(Debug, Clone)]
 pub struct NameToken {
     /// Its workspace (a token of another one is unknown).
@@ -97,6 +101,12 @@ pub(super) struct Authority {
     pub(super) used_keys: LastUsed<ApiKeyId>,
     /// How long session ids of older revisions are believed.
     pub(super) session_days: u32,
+    /// How long before its end a token counts as one that expires soon.
+    pub(super) expiry_warning: TimeDelta,
+    /// Tokens that expire soon, as of the last look.
+    pub(super) expiring: AtomicU64,
+    /// Those that were warned of.
+    pub(super) warned: Mutex<HashSet<TokenId>>,
     /// False while a fresh incarnation has not compared the ledger with the database yet.
     pub(super) settled: watch::Sender<bool>,
 }
@@ -154,6 +164,7 @@ impl Authority {
             expires_at: token_rules::expiry(now, wanted.expires_in_seconds)?,
             last_used_at: None,
             revoked_at: None,
+            previous_until: None,
             requests_per_minute: token_rules::requests_per_minute(wanted.requests_per_minute)?,
             scope: wanted.scope.checked()?,
         };
@@ -192,34 +203,6 @@ impl Authority {
             self.windows.forget(token);
         }
         written
-    }
-
-    /// Gives a token a new value. The old one is dead when this returns; name, limit and window stay.
-    pub(super) async fn rotate(&self, named: NameToken) -> Result<IssuedToken> {
-        let (token, now) = (named.token, self.ledger.now());
-        let fresh = token::generate(Credential::Mwt);
-        let (hash, hint) = (fresh.hash, fresh.hint);
-        let written = self
-            .store
-            .write(move |tx| {
-                Box::pin(async move {
-                    let workspace = workspace_of(tx, named.workspace).await?;
-                    let known = tokens::get(tx.conn(), workspace.id, token).await?;
-                    let record = known.filter(|record| record.is_active(now)).ok_or_else(|| {
-                        err::not_found("No such active token in this workspace")
-                            .with_hint("A revoked or expired token cannot come back: create a new one")
-                    })?;
-                    tokens::replace_hash(tx, workspace.id, token, &hash, &hint).await?;
-                    tx.audit(entry(&workspace, &named.by, "token_rotated", &record)).await?;
-                    tx.change("token", token).await?;
-                    Ok(TokenRecord { hint, ..record })
-                })
-            })
-            .await;
-        if !matches!(&written, Err(refused) if refused.code() == ErrorCode::NotFound) {
-            self.end(self.ledger.withdraw([token])).await;
-        }
-        Ok(IssuedToken { record: written?, raw: fresh.raw })
     }
 
     /// Gives a token another scope. When this returns, every call and list is decided by it.
@@ -279,7 +262,7 @@ impl Authority {
         self.end(self.ledger.withdraw_expired()).await;
     }
 
-    async fn end(&self, grants: Vec<Arc<Grant>>) {
+    pub(super) async fn end(&self, grants: Vec<Arc<Grant>>) {
         futures_util::future::join_all(grants.iter().map(|grant| grant.kill())).await;
         self.ledger.bury(&grants);
     }
@@ -291,8 +274,8 @@ impl Authority {
             let (revision, now) = (self.ledger.revision(), self.ledger.now());
             let active = self.store.read(move |db| async move { tokens::active_with_hash(&db, now).await }).await?;
             let grants = active.into_iter().map(|(hash, record, slug)| {
-                let scope = record.scope.clone().map(Arc::new);
-                (hash, scope, move || self.grant(&record, slug.into()))
+                let (scope, end) = (record.scope.clone().map(Arc::new), record.expires_at);
+                ((hash, scope, end), move || self.grant(&record, slug.into()))
             });
             if let Some(gone) = self.ledger.reconcile(revision, grants.collect()) {
                 if !gone.is_empty() {
@@ -373,11 +356,11 @@ async fn insert(tx: &Tx, record: &TokenRecord, by: &Principal, hash: &TokenHash)
     Ok(workspace)
 }
 
-async fn workspace_of(tx: &Tx, id: WorkspaceId) -> Result<WorkspaceRecord> {
+pub(super) async fn workspace_of(tx: &Tx, id: WorkspaceId) -> Result<WorkspaceRecord> {
     workspaces::get(tx.conn(), id).await?.ok_or_else(|| err::not_found("No such workspace"))
 }
 
-fn entry(workspace: &WorkspaceRecord, by: &Principal, action: &str, record: &TokenRecord) -> AuditEntry {
+pub(super) fn entry(workspace: &WorkspaceRecord, by: &Principal, action: &str, record: &TokenRecord) -> AuditEntry {
     let entry = AuditEntry { namespace: workspace.namespace, ..AuditEntry::new(by, action, ("token", &record.name)) };
     entry.in_workspace(workspace.id).with("token", record.id.to_string()).with("workspace", workspace.slug.to_string())
 }

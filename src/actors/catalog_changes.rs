@@ -32,6 +32,20 @@ pub struct CreateWorkspace {
     pub by: Principal,
 }
 
+/// Gives a workspace another name, or another place in the URL.
+#[derive(Message)]
+#[rtype(result = "Result<WorkspaceRecord>")]
+pub struct RenameWorkspace {
+    /// Which.
+    pub workspace: WorkspaceId,
+    /// Its slug from now on, unique in the installation. The old one is free.
+    pub slug: Option<Slug>,
+    /// Its display name from now on.
+    pub name: Option<String>,
+    /// Who asks.
+    pub by: Principal,
+}
+
 /// Deletes a workspace with its tokens, installations and overrides.
 #[derive(Message)]
 #[rtype(result = "Result<()>")]

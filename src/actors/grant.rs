@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
     time::Duration,
@@ -28,6 +28,8 @@ use crate::domain::{
 
 /// How long `kill` waits for a poll under way. A poll is microseconds; this only bounds a stuck worker.
 const KILL_WAIT: Duration = Duration::from_secs(2);
+/// The end of what has none, in milliseconds.
+const NEVER: i64 = i64::MAX;
 
 /// A valid token. Made by the TokenAuthority only.
 pub struct Grant {
@@ -41,8 +43,6 @@ pub struct Grant {
     pub name: Arc<str>,
     /// The account it was issued to, if it was.
     pub member: Option<AccountId>,
-    /// When it stops working by itself.
-    pub expires_at: Option<Timestamp>,
     /// Its requests of the last 60 seconds.
     pub window: Arc<Window>,
     /// Its notifications of the last 60 seconds.
@@ -56,6 +56,8 @@ pub struct Grant {
     /// Whether there is a scope: a token that may use everything pays for one look at this.
     scoped: AtomicBool,
     scope: ArcSwapOption<Scope>,
+    /// When it stops working by itself, in milliseconds. A rotation gives the grant of the old value an end.
+    ends_ms: AtomicI64,
     revoked: AtomicBool,
     sending: AtomicU32,
 }
@@ -79,7 +81,6 @@ impl Grant {
             slug,
             name,
             member,
-            expires_at,
             window,
             notifications,
             calls: AtomicUsize::new(0),
@@ -87,6 +88,7 @@ impl Grant {
             cut: CancellationToken::new(),
             scoped: AtomicBool::new(false),
             scope: ArcSwapOption::empty(),
+            ends_ms: AtomicI64::new(expires_at.map_or(NEVER, |at| at.timestamp_millis())),
             revoked: AtomicBool::new(false),
             sending: AtomicU32::new(0),
         }
@@ -94,7 +96,24 @@ impl Grant {
 
     /// Whether the token works now.
     pub fn is_valid(&self) -> bool {
-        !self.revoked.load(SeqCst) && self.expires_at.is_none_or(|at| clock::now() < at)
+        if self.revoked.load(SeqCst) {
+            return false;
+        }
+        let ends = self.ends_ms.load(SeqCst);
+        ends == NEVER || clock::now().timestamp_millis() < ends
+    }
+
+    /// When it stops working by itself, to the millisecond.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        match self.ends_ms.load(SeqCst) {
+            NEVER => None,
+            ms => Timestamp::from_timestamp_millis(ms),
+        }
+    }
+
+    /// Gives it another end.
+    pub(super) fn set_end(&self, end: Option<Timestamp>) {
+        self.ends_ms.store(end.map_or(NEVER, |at| at.timestamp_millis()), SeqCst);
     }
 
     /// What the token may use; none: everything its workspace offers.

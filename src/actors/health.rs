@@ -73,7 +73,7 @@ pub struct ActorReport {
     /// 99 % of the asks were answered within this many milliseconds.
     pub answer_ms_p99: f64,
     /// What the actor itself shows.
-    #[schema(value_type = Object)]
+    #[schema(value_type = Option<Object>)]
     pub observed: Value,
 }
 

@@ -55,6 +55,25 @@ impl Keyring {
         Ok(keyring)
     }
 
+    /// Opens the stored data keys for a look at a database beside the gateway: nothing is generated or written.
+    pub(super) async fn beside(store: &Store, configured: ConfiguredKeys, data_dir: &Path) -> Result<Self> {
+        let rows = store.read(|db| async move { keyring::all(&db).await }).await?;
+        if rows.is_empty() {
+            return Err(refusal("The database holds no keys yet", "Start the gateway on it once"));
+        }
+        let (current, previous) = choose(&rows, configured, data_dir)?;
+        let given: Vec<&FoundKey> = std::iter::once(&current).chain(&previous).collect();
+        check_every_slot_opens(&rows, &given, data_dir)?;
+        let instance = store.instance_id();
+        let keyring = Keyring {
+            current: current.key.wrapper(instance),
+            openers: given.iter().map(|found| found.key.wrapper(instance)).collect(),
+            keys: RwLock::default(),
+        };
+        keyring.take(&rows)?;
+        Ok(keyring)
+    }
+
     /// Unwraps what is not known yet. A damaged key of a namespace only makes that namespace's secrets unusable; a
     /// damaged key of the installation stops the start.
     fn take(&self, rows: &[KeyRow]) -> Result<()> {

@@ -57,6 +57,7 @@ pub struct Metrics {
     running: Family<ActorLabels, Gauge<i64>>,
     admitted: Gauge<f64, AtomicU64>,
     refused: Gauge<f64, AtomicU64>,
+    expiring: Gauge,
     slugs: Mutex<HashMap<WorkspaceId, Arc<str>>>,
 }
 
@@ -73,6 +74,7 @@ impl Default for Metrics {
             running: Family::default(),
             admitted: Gauge::default(),
             refused: Gauge::default(),
+            expiring: Gauge::default(),
             slugs: Mutex::default(),
         };
         metrics.register();
@@ -94,6 +96,7 @@ impl Metrics {
             self.overhead.clone(),
         );
         registry.register("streams", "Open streams to clients", self.streams.clone());
+        registry.register("tokens_expiring", "Tokens that expire soon", self.expiring.clone());
         registry.register("critical_actors_down", "Critical actors that are not running", self.ready.clone());
         registry.register("actor_restarts", "Times an actor was started again", self.restarts.clone());
         registry.register("actor_running", "1: the actor runs", self.running.clone());
@@ -135,6 +138,7 @@ impl Metrics {
         }
         self.streams.set(i64::try_from(actors.streams.len()).unwrap_or(i64::MAX));
         self.ready.set(i64::try_from(actors.runtime.board().unready().len()).unwrap_or(i64::MAX));
+        self.expiring.set(i64::try_from(actors.tokens.expiring()).unwrap_or(i64::MAX));
         let (admitted, refused) = actors.limiters.totals();
         #[expect(clippy::cast_precision_loss, reason = "a count to look at")]
         {

@@ -6,6 +6,8 @@ pub mod analytics_sink;
 pub mod audit_log;
 mod authority;
 mod authority_keys;
+mod authority_rotation;
+pub mod checkpoints;
 pub mod client;
 mod failed_lookups;
 pub mod grant;
@@ -44,6 +46,7 @@ mod catalog_servers;
 #[cfg(test)]
 mod catalog_tests;
 mod catalog_tools;
+mod catalog_workspaces;
 pub mod client_session;
 #[cfg(test)]
 mod credential_fixture;

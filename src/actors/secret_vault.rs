@@ -149,6 +149,14 @@ impl Vault {
         &self.0.audit_keys
     }
 
+    /// Every version of the audit key, oldest first, of a database that is looked at beside the gateway.
+    ///
+    /// # Errors
+    /// A refusal (see `key_source`) when the key that protects the database is not among the given ones.
+    pub async fn audit_keys_beside(store: &Store, keys: ConfiguredKeys, data_dir: &Path) -> Result<Vec<AuditKey>> {
+        Ok(Keyring::beside(store, keys, data_dir).await?.audit_keys())
+    }
+
     async fn ask<M, T>(&self, message: M) -> Result<T>
     where
         SecretVault: Handler<M>,

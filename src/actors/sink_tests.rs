@@ -197,7 +197,7 @@ async fn old_calls_are_pruned_on_demand() {
 async fn a_flood_of_refusals_is_one_entry_for_each_source_and_kind() {
     let store = testing::sqlite().await;
     let runtime = Runtime::start(ActorsConfig::default());
-    let audit = Audit::start(&runtime, store.clone(), &AuditConfig::default());
+    let audit = Audit::start(&runtime, store.clone(), &AuditConfig::default()).unwrap();
     let (namespace, workspace) = (AccountId::generate(), WorkspaceId::generate());
     let refusal = |action, source: &str| Refused {
         namespace: Some(namespace),
@@ -223,7 +223,7 @@ async fn a_flood_of_refusals_is_one_entry_for_each_source_and_kind() {
 async fn many_sources_share_a_bounded_number_of_entries() {
     let store = testing::sqlite().await;
     let runtime = Runtime::start(ActorsConfig::default());
-    let audit = Audit::start(&runtime, store.clone(), &AuditConfig::default());
+    let audit = Audit::start(&runtime, store.clone(), &AuditConfig::default()).unwrap();
     let namespace = AccountId::generate();
     audit.set_owner(namespace);
     for n in 0..1000 {
@@ -249,7 +249,7 @@ async fn many_sources_share_a_bounded_number_of_entries() {
 async fn an_event_is_written_and_shown_on_the_live_tail() {
     let store = testing::sqlite().await;
     let runtime = Runtime::start(ActorsConfig::default());
-    let audit = Audit::start(&runtime, store.clone(), &AuditConfig::default());
+    let audit = Audit::start(&runtime, store.clone(), &AuditConfig::default()).unwrap();
     let mut tail = audit.tail();
     let namespace = AccountId::generate();
     let who = (ActorKind::System, "supervisor");

@@ -5,20 +5,30 @@
 //! Each request runs as a task of its own, so that a panic costs one answer and a slow database never delays a
 //! heartbeat. Nothing depends on the order of the tasks: the ledger's epochs keep it exact (see `token_ledger`).
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use actix::prelude::*;
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
 
 pub use crate::actors::{
     authority::{IssueToken, IssuedToken, NameToken, ScopeToken},
     authority_keys::{IssueApiKey, IssuedApiKey, RevokeApiKey},
+    authority_rotation::RotateToken,
 };
 use crate::{
     actors::{
         actor_ref::ActorRef,
         authority::Authority,
+        authority_rotation::expiry_warning,
         failed_lookups::FailedLookups,
         grant::Grant,
         last_used::LastUsed,
@@ -41,7 +51,7 @@ use crate::{
 const TICK: Duration = Duration::from_millis(250);
 /// Ticks between two writes of last use (at most a minute late), and between two comparisons with the database.
 const TICKS_PER_FLUSH: u64 = 120;
-/// Ticks between two looks for sessions that nobody believes any more (an hour).
+/// Ticks between two looks for tokens that expire soon and for sessions that nobody believes any more (an hour).
 const TICKS_PER_PRUNE: u64 = 14_400;
 /// Between two attempts to compare the ledger with a database that does not answer.
 const RETRY: Duration = Duration::from_millis(200);
@@ -82,6 +92,9 @@ impl Tokens {
             used: LastUsed::default(),
             used_keys: LastUsed::default(),
             session_days: limits.session_days,
+            expiry_warning: expiry_warning(limits.token_expiry_warning_days),
+            expiring: AtomicU64::new(0),
+            warned: Mutex::default(),
             settled: watch::Sender::new(true),
         });
         authority.reconcile().await?;
@@ -129,8 +142,9 @@ impl Tokens {
         self.ask(Revoke(token)).await
     }
 
-    /// Gives a token a new value; the old one is dead when this returns.
-    pub async fn rotate(&self, token: NameToken) -> Result<IssuedToken> {
+    /// Gives a token a new value; the old one works until the overlap ends. Without an overlap it is dead when this
+    /// returns.
+    pub async fn rotate(&self, token: RotateToken) -> Result<IssuedToken> {
         self.ask(Rotate(token)).await
     }
 
@@ -158,6 +172,17 @@ impl Tokens {
     /// Revokes an API key; its next use is refused.
     pub async fn revoke_api_key(&self, key: RevokeApiKey) -> Result<ApiKeyRecord> {
         self.ask(RevokeKey(key)).await
+    }
+
+    /// Whether a token that ends then is one that expires soon.
+    pub fn expires_soon(&self, expires_at: Option<Timestamp>) -> bool {
+        let now = self.0.authority.ledger.now();
+        expires_at.is_some_and(|end| now < end && end <= now + self.0.authority.expiry_warning)
+    }
+
+    /// Tokens that expire soon, at most an hour old.
+    pub fn expiring(&self) -> u64 {
+        self.0.authority.expiring.load(Relaxed)
     }
 
     /// Notes that a token is used now.
@@ -224,6 +249,7 @@ impl TokenAuthority {
                 }
             }
             if prune {
+                authority.warn_of_expiry().await;
                 authority.prune_sessions().await;
             }
         });
@@ -277,7 +303,7 @@ requests! {
     Find(TokenHash) -> Option<Arc<Grant>> = find;
     Issue(IssueToken) -> IssuedToken = issue;
     Revoke(NameToken) -> TokenRecord = revoke;
-    Rotate(NameToken) -> IssuedToken = rotate;
+    Rotate(RotateToken) -> IssuedToken = rotate;
     Rescope(ScopeToken) -> TokenRecord = rescope;
     FindApiKey(TokenHash) -> Option<Principal> = find_api_key;
     IssueKey(IssueApiKey) -> IssuedApiKey = issue_api_key;

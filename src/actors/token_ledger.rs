@@ -24,6 +24,9 @@ use crate::{
     },
 };
 
+/// What the database says of a value that works: its hash, what it may use, when it ends.
+pub(super) type InForce = (TokenHash, Option<Arc<Scope>>, Option<Timestamp>);
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Ledger {
@@ -39,10 +42,11 @@ struct Turn {
     epoch: u64,
     /// Withdrawals and admissions.
     revision: u64,
-    hashes: HashMap<TokenId, TokenHash>,
-    expiries: BTreeSet<(Timestamp, TokenId)>,
+    /// The values of a token: one, or two in the overlap of a rotation. Each has a grant.
+    hashes: HashMap<TokenId, Vec<TokenHash>>,
+    expiries: BTreeSet<(Timestamp, [u8; 32])>,
     /// Withdrawn, but perhaps not dead yet: whoever withdraws the same token again has to wait for it as well.
-    dying: HashMap<TokenId, Arc<Grant>>,
+    dying: HashMap<TokenId, Vec<Arc<Grant>>>,
 }
 
 impl Turn {
@@ -60,8 +64,8 @@ impl Ledger {
 
     /// The grant of a token, if it is in force.
     pub(super) fn of_token(&self, token: TokenId) -> Option<Arc<Grant>> {
-        let hash = self.turn.lock().hashes.get(&token).copied();
-        hash.and_then(|hash| self.get(&hash))
+        let hashes = self.turn.lock().hashes.get(&token).cloned().unwrap_or_default();
+        hashes.iter().find_map(|hash| self.get(hash))
     }
 
     /// What a later [`Ledger::admit`] must be told. Take it before reading the database.
@@ -70,7 +74,7 @@ impl Ledger {
     }
 
     /// Puts a grant in force that was read in `epoch`. `None`: something was withdrawn meanwhile, read again. A
-    /// token that already has a grant keeps it, so that there is never a second one that a revocation would miss.
+    /// value that already has a grant keeps it, so that there is never a second one that a revocation would miss.
     pub(super) fn admit(&self, epoch: u64, hash: TokenHash, make: impl FnOnce() -> Grant) -> Option<Arc<Grant>> {
         let mut turn = self.turn.lock();
         if turn.epoch != epoch {
@@ -85,9 +89,9 @@ impl Ledger {
         }
         let grant = Arc::new(make());
         turn.revision += 1;
-        turn.hashes.insert(grant.token, hash);
-        if let Some(at) = grant.expires_at {
-            turn.expiries.insert((at, grant.token));
+        turn.hashes.entry(grant.token).or_default().push(hash);
+        if let Some(at) = grant.ends_at() {
+            turn.expiries.insert((at, hash.0));
         }
         self.grants.insert(hash, grant.clone());
         grant
@@ -101,17 +105,35 @@ impl Ledger {
             return false;
         }
         turn.begin_withdrawal();
-        if let Some(grant) = turn.hashes.get(&token).and_then(|hash| self.grants.get(hash)) {
-            grant.set_scope(scope);
+        for hash in turn.hashes.get(&token).into_iter().flatten() {
+            if let Some(grant) = self.grants.get(hash) {
+                grant.set_scope(scope.clone());
+            }
         }
         true
+    }
+
+    /// A token has another value: the one it had works until `until`, any older one no more. The caller kills what is
+    /// returned before it answers. Grants that were read before are not admitted after this.
+    pub(super) fn supersede(&self, token: TokenId, old: &TokenHash, until: Timestamp) -> Vec<Arc<Grant>> {
+        let mut turn = self.turn.lock();
+        turn.begin_withdrawal();
+        let all = turn.hashes.get(&token).cloned().unwrap_or_default();
+        let gone = all.iter().filter(|hash| *hash != old).filter_map(|hash| self.remove_value(&mut turn, hash));
+        let gone = gone.collect();
+        let kept = self.grants.get(old).map(|grant| grant.value().clone());
+        if let Some(grant) = kept {
+            let end = grant.ends_at().map_or(until, |own| own.min(until));
+            end_at(&mut turn, old, &grant, Some(end));
+        }
+        gone
     }
 
     /// Takes tokens out of force. The caller kills what is returned before it answers.
     pub(super) fn withdraw(&self, tokens: impl IntoIterator<Item = TokenId>) -> Vec<Arc<Grant>> {
         let mut turn = self.turn.lock();
         turn.begin_withdrawal();
-        tokens.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect()
+        tokens.into_iter().flat_map(|token| self.remove(&mut turn, token)).collect()
     }
 
     /// Takes all tokens of a workspace out of force.
@@ -120,22 +142,22 @@ impl Ledger {
         turn.begin_withdrawal();
         let all: Vec<TokenId> =
             self.grants.iter().filter(|grant| grant.workspace == workspace).map(|grant| grant.token).collect();
-        let dying = turn.dying.values().filter(|grant| grant.workspace == workspace).map(|grant| grant.token);
+        let dying = turn.dying.values().flatten().filter(|grant| grant.workspace == workspace).map(|grant| grant.token);
         let all: BTreeSet<TokenId> = all.into_iter().chain(dying).collect();
-        all.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect()
+        all.into_iter().flat_map(|token| self.remove(&mut turn, token)).collect()
     }
 
-    /// Takes tokens out of force whose time is over.
+    /// Takes values out of force whose time is over.
     pub(super) fn withdraw_expired(&self) -> Vec<Arc<Grant>> {
         let now = self.now();
         let mut turn = self.turn.lock();
-        let over: Vec<TokenId> =
-            turn.expiries.iter().take_while(|(at, _)| *at <= now).map(|(_, token)| *token).collect();
+        let over: Vec<TokenHash> =
+            turn.expiries.iter().take_while(|(at, _)| *at <= now).map(|(_, hash)| TokenHash(*hash)).collect();
         if over.is_empty() {
             return Vec::new();
         }
         turn.begin_withdrawal();
-        over.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect()
+        over.iter().filter_map(|hash| self.remove_value(&mut turn, hash)).collect()
     }
 
     /// What a later [`Ledger::reconcile`] must be told. Take it before reading the database.
@@ -143,49 +165,65 @@ impl Ledger {
         self.turn.lock().revision
     }
 
-    /// Makes the ledger equal to what the database said at `revision`: returns the grants that are no longer in
-    /// force, `None` when something was withdrawn or admitted meanwhile.
+    /// Makes the ledger equal to what the database said at `revision` (of each value: its scope and its end): returns
+    /// the grants that are no longer in force, `None` when something was withdrawn or admitted meanwhile.
     pub(super) fn reconcile(
         &self,
         revision: u64,
-        active: Vec<(TokenHash, Option<Arc<Scope>>, impl FnOnce() -> Grant)>,
+        active: Vec<(InForce, impl FnOnce() -> Grant)>,
     ) -> Option<Vec<Arc<Grant>>> {
         let mut turn = self.turn.lock();
         if turn.revision != revision {
             return None;
         }
-        let known: HashSet<TokenHash, TokenHashBuilder> = active.iter().map(|(hash, ..)| *hash).collect();
-        let gone: Vec<TokenId> =
-            self.grants.iter().filter(|entry| !known.contains(entry.key())).map(|entry| entry.token).collect();
+        let known: HashSet<TokenHash, TokenHashBuilder> = active.iter().map(|((hash, ..), _)| *hash).collect();
+        let gone: Vec<TokenHash> =
+            self.grants.iter().filter(|entry| !known.contains(entry.key())).map(|entry| *entry.key()).collect();
         if !gone.is_empty() {
             turn.begin_withdrawal();
         }
-        let gone = gone.into_iter().filter_map(|token| self.remove(&mut turn, token)).collect();
-        for (hash, scope, make) in active {
-            self.put(&mut turn, hash, make).set_scope(scope);
+        let gone = gone.iter().filter_map(|hash| self.remove_value(&mut turn, hash)).collect();
+        for ((hash, scope, end), make) in active {
+            let grant = self.put(&mut turn, hash, make);
+            grant.set_scope(scope);
+            end_at(&mut turn, &hash, &grant, end);
         }
         Some(gone)
     }
 
-    fn remove(&self, turn: &mut Turn, token: TokenId) -> Option<Arc<Grant>> {
-        if let Some(hash) = turn.hashes.remove(&token)
-            && let Some((_, grant)) = self.grants.remove(&hash)
-        {
-            if let Some(at) = grant.expires_at {
-                turn.expiries.remove(&(at, token));
-            }
-            turn.dying.insert(token, grant);
+    /// All grants of a token, those that are dying included.
+    fn remove(&self, turn: &mut Turn, token: TokenId) -> Vec<Arc<Grant>> {
+        for hash in turn.hashes.get(&token).cloned().unwrap_or_default() {
+            self.remove_value(turn, &hash);
         }
-        turn.dying.get(&token).cloned()
+        turn.dying.get(&token).cloned().unwrap_or_default()
+    }
+
+    fn remove_value(&self, turn: &mut Turn, hash: &TokenHash) -> Option<Arc<Grant>> {
+        let (_, grant) = self.grants.remove(hash)?;
+        if let Some(hashes) = turn.hashes.get_mut(&grant.token) {
+            hashes.retain(|other| other != hash);
+            if hashes.is_empty() {
+                turn.hashes.remove(&grant.token);
+            }
+        }
+        if let Some(at) = grant.ends_at() {
+            turn.expiries.remove(&(at, hash.0));
+        }
+        turn.dying.entry(grant.token).or_default().push(grant.clone());
+        Some(grant)
     }
 
     /// These withdrawn grants are dead.
     pub(super) fn bury(&self, dead: &[Arc<Grant>]) {
         let mut turn = self.turn.lock();
         for grant in dead {
-            // A token whose value was replaced may have another grant dying by now.
-            if turn.dying.get(&grant.token).is_some_and(|dying| Arc::ptr_eq(dying, grant)) {
-                turn.dying.remove(&grant.token);
+            // Another value of the token may be dying as well.
+            if let Some(dying) = turn.dying.get_mut(&grant.token) {
+                dying.retain(|other| !Arc::ptr_eq(other, grant));
+                if dying.is_empty() {
+                    turn.dying.remove(&grant.token);
+                }
             }
         }
     }
@@ -197,9 +235,20 @@ impl Ledger {
         Timestamp::from_timestamp_millis(latest).unwrap_or_default()
     }
 
-    /// Tokens in force.
+    /// Values in force.
     pub(super) fn len(&self) -> usize {
         self.grants.len()
+    }
+}
+
+/// Gives a grant in force another end.
+fn end_at(turn: &mut Turn, hash: &TokenHash, grant: &Grant, end: Option<Timestamp>) {
+    if let Some(old) = grant.ends_at() {
+        turn.expiries.remove(&(old, hash.0));
+    }
+    grant.set_end(end);
+    if let Some(at) = grant.ends_at() {
+        turn.expiries.insert((at, hash.0));
     }
 }
 
@@ -289,8 +338,10 @@ mod tests {
         let present = ledger.admit(0, kept, || grant(workspace, None)).unwrap();
         let gone = ledger.admit(0, revoked, || grant(workspace, None)).unwrap();
         let reading = Some(Arc::new(Scope { read_only: true, ..Scope::default() }));
-        let active =
-            [kept, new].map(|hash| (hash, reading.clone(), move || grant(workspace, None))).into_iter().collect();
+        let active = [kept, new]
+            .map(|hash| ((hash, reading.clone(), None), move || grant(workspace, None)))
+            .into_iter()
+            .collect();
         let removed = ledger.reconcile(ledger.revision(), active).unwrap();
         assert!(removed.len() == 1 && Arc::ptr_eq(&removed[0], &gone));
         assert!(Arc::ptr_eq(&ledger.get(&kept).unwrap(), &present), "streams and windows live on");
@@ -298,6 +349,48 @@ mod tests {
         assert!(ledger.get(&new).is_some() && ledger.get(&revoked).is_none());
         let stale = ledger.revision();
         ledger.admit(ledger.epoch(), hash(), || grant(workspace, None)).unwrap();
-        assert!(ledger.reconcile(stale, Vec::<(TokenHash, Option<Arc<Scope>>, fn() -> Grant)>::new()).is_none());
+        assert!(ledger.reconcile(stale, Vec::<(InForce, fn() -> Grant)>::new()).is_none());
+    }
+
+    /// As a rotated token has it: two values under one id.
+    fn with_two_values(ledger: &Ledger) -> (TokenHash, TokenHash, Arc<Grant>, Arc<Grant>) {
+        let (old, new, workspace) = (hash(), hash(), WorkspaceId::generate());
+        let first = ledger.admit(ledger.epoch(), old, || grant(workspace, None)).unwrap();
+        let second = || {
+            let mut second = grant(workspace, None);
+            second.token = first.token;
+            second
+        };
+        let second = ledger.admit(ledger.epoch(), new, second).unwrap();
+        (old, new, first, second)
+    }
+
+    #[test]
+    fn a_superseded_value_works_until_its_end_and_older_ones_no_more() {
+        let ledger = Ledger::default();
+        let (old, new, first, second) = with_two_values(&ledger);
+        let before = ledger.epoch();
+        let later = clock::now() + TimeDelta::hours(1);
+        let gone = ledger.supersede(first.token, &new, later);
+        assert!(gone.len() == 1 && Arc::ptr_eq(&gone[0], &first) && ledger.get(&old).is_none());
+        assert_eq!(second.ends_at().unwrap().timestamp_millis(), later.timestamp_millis());
+        assert!(ledger.get(&new).is_some());
+        assert!(ledger.admit(before, hash(), || grant(second.workspace, None)).is_none(), "read it again");
+        ledger.supersede(second.token, &new, clock::now() - TimeDelta::seconds(1));
+        assert!(ledger.get(&new).is_none(), "not in force even before it is swept");
+        assert_eq!(ledger.withdraw_expired().len(), 1);
+        assert!(ledger.of_token(second.token).is_none());
+    }
+
+    #[test]
+    fn a_withdrawn_token_takes_all_its_values_along() {
+        let ledger = Ledger::default();
+        let (old, new, first, _) = with_two_values(&ledger);
+        let gone = ledger.withdraw([first.token]);
+        assert_eq!(gone.len(), 2);
+        assert!(ledger.get(&old).is_none() && ledger.get(&new).is_none());
+        assert_eq!(ledger.withdraw([first.token]).len(), 2, "until they are dead");
+        ledger.bury(&gone);
+        assert!(ledger.withdraw([first.token]).is_empty());
     }
 }

@@ -11,6 +11,8 @@ use crate::{
 const NAME_CHARS: usize = 100;
 /// Longest life: ten years. More is a typing error for "never".
 const LONGEST_SECONDS: u64 = 10 * 365 * 86_400;
+/// Longest overlap of a rotation, 30 days: two values that work are for the time of the change only.
+const LONGEST_OVERLAP_SECONDS: u64 = 30 * 86_400;
 
 /// The name without surrounding space, if it can be one: people tell tokens apart by it, so it must look like what it is.
 pub(super) fn name(text: &str) -> Result<String> {
@@ -40,6 +42,15 @@ pub(super) fn expiry(now: Timestamp, seconds: Option<u64>) -> Result<Option<Time
         err::validation(format!("{seconds} seconds is not a usable lifetime"))
             .with_hint("Between 1 second and 10 years, or none at all for no end")
     })
+}
+
+/// Until when the value before a rotation works; none: no longer than the rotation.
+pub(super) fn overlap(now: Timestamp, seconds: u64) -> Result<Option<Timestamp>> {
+    if seconds > LONGEST_OVERLAP_SECONDS {
+        return Err(err::validation(format!("An overlap of {seconds} seconds is too long"))
+            .with_hint(format!("At most {} days; 0: the old value ends at once", LONGEST_OVERLAP_SECONDS / 86_400)));
+    }
+    expiry(now, Some(seconds).filter(|seconds| *seconds > 0))
 }
 
 /// A token's own limit.
@@ -80,6 +91,9 @@ mod tests {
         assert_eq!(expiry(now, Some(3600)).unwrap(), Some(now + TimeDelta::hours(1)));
         assert_eq!(expiry(now, None).unwrap(), None);
         assert!([0, LONGEST_SECONDS + 1, u64::MAX].into_iter().all(|seconds| expiry(now, Some(seconds)).is_err()));
+        assert_eq!(overlap(now, 0).unwrap(), None);
+        assert_eq!(overlap(now, 60).unwrap(), Some(now + TimeDelta::minutes(1)));
+        assert!(overlap(now, LONGEST_OVERLAP_SECONDS + 1).is_err());
         assert!(requests_per_minute(Some(0)).is_err() && requests_per_minute(Some(10_001)).is_err());
         assert_eq!(requests_per_minute(Some(500)).unwrap(), Some(500));
     }

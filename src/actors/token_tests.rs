@@ -9,7 +9,7 @@ use super::{
     credential_fixture::{CLIENT, World, on_both_in_actix, runtime, stored_anywhere},
     grant::Grant,
     supervisor::drain,
-    token_authority::{IssueApiKey, IssueToken, IssuedToken, RevokeApiKey, Tokens},
+    token_authority::{IssueApiKey, IssueToken, IssuedToken, RevokeApiKey, RotateToken, Tokens},
 };
 use crate::{
     domain::{
@@ -48,6 +48,7 @@ async fn insert_behind(world: &World, name: &str, expires_in: Option<i64>) -> (T
         expires_at: expires_in.map(|seconds| clock::now() + TimeDelta::seconds(seconds)),
         last_used_at: None,
         revoked_at: None,
+        previous_until: None,
         requests_per_minute: None,
         scope: None,
     };
@@ -144,14 +145,62 @@ on_both_in_actix! {
         let tokens = world.tokens(&runtime).await;
         let old = world.issue(&tokens, "Alice").await.unwrap();
         let before = tokens.lookup(&hash(&old)).unwrap();
-        let new = tokens.rotate(world.named(old.record.id)).await.unwrap();
+        let rotate = |overlap_seconds| RotateToken {
+            workspace: world.workspace, token: old.record.id, overlap_seconds, by: world.by.clone(),
+        };
+        let new = tokens.rotate(rotate(0)).await.unwrap();
         assert!(is_dead(&before) && works(&tokens, "engineering", &hash(&old)).await.is_none());
         let after = works(&tokens, "engineering", &hash(&new)).await.unwrap();
         assert_eq!((after.token, &after.name), (before.token, &before.name));
         assert!(Arc::ptr_eq(&before.window, &after.window), "a new value is no new quota");
         assert_eq!(world.audit().await.last().unwrap(), "token_rotated: Alice");
         tokens.revoke(world.named(old.record.id)).await.unwrap();
-        assert_eq!(tokens.rotate(world.named(old.record.id)).await.err().unwrap().code(), ErrorCode::NotFound);
+        assert_eq!(tokens.rotate(rotate(0)).await.err().unwrap().code(), ErrorCode::NotFound);
+    }
+
+    async fn in_an_overlap_both_values_work_and_a_revocation_ends_both(store) {
+        let (world, runtime) = (World::new(&store, "enterprise").await, runtime());
+        let tokens = world.tokens(&runtime).await;
+        let first = world.issue(&tokens, "Alice").await.unwrap();
+        let rotate = |overlap_seconds| RotateToken {
+            workspace: world.workspace, token: first.record.id, overlap_seconds, by: world.by.clone(),
+        };
+        let before = tokens.lookup(&hash(&first)).unwrap();
+        let second = tokens.rotate(rotate(3600)).await.unwrap();
+        assert!(!is_dead(&before), "its streams go on");
+        assert_eq!(before.ends_at().unwrap().timestamp(), second.record.previous_until.unwrap().timestamp());
+        let now = works(&tokens, "engineering", &hash(&second)).await.unwrap();
+        assert!(Arc::ptr_eq(&before.window, &now.window), "two values share one quota");
+        assert!(now.ends_at().is_none());
+        let third = tokens.rotate(rotate(3600)).await.unwrap();
+        assert!(is_dead(&before) && works(&tokens, "engineering", &hash(&first)).await.is_none(), "at most two");
+        assert!(works(&tokens, "engineering", &hash(&second)).await.is_some());
+        // Somebody who has nothing in memory finds the same.
+        let other = world.tokens(&runtime).await;
+        assert!(works(&other, "engineering", &hash(&second)).await.is_some());
+        assert!(works(&other, "engineering", &hash(&first)).await.is_none());
+        let grants = [works(&tokens, "engineering", &hash(&second)).await, works(&tokens, "engineering", &hash(&third)).await];
+        tokens.revoke(world.named(first.record.id)).await.unwrap();
+        assert!(grants.iter().flatten().all(|grant| is_dead(grant)) && grants.iter().flatten().count() == 2);
+        for issued in [&first, &second, &third] {
+            assert!(works(&tokens, "engineering", &hash(issued)).await.is_none());
+        }
+    }
+
+    async fn a_rotation_racing_a_revocation_never_leaves_a_value_that_works(store) {
+        let (world, runtime) = (World::new(&store, "enterprise").await, runtime());
+        let tokens = world.tokens(&runtime).await;
+        for round in 0..30 {
+            let issued = world.issue(&tokens, &format!("token {round}")).await.unwrap();
+            let id = issued.record.id;
+            let rotate = RotateToken { workspace: world.workspace, token: id, overlap_seconds: 60, by: world.by.clone() };
+            let (rotated, revoked) = futures_util::join!(tokens.rotate(rotate), tokens.revoke(world.named(id)));
+            revoked.unwrap();
+            let values = [Some(&issued), rotated.as_ref().ok()];
+            for value in values.into_iter().flatten() {
+                assert!(works(&tokens, "engineering", &hash(value)).await.is_none(), "round {round}");
+            }
+        }
     }
 
     async fn an_api_key_acts_with_the_role_of_this_moment(store) {

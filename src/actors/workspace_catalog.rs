@@ -46,7 +46,7 @@ use crate::{
 
 pub use crate::actors::catalog_changes::{
     AddServer, ChangeServer, CreateWorkspace, DecidePins, DeleteWorkspace, Install, OfferDiscovered, RemoveServer,
-    SetTools, Uninstall, UpdateInstallation,
+    RenameWorkspace, SetTools, Uninstall, UpdateInstallation,
 };
 
 /// The actor.

@@ -125,6 +125,33 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, query: AuditQuery
     Ok(Page { data, next_cursor })
 }
 
+/// The newest acts of the whole namespace first, those that belong to no workspace included. Tool calls are in the logs
+/// of workspaces.
+pub async fn of_namespace(actors: &Actors, by: &Principal, query: AuditQuery) -> Result<Page<AuditEntry>> {
+    by.require(Role::Admin)?;
+    let limit = query.limit.unwrap_or(ENTRIES).clamp(1, MOST);
+    let before = query.cursor.as_deref().map_or_else(|| Ok(Before::now()), Before::decode)?;
+    if query.kind.as_deref() == Some("call") {
+        return Err(Error::new(ErrorCode::InvalidRequest, "Tool calls are in the logs of workspaces")
+            .with_hint("aerostack workspace audit NAME --kind call"));
+    }
+    let all = [AuditKind::Admin, AuditKind::Install, AuditKind::Security];
+    let kinds = if query.kind.is_some() { kinds(query.kind.as_deref())? } else { all.to_vec() };
+    let filter = AuditFilter {
+        kinds,
+        actor: query.user,
+        action: query.action,
+        since: query.since,
+        before: before.seq,
+        ..AuditFilter::newest(by.namespace, limit + 1)
+    };
+    let mut records = actors.store.read(move |db| async move { audit::list(&db, filter).await }).await?;
+    let more = cut(&mut records, limit);
+    let oldest = records.last().filter(|_| more);
+    let next_cursor = oldest.map(|last| encode_cursor(&format!("{}.{}", last.seq, last.entry.at.timestamp_millis())));
+    Ok(Page { data: records.into_iter().map(dto).collect(), next_cursor })
+}
+
 /// Cuts a list that was asked for with one item too many; whether there are more.
 fn cut<T>(items: &mut Vec<T>, limit: u64) -> bool {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
@@ -191,4 +218,11 @@ fn dto(record: AuditRecord) -> AuditEntry {
     responses((status = 200, body = Page<AuditEntry>), Problems))]
 pub async fn list_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, query: Query<AuditQuery>) -> Reply {
     Ok(HttpResponse::Ok().json(list(&admin.actors, &by.0, &slug, query.0).await?))
+}
+
+/// Who did what in the namespace
+#[utoipa::path(get, path = "/api/v1/admin/audit", tag = "audit", params(AuditQuery),
+    responses((status = 200, body = Page<AuditEntry>), Problems))]
+pub async fn namespace_route(admin: web::Data<Admin>, by: Caller, query: Query<AuditQuery>) -> Reply {
+    Ok(HttpResponse::Ok().json(of_namespace(&admin.actors, &by.0, query.0).await?))
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use super::{dto_servers::*, dto_tools::*};
+pub use super::{dto_audit::*, dto_servers::*, dto_tools::*};
 use crate::domain::scope::Scope;
 
 /// One page of a list.
@@ -98,6 +98,21 @@ pub struct Seats {
     pub limit: Option<u64>,
 }
 
+/// The plan of a namespace, and what it allows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NamespacePlan {
+    /// User name of the account it belongs to.
+    pub namespace: String,
+    /// `free`, `pro`, `team` or `enterprise`.
+    pub plan: String,
+    /// Active tokens per workspace; `null`: unlimited.
+    pub tokens_per_workspace: Option<u64>,
+    /// Workspaces; `null`: unlimited.
+    pub workspaces: Option<u64>,
+    /// Workspaces there are.
+    pub workspaces_used: u64,
+}
+
 /// A gateway URL and the servers installed in it.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Workspace {
@@ -126,6 +141,19 @@ pub struct CreateWorkspace {
     #[schema(example = "engineering")]
     pub slug: String,
     /// Name for people; the slug when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Renames a workspace. What is left out stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateWorkspace {
+    /// Its name in URLs from now on. The gateway URL changes with it, and the old one answers nobody any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "platform")]
+    pub slug: Option<String>,
+    /// Its name for people from now on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -162,8 +190,14 @@ pub struct Token {
     pub expires_at: Option<DateTime<Utc>>,
     /// Its last call, at most a minute old.
     pub last_used_at: Option<DateTime<Utc>>,
+    /// Whether that is soon (`limits.token_expiry_warning_days`).
+    #[serde(default)]
+    pub expires_soon: bool,
     /// When it was revoked.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// Until when the value before its last rotation works as well.
+    #[serde(default)]
+    pub previous_until: Option<DateTime<Utc>>,
     /// Its own limit of requests per minute, if it has one.
     pub requests_per_minute: Option<u32>,
     /// What it may use of the workspace; `null`: everything.
@@ -208,6 +242,16 @@ pub struct UpdateToken {
     pub scope: Scope,
 }
 
+/// Gives a token another value; its name, scope and limit stay.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateToken {
+    /// Seconds that the value it has now works on: a day unless given, at most 30 days; 0: it is dead at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 86400)]
+    pub overlap_seconds: Option<u64>,
+}
+
 /// An issued token. The only answer that ever carries `token`.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct TokenCreated {
@@ -223,6 +267,9 @@ pub struct TokenCreated {
     pub created_at: DateTime<Utc>,
     /// When it stops by itself.
     pub expires_at: Option<DateTime<Utc>>,
+    /// Until when the value before this one works as well, if it was rotated.
+    #[serde(default)]
+    pub previous_until: Option<DateTime<Utc>>,
     /// What it may use of the workspace; `null`: everything.
     pub scope: Option<Scope>,
     /// The gateway URL it opens.
@@ -282,6 +329,37 @@ pub struct UsageRow {
     pub errors: u64,
     /// The last one.
     pub last_call: Option<DateTime<Utc>>,
+}
+
+/// One call.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Call {
+    /// Call id.
+    pub id: String,
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// Name of the token, or of its member.
+    pub user: String,
+    /// The name clients see.
+    pub tool: String,
+    /// Slug of the server.
+    pub server: String,
+    /// The client's name for itself.
+    pub client: String,
+    /// `modern` or `legacy`.
+    pub era: String,
+    /// `ok`, `tool_error` or `error`.
+    pub outcome: String,
+    /// The JSON-RPC code of an error.
+    pub error_code: Option<i32>,
+    /// Microseconds from request to answer.
+    pub latency_us: u64,
+    /// Of these, waiting for the server.
+    pub upstream_us: u64,
+    /// Bytes of the request.
+    pub bytes_in: u64,
+    /// Bytes of the answer.
+    pub bytes_out: u64,
 }
 
 /// Calls of a workspace in a period.

@@ -14,6 +14,8 @@ use uuid::Uuid;
 use crate::{
     admin::{
         Admin, auth,
+        conventions::Asked,
+        idempotency::{self, Begun},
         reply::{Refusal, of_status, problem},
     },
     domain::{rate::Decision, role::Principal},
@@ -38,16 +40,32 @@ fn request_id(headers: &HeaderMap) -> String {
 
 /// The frame. Order: id, address check, key, route.
 pub async fn frame(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = request_id(request.headers());
     let path = request.path().to_owned();
+    let asked = Asked::of(&mut request);
     let (response, decision) = match admit(&request, &id).await {
         Err(error) => (request.into_response(problem(&error, &path, &id)), None),
-        Ok(decision) => (explained(next.call(request).await?, &path, &id), decision),
+        Ok(decision) => (asked.dress(answered(request, next, &path, &id).await?), decision),
     };
     Ok(labelled(response, &id, decision))
+}
+
+/// The route's answer, or the one that the same request got before.
+async fn answered(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    path: &str,
+    id: &str,
+) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    match idempotency::begin(&mut request).await {
+        Err(refused) => Ok(request.into_response(problem(&refused, path, id))),
+        Ok(Begun::Replay(answer)) => Ok(request.into_response(answer)),
+        Ok(Begun::Plain) => Ok(explained(next.call(request).await?, path, id)),
+        Ok(Begun::First(retry)) => Ok(retry.finish(explained(next.call(request).await?, path, id)).await),
+    }
 }
 
 async fn admit(request: &ServiceRequest, id: &str) -> Result<Option<Decision>> {

@@ -6,9 +6,13 @@
 pub mod actors;
 pub mod analytics;
 pub mod audit;
+pub mod audit_verify;
 pub mod auth;
+pub mod calls;
+mod conventions;
 mod discovery;
 pub mod dto;
+mod dto_audit;
 mod dto_servers;
 mod dto_tools;
 pub mod explain;
@@ -16,6 +20,7 @@ mod explain_server;
 #[cfg(test)]
 mod explain_tests;
 pub mod frame;
+mod idempotency;
 pub mod installations;
 pub mod installed_tools;
 pub mod known;
@@ -36,7 +41,7 @@ use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header,
+    http::{Method, header},
     middleware::from_fn,
     web::{self, ServiceConfig},
 };
@@ -60,12 +65,15 @@ pub struct Admin {
     pub actors: Arc<Actors>,
     guard: Guard,
     windows: KeyWindows,
+    /// One check of the audit log at a time.
+    audit_check: tokio::sync::Semaphore,
 }
 
 impl Admin {
     /// `guard` refuses requests that were addressed to somebody else (`Host`, `Origin`).
     pub fn new(actors: Arc<Actors>, guard: impl Fn(&HttpRequest) -> Result<()> + Send + Sync + 'static) -> Self {
-        Admin { actors, guard: Box::new(guard), windows: KeyWindows::default() }
+        let audit_check = tokio::sync::Semaphore::new(1);
+        Admin { actors, guard: Box::new(guard), windows: KeyWindows::default(), audit_check }
     }
 }
 
@@ -79,7 +87,7 @@ macro_rules! route_table {
             $(scope.service(
                 web::resource($path)
                     $(.route(web::$method().to($module::$handler)))+
-                    .default_service(web::to(|| wrong_method(&[$(stringify!($method)),+]))),
+                    .default_service(web::to(|request: HttpRequest| wrong_method(request, &[$(stringify!($method)),+]))),
             );)+
         }
 
@@ -93,10 +101,11 @@ macro_rules! route_table {
 route_table! {
     "/whoami" { get => whoami::show }
     "/workspaces" { get => workspaces::list_route, post => workspaces::create_route }
-    "/workspaces/{slug}" { get => workspaces::get_route, delete => workspaces::delete_route }
+    "/workspaces/{slug}" { get => workspaces::get_route, patch => workspaces::update_route, delete => workspaces::delete_route }
     "/workspaces/{slug}/tokens" { get => tokens::list_route, post => tokens::create_route }
     "/workspaces/{slug}/tokens:revoke" { post => tokens::revoke_by_name_route }
     "/workspaces/{slug}/tokens/{id}" { get => tokens::get_route, patch => tokens::update_route, delete => tokens::revoke_route }
+    "/workspaces/{slug}/tokens/{id}/rotate" { post => tokens::rotate_route }
     "/workspaces/{slug}/servers" { get => installations::list_route, post => installations::install_route }
     "/workspaces/{slug}/servers/{server}" { patch => installed_tools::update_route, delete => installations::uninstall_route }
     "/workspaces/{slug}/servers/{server}/tools" { get => installed_tools::list_route, patch => installed_tools::set_route }
@@ -106,7 +115,10 @@ route_table! {
     "/workspaces/{slug}/explain" { get => explain::explain_route }
     "/workspaces/{slug}/tools" { get => installations::tools_route }
     "/workspaces/{slug}/analytics" { get => analytics::usage_route }
+    "/workspaces/{slug}/calls" { get => calls::list_route }
     "/workspaces/{slug}/audit" { get => audit::list_route }
+    "/audit" { get => audit::namespace_route }
+    "/audit:verify" { post => audit_verify::verify_route }
     "/mcp-servers" { get => servers::list_route, post => servers::add_route }
     "/mcp-servers:reload" { post => programs::reload_route }
     "/mcp-servers/{slug}" { get => servers::get_route, delete => servers::remove_route }
@@ -126,7 +138,9 @@ pub fn configure(admin: web::Data<Admin>) -> impl FnOnce(&mut ServiceConfig) {
         let limits = &admin.actors.config.limits;
         let bodies = web::PayloadConfig::new(limits.body_bytes);
         app.app_data(admin);
-        app.route("/openapi.json", web::get().to(openapi::serve));
+        app.service(
+            web::resource("/openapi.json").route(web::get().to(openapi::serve)).route(web::head().to(openapi::serve)),
+        );
         app.service(
             web::scope(BASE)
                 .app_data(bodies)
@@ -141,8 +155,15 @@ fn no_such_page() -> std::result::Result<HttpResponse, Refusal> {
     Err(err::not_found("No such page of the admin API").with_hint("every route is in /openapi.json").into())
 }
 
-async fn wrong_method(allowed: &'static [&'static str]) -> HttpResponse {
-    let allow = allowed.join(", ").to_uppercase();
+async fn wrong_method(request: HttpRequest, allowed: &'static [&'static str]) -> HttpResponse {
+    let mut allow = allowed.join(", ").to_uppercase();
+    if allowed.contains(&"get") {
+        allow.push_str(", HEAD");
+    }
+    allow.push_str(", OPTIONS");
+    if request.method() == Method::OPTIONS {
+        return HttpResponse::NoContent().insert_header((header::ALLOW, allow)).finish();
+    }
     let error = Error::new(ErrorCode::MethodNotAllowed, format!("Only {allow} is possible here"));
     let mut answer = HttpResponse::from_error(Refusal(error));
     if let Ok(value) = header::HeaderValue::from_str(&allow) {

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use actix_web::{HttpResponse, http::header};
+use actix_web::{HttpRequest, HttpResponse, http::header};
 use utoipa::{
     OpenApi as _,
     openapi::{
@@ -11,7 +11,11 @@ use utoipa::{
     },
 };
 
-use super::{Paths, dto::Problem};
+use super::{
+    Paths,
+    conventions::{etag, has_seen},
+    dto::Problem,
+};
 
 /// What every route may answer besides its own answers.
 #[derive(utoipa::IntoResponses)]
@@ -31,7 +35,11 @@ pub fn document() -> OpenApi {
     document.info.version = "1".into();
     document.info.description = Some(
         "Administration of an aerostack gateway. Times are RFC 3339 UTC, durations seconds. Unknown members and query \
-         parameters are refused. Errors are RFC 9457 problem documents."
+         parameters are refused. Errors are RFC 9457 problem documents. Lists come in pages (`limit`, `cursor`; the next \
+         one is in `next_cursor` and in the `Link` header). Every GET has an `ETag` and takes `If-None-Match`; changing \
+         or removing a single thing takes `If-Match`. A POST with an `Idempotency-Key` is done once: for 24 hours the \
+         same request gets the same answer, without what was shown once. `X-Request-Id` is taken and given back. \
+         `RateLimit` headers tell what is left."
             .into(),
     );
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("aak_…").build();
@@ -44,10 +52,15 @@ pub fn document() -> OpenApi {
 static TEXT: LazyLock<String> = LazyLock::new(|| document().to_json().unwrap_or_default());
 
 /// Serves the document.
-pub async fn serve() -> HttpResponse {
+pub async fn serve(request: HttpRequest) -> HttpResponse {
+    let tag = etag(TEXT.as_bytes());
+    if has_seen(request.headers(), &tag) {
+        return HttpResponse::NotModified().insert_header((header::ETAG, tag)).finish();
+    }
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "application/json"))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::ETAG, tag))
         .body(TEXT.as_str())
 }
 

@@ -9,11 +9,12 @@ use actix_web::{
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::{LocalBoxFuture, Ready, ready};
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 
 use crate::{
     admin::{
+        conventions,
         dto::{FieldError, Page},
         reply::{Refusal, invalid_members},
     },
@@ -113,6 +114,32 @@ fn wrong_parameter(message: &str) -> Error {
             error.with_hint(format!("known here: {}", known.replace('`', "")))
         }
         _ => error,
+    }
+}
+
+/// What the caller has seen of a thing that it changes: `If-Match`.
+pub struct IfMatch(Option<String>);
+
+impl FromRequest for IfMatch {
+    type Error = Refusal;
+    type Future = Ready<std::result::Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let given = request.headers().get(header::IF_MATCH).map(|value| value.to_str().unwrap_or_default().to_owned());
+        ready(Ok(IfMatch(given)))
+    }
+}
+
+impl IfMatch {
+    /// Goes on only if the thing, as it is now, is what was seen, or if nothing was said.
+    pub async fn check<T: Serialize>(&self, now: impl Future<Output = Result<T>>) -> Result<()> {
+        let Some(seen) = &self.0 else { return Ok(()) };
+        let now = serde_json::to_vec(&now.await?).map_err(|cause| Error::internal("writing an answer", cause))?;
+        if conventions::names(seen, &conventions::etag(&now)) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::PreconditionFailed, "It has changed since it was read; nothing was done")
+            .with_hint("read it again, then decide"))
     }
 }
 

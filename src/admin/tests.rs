@@ -1,5 +1,8 @@
 //! The admin API over its real actors and a real database, asked as a client would.
 
+mod heads;
+mod matrix;
+mod own_calls;
 mod refusals;
 mod rights;
 
@@ -358,7 +361,10 @@ async fn requests_are_taken_strictly() {
     let member = gateway.post("/workspaces", json!({"slug": "a", "nmae": "x"})).await;
     assert_eq!((member.status, &member.body["errors"][0]["pointer"]), (400, &json!("/nmae")));
     let wrong = gateway.ask_as(&gateway.key, Method::PUT, "/workspaces", None).await;
-    assert_eq!((wrong.status, wrong.headers.get(header::ALLOW).unwrap().to_str().unwrap()), (405, "GET, POST"));
+    assert_eq!(
+        (wrong.status, wrong.headers.get(header::ALLOW).unwrap().to_str().unwrap()),
+        (405, "GET, POST, HEAD, OPTIONS")
+    );
     assert_eq!(wrong.headers.get(header::CONTENT_TYPE).unwrap(), "application/problem+json");
     let page = gateway.get("/nothing-here").await;
     assert_eq!((page.status, &page.body["code"]), (404, &json!("not_found")));

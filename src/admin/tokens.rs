@@ -10,17 +10,18 @@ use secrecy::ExposeSecret as _;
 use crate::{
     actors::{
         Actors,
-        token_authority::{IssueToken, NameToken, ScopeToken},
+        token_authority::{IssueToken, IssuedToken, NameToken, RotateToken as Rotate, ScopeToken},
     },
     admin::{
         Admin, BASE,
         auth::Caller,
         dto::{
-            CreateToken, Page, RevokeByName, Seats, Snippet, Token, TokenCreated, TokenPage, TokenStatus, UpdateToken,
+            CreateToken, Page, RevokeByName, RotateToken, Seats, Snippet, Token, TokenCreated, TokenPage, TokenStatus,
+            UpdateToken,
         },
         openapi::Problems,
         reply::Reply,
-        request::{Json, Nothing, Paging, Query, page},
+        request::{IfMatch, Json, Nothing, Paging, Query, page},
         whoami, workspaces,
     },
     domain::{
@@ -39,6 +40,9 @@ use crate::{
     upstream::lists::Kinds,
 };
 
+/// How long the value before a rotation works on unless it is said: time to change a client's configuration.
+const OVERLAP_SECONDS: u64 = 86_400;
+
 fn dto(actors: &Actors, record: TokenRecord, now: Timestamp) -> Token {
     let status = match (&record.revoked_at, record.is_active(now)) {
         (Some(_), _) => TokenStatus::Revoked,
@@ -54,7 +58,9 @@ fn dto(actors: &Actors, record: TokenRecord, now: Timestamp) -> Token {
         created_at: record.created_at,
         expires_at: record.expires_at,
         last_used_at: record.last_used_at.max(actors.tokens.last_used(record.id)),
+        expires_soon: status == TokenStatus::Active && actors.tokens.expires_soon(record.expires_at),
         revoked_at: record.revoked_at,
+        previous_until: record.previous_until.filter(|until| status == TokenStatus::Active && now < *until),
         requests_per_minute: record.requests_per_minute,
         scope: record.scope,
     }
@@ -109,20 +115,36 @@ pub async fn create(actors: &Actors, by: &Principal, slug: &str, input: CreateTo
         by: by.clone(),
     };
     let issued = actors.tokens.issue(wanted).await?;
+    Ok(created(actors, slug, issued))
+}
+
+fn created(actors: &Actors, slug: &str, issued: IssuedToken) -> TokenCreated {
     let (gateway_url, raw) = (workspaces::gateway_url(actors, slug), issued.raw.expose_secret());
     let connection = Connection { slug, url: &gateway_url, token: Some(raw) };
-    Ok(TokenCreated {
+    TokenCreated {
         token: raw.to_owned(),
         id: issued.record.id.to_string(),
         name: issued.record.name,
         hint: issued.record.hint,
         created_at: issued.record.created_at,
         expires_at: issued.record.expires_at,
+        previous_until: issued.record.previous_until,
         scope: issued.record.scope,
         mcp_json: clients::mcp_json(&connection),
         snippets: clients::snippets(&connection).into_iter().map(snippet_dto).collect(),
         url: gateway_url,
-    })
+    }
+}
+
+/// Gives a token another value, which is in this one answer. The value it had works until the overlap ends; without an
+/// overlap it is dead when this returns.
+pub async fn rotate(actors: &Actors, by: &Principal, slug: &str, id: &str, input: RotateToken) -> Result<TokenCreated> {
+    by.require(Role::Admin)?;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    let token = id.parse::<TokenId>().map_err(|_not_an_id| unknown_id(slug))?;
+    let overlap_seconds = input.overlap_seconds.unwrap_or(OVERLAP_SECONDS);
+    let wanted = Rotate { workspace: workspace.id, token, overlap_seconds, by: by.clone() };
+    Ok(created(actors, slug, actors.tokens.rotate(wanted).await?))
 }
 
 fn snippet_dto(snippet: clients::Snippet) -> Snippet {
@@ -222,8 +244,10 @@ pub async fn update_route(
     by: Caller,
     path: Path<(String, String)>,
     _: Query<Nothing>,
+    seen: IfMatch,
     body: Json<UpdateToken>,
 ) -> Reply {
+    seen.check(get(&admin.actors, &by.0, &path.0, &path.1)).await?;
     Ok(HttpResponse::Ok().json(update(&admin.actors, &by.0, &path.0, &path.1, body.0).await?))
 }
 
@@ -236,8 +260,24 @@ pub async fn revoke_route(
     by: Caller,
     path: Path<(String, String)>,
     _: Query<Nothing>,
+    seen: IfMatch,
 ) -> Reply {
+    seen.check(get(&admin.actors, &by.0, &path.0, &path.1)).await?;
     Ok(HttpResponse::Ok().json(revoke(&admin.actors, &by.0, &path.0, &path.1).await?))
+}
+
+/// Give a token another value, which is in this one answer
+#[utoipa::path(post, path = "/api/v1/admin/workspaces/{slug}/tokens/{id}/rotate", tag = "tokens",
+    params(("slug" = String, Path), ("id" = String, Path)), request_body = RotateToken,
+    responses((status = 200, body = TokenCreated), Problems))]
+pub async fn rotate_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    path: Path<(String, String)>,
+    _: Query<Nothing>,
+    body: Json<RotateToken>,
+) -> Reply {
+    Ok(HttpResponse::Ok().json(rotate(&admin.actors, &by.0, &path.0, &path.1, body.0).await?))
 }
 
 /// Revoke by name

@@ -8,14 +8,17 @@ use actix_web::{
 use sea_orm::DatabaseConnection;
 
 use crate::{
-    actors::{Actors, workspace_catalog::CreateWorkspace as Create},
+    actors::{
+        Actors,
+        workspace_catalog::{CreateWorkspace as Create, RenameWorkspace as Rename},
+    },
     admin::{
         Admin, BASE,
         auth::Caller,
-        dto::{CreateWorkspace, Page, Workspace},
+        dto::{CreateWorkspace, Page, UpdateWorkspace, Workspace},
         openapi::Problems,
         reply::Reply,
-        request::{Json, Nothing, Paging, Query, page},
+        request::{IfMatch, Json, Nothing, Paging, Query, page},
     },
     domain::{
         clock, near,
@@ -111,6 +114,27 @@ pub async fn create(actors: &Actors, by: &Principal, input: CreateWorkspace) -> 
     Ok(dto(actors, (record, 0, 0)))
 }
 
+/// Gives a workspace another name. With another slug its URL changes at once: streams under the old one are cut, and it
+/// looks like a workspace that never was.
+pub async fn update(actors: &Actors, by: &Principal, slug: &str, input: UpdateWorkspace) -> Result<Workspace> {
+    by.require(Role::Admin)?;
+    let known = find(actors, by, slug).await?;
+    let wanted = input.slug.as_deref().map(Slug::parse).transpose()?.filter(|wanted| *wanted != known.slug);
+    let base = wanted.as_ref().unwrap_or(&known.slug);
+    let name = match input.name {
+        Some(name) => Some(display_name(Some(name), base)?),
+        // A name that only repeated the slug goes on doing so.
+        None => (known.name == *known.slug).then(|| base.to_string()),
+    };
+    if wanted.is_none() && name.is_none() {
+        return get(actors, by, slug).await;
+    }
+    let rename = Rename { workspace: known.id, slug: wanted, name, by: by.clone() };
+    let record = actors.rename_workspace(rename).await?;
+    let described = actors.store.read(move |db| async move { describe(&db, record).await }).await?;
+    Ok(dto(actors, described))
+}
+
 /// A name for people: given or the slug, visible, not too long.
 pub fn display_name(given: Option<String>, slug: &Slug) -> Result<String> {
     let name =
@@ -158,9 +182,31 @@ pub async fn get_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, 
     Ok(HttpResponse::Ok().json(get(&admin.actors, &by.0, &slug).await?))
 }
 
+/// Rename a workspace; another slug is another gateway URL
+#[utoipa::path(patch, path = "/api/v1/admin/workspaces/{slug}", tag = "workspaces", params(("slug" = String, Path)),
+    request_body = UpdateWorkspace, responses((status = 200, body = Workspace), Problems))]
+pub async fn update_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    slug: Path<String>,
+    _: Query<Nothing>,
+    seen: IfMatch,
+    body: Json<UpdateWorkspace>,
+) -> Reply {
+    seen.check(get(&admin.actors, &by.0, &slug)).await?;
+    Ok(HttpResponse::Ok().json(update(&admin.actors, &by.0, &slug, body.0).await?))
+}
+
 /// Delete a workspace with its tokens and installations
 #[utoipa::path(delete, path = "/api/v1/admin/workspaces/{slug}", tag = "workspaces", params(("slug" = String, Path)),
     responses((status = 200, description = "What was deleted", body = Workspace), Problems))]
-pub async fn delete_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, _: Query<Nothing>) -> Reply {
+pub async fn delete_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    slug: Path<String>,
+    _: Query<Nothing>,
+    seen: IfMatch,
+) -> Reply {
+    seen.check(get(&admin.actors, &by.0, &slug)).await?;
     Ok(HttpResponse::Ok().json(delete(&admin.actors, &by.0, &slug).await?))
 }

@@ -1,23 +1,28 @@
 //! Options that every command takes. Order of precedence everywhere: flag, then environment, then profile, then default.
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
+
+use crate::domain::clients;
 
 /// Options that every command takes.
 #[derive(Debug, Clone, Default, Args)]
 pub struct GlobalArgs {
-    /// Output format
+    /// Output format; for a new token also a client: cursor, vscode, claude-code, …
     #[arg(
         short = 'o',
         long,
         visible_alias = "format",
         global = true,
-        value_enum,
+        value_parser = output_parser(),
         value_name = "FORMAT",
         env = "AEROSTACK_OUTPUT",
         hide_env_values = true,
         help_heading = "Global options"
     )]
-    pub output: Option<Format>,
+    pub output: Option<Output>,
     /// Same as `--output json`
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
@@ -56,6 +61,28 @@ pub struct GlobalArgs {
     /// Show what is asked of the server and how long it took
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub verbose: bool,
+}
+
+/// What was asked for with `--output`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// A format.
+    As(Format),
+    /// The configuration of a client that holds the new token.
+    For(&'static str),
+}
+
+/// All formats, and the clients that a new token can be shown for (not listed in every help: there are many).
+fn output_parser() -> impl TypedValueParser<Value = Output> {
+    let formats = Format::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+    let clients = clients::names().into_iter().map(|name| PossibleValue::new(name).hide(true));
+    PossibleValuesParser::new(formats.chain(clients)).try_map(|text| {
+        let client = || clients::names().into_iter().find(|name| *name == text);
+        match Format::from_str(&text, false) {
+            Ok(format) => Ok(Output::As(format)),
+            Err(unknown) => client().map(Output::For).ok_or(unknown),
+        }
+    })
 }
 
 /// How results are printed.

@@ -27,6 +27,14 @@ pub const EXAMPLES: &str = "Examples:
 pub struct AuditArgs {
     /// Workspace [default: the current one]
     workspace: Option<String>,
+    /// Which acts
+    #[command(flatten)]
+    filter: FilterArgs,
+}
+
+/// Which acts to show.
+#[derive(Debug, Args)]
+pub struct FilterArgs {
     /// Only one kind of act
     #[arg(long, value_enum)]
     kind: Option<Kind>,
@@ -54,10 +62,18 @@ pub enum Kind {
     Security,
 }
 
-/// Shows the audit log, oldest of the chosen acts first.
+/// Entries on one page, at most.
+const PAGE: u64 = 1000;
+
+/// Shows the audit log of a workspace, oldest of the chosen acts first.
 pub async fn run(session: &mut Session, terminal: &mut Terminal, args: AuditArgs) -> Outcome {
     let workspace = session.workspace(args.workspace)?;
-    let mut query = vec![("limit", args.limit.to_string())];
+    show(session, terminal, &["workspaces", &workspace, "audit"], args.filter).await
+}
+
+/// Shows the audit log at `path`.
+pub async fn show(session: &mut Session, terminal: &mut Terminal, path: &[&str], args: FilterArgs) -> Outcome {
+    let mut query = Vec::new();
     if let Some(kind) = args.kind.and_then(|kind| kind.to_possible_value()) {
         query.push(("kind", kind.get_name().to_owned()));
     }
@@ -67,8 +83,19 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, args: AuditArgs
             TimeDelta::try_seconds(i64::try_from(period::parse(&since)?).unwrap_or(i64::MAX)).unwrap_or_default();
         query.push(("since", text::exact(clock::now() - seconds)));
     }
-    let page: Page<AuditEntry> = session.client()?.get(&["workspaces", &workspace, "audit"], query).await?;
-    let mut entries = page.data;
+    let (mut entries, mut cursor, mut left): (Vec<AuditEntry>, Option<String>, u64) = (Vec::new(), None, args.limit);
+    loop {
+        let mut query = query.clone();
+        query.insert(0, ("limit", left.min(PAGE).to_string()));
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let page: Page<AuditEntry> = session.client()?.get(path, query).await?;
+        left = left.saturating_sub(PAGE);
+        entries.extend(page.data);
+        cursor = page.next_cursor;
+        if cursor.is_none() || left == 0 {
+            break;
+        }
+    }
     entries.sort_by_key(|entry| entry.at);
     terminal.list(&entries, &sheet(&entries), |entry| &entry.action)
 }

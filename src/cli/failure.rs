@@ -67,6 +67,14 @@ impl Failure {
     pub fn unreachable(title: impl Into<String>) -> Self {
         Failure::plain(8, "unreachable", title)
     }
+    /// Something could not be looked at, so nothing is known of it (exit status 2).
+    pub fn uncheckable(error: Error) -> Self {
+        let failure = Failure::plain(2, error.code().name(), error.message());
+        match error.hint() {
+            Some(hint) => failure.with_hint(hint),
+            None => failure,
+        }
+    }
     /// The server said no.
     pub fn from_problem(status: u16, problem: Problem) -> Self {
         let document = serde_json::to_value(&problem).unwrap_or_default();
@@ -156,6 +164,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         let failure = match error.code() {
             ErrorCode::Validation => Failure::usage(error.message()),
+            ErrorCode::NotFound => Failure::not_found(error.message()),
             _ => Failure::local(error.message()),
         };
         match error.hint() {

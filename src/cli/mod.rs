@@ -4,10 +4,12 @@
 mod analytics;
 mod args;
 mod audit;
+mod audit_verify;
 mod client;
 mod connect;
 mod explain;
 mod failure;
+mod host;
 mod import;
 mod login;
 mod mcp;
@@ -22,6 +24,7 @@ mod serve_args;
 mod session;
 mod text;
 mod token;
+mod token_rotate;
 mod token_scope;
 #[cfg(test)]
 mod transcript_tests;
@@ -31,12 +34,18 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use self::{args::GlobalArgs, connect::Target, serve_args::ServeArgs};
+pub use self::{
+    args::GlobalArgs,
+    connect::Target,
+    host::{HostAnswer, HostCommand, Installation},
+    serve_args::ServeArgs,
+};
 use self::{
     failure::{Failure, Outcome},
     output::Terminal,
     session::Session,
 };
+use crate::error::Result;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -93,14 +102,25 @@ pub enum Command {
     /// Bridge a client that only starts processes, or configure any client
     #[command(after_help = connect::EXAMPLES)]
     Connect(Box<connect::ConnectArgs>),
+    /// The audit log: list it, check that it is what was written
+    #[command(subcommand, after_help = audit_verify::EXAMPLES)]
+    Audit(audit_verify::AuditCommand),
+    /// What an operator does on the gateway's machine
+    #[command(subcommand, after_help = host::EXAMPLES)]
+    Admin(host::AdminCommand),
     /// Who called which tool, how often
     #[command(after_help = analytics::EXAMPLES)]
     Analytics(analytics::AnalyticsArgs),
 }
 
-/// Runs one command and says how it went. `serve` runs the gateway and `bridge` joins a client to one: the command line
-/// knows nothing of either.
-pub fn run(cli: Cli, serve: impl FnOnce(ServeArgs) -> ExitCode, bridge: impl FnOnce(Target) -> ExitCode) -> ExitCode {
+/// Runs one command and says how it went. `serve` runs the gateway, `bridge` joins a client to one, and `on_host` works
+/// beside one: the command line knows nothing of them.
+pub fn run(
+    cli: Cli,
+    serve: impl FnOnce(ServeArgs) -> ExitCode,
+    bridge: impl FnOnce(Target) -> ExitCode,
+    on_host: impl FnOnce(HostCommand) -> Result<HostAnswer>,
+) -> ExitCode {
     let Cli { mut global, mut command } = cli;
     if let Command::Serve(args) = command {
         return serve(*args);
@@ -109,6 +129,15 @@ pub fn run(cli: Cli, serve: impl FnOnce(ServeArgs) -> ExitCode, bridge: impl FnO
         global.gateway = args.url.take().or(global.gateway);
     }
     let mut terminal = Terminal::standard(&global);
+    if host::is_meant(&command) {
+        return match host::run(&mut terminal, command, on_host) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                terminal.failure(&failure);
+                failure.exit()
+            }
+        };
+    }
     let outcome = Session::open(global).and_then(|mut session| {
         terminal.apply(&session);
         if let Command::Connect(args) = command {
@@ -127,12 +156,14 @@ pub fn run(cli: Cli, serve: impl FnOnce(ServeArgs) -> ExitCode, bridge: impl FnO
 }
 
 async fn dispatch(session: &mut Session, terminal: &mut Terminal, command: Command) -> Outcome {
-    if terminal.token_only() && !command.has_token() {
-        return Err(Failure::usage("--output token works with `token create` only")
-            .with_hint("use --output table, json or csv"));
+    if terminal.wants_a_token() && !command.has_token() {
+        return Err(Failure::usage(
+            "--output token, or the name of a client, works with `token create` and `token rotate` only",
+        )
+        .with_hint("use --output table, json or csv"));
     }
     match command {
-        Command::Serve(_) | Command::Connect(_) => Ok(()),
+        Command::Serve(_) | Command::Connect(_) | Command::Admin(_) => Ok(()),
         Command::Login(args) => login::login(session, terminal, args).await,
         Command::Logout => login::logout(session, terminal),
         Command::Whoami => login::whoami(session, terminal).await,
@@ -142,6 +173,7 @@ async fn dispatch(session: &mut Session, terminal: &mut Terminal, command: Comma
         Command::Mcp(command) => mcp::run(session, terminal, command).await,
         Command::Secrets(command) => secrets::run(session, terminal, command).await,
         Command::Explain(args) => explain::run(session, terminal, args).await,
+        Command::Audit(command) => audit_verify::run(session, terminal, command).await,
         Command::Analytics(args) => analytics::run(session, terminal, args).await,
     }
 }
@@ -151,8 +183,10 @@ impl Command {
     fn has_token(&self) -> bool {
         matches!(
             self,
-            Command::Token(token::TokenCommand::Create { .. })
-                | Command::Workspace(workspace::WorkspaceCommand::Token(workspace::WorkspaceToken::Create { .. }))
+            Command::Token(token::TokenCommand::Create { .. } | token::TokenCommand::Rotate { .. })
+                | Command::Workspace(workspace::WorkspaceCommand::Token(
+                    workspace::WorkspaceToken::Create { .. } | workspace::WorkspaceToken::Rotate { .. }
+                ))
         )
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    args::{Colors, Format, GlobalArgs},
+    args::{Colors, Format, GlobalArgs, Output},
     failure::{Failure, Outcome},
     session::Session,
     text,
@@ -30,6 +30,7 @@ pub struct Terminal {
     err: Box<dyn Write>,
     format: Format,
     asked: Option<Format>,
+    client: Option<&'static str>,
     quiet: bool,
     headers: bool,
     absolute: bool,
@@ -143,12 +144,18 @@ impl Terminal {
     }
     /// Any two streams; nobody looks at them as a terminal.
     pub(super) fn writing_to(out: Box<dyn Write>, err: Box<dyn Write>, global: &GlobalArgs) -> Self {
-        let asked = if global.json { Some(Format::Json) } else { global.output };
+        let (asked, client) = match global.output {
+            _ if global.json => (Some(Format::Json), None),
+            Some(Output::As(format)) => (Some(format), None),
+            Some(Output::For(client)) => (Some(Format::Table), Some(client)),
+            None => (None, None),
+        };
         Terminal {
             out,
             err,
             format: asked.unwrap_or(Format::Table),
             asked,
+            client,
             quiet: global.quiet,
             headers: !global.no_headers,
             absolute: global.absolute,
@@ -162,9 +169,13 @@ impl Terminal {
             self.format = session.output().unwrap_or(Format::Table);
         }
     }
-    /// Whether only a raw token was asked for.
-    pub fn token_only(&self) -> bool {
-        self.format == Format::Token
+    /// Whether only a raw token was asked for, or a client's configuration that holds it.
+    pub fn wants_a_token(&self) -> bool {
+        self.format == Format::Token || self.client.is_some()
+    }
+    /// The client whose configuration was asked for.
+    pub fn client(&self) -> Option<&'static str> {
+        self.client
     }
     /// Whether the API's own objects were asked for.
     pub fn wants_json(&self) -> bool {
@@ -335,7 +346,7 @@ mod tests {
 
     fn terminal(format: Format) -> (Terminal, Sink, Sink) {
         let (out, err) = (Sink::default(), Sink::default());
-        let global = GlobalArgs { output: Some(format), ..GlobalArgs::default() };
+        let global = GlobalArgs { output: Some(Output::As(format)), ..GlobalArgs::default() };
         (Terminal::writing_to(Box::new(out.clone()), Box::new(err.clone()), &global), out, err)
     }
 

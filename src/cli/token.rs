@@ -8,11 +8,12 @@ use super::{
     output::{Align, Cell, Column, Sheet, Terminal},
     session::Session,
     text,
+    token_rotate::{self, RotateArgs},
     token_scope::{self, ScopeArgs, UpdateArgs},
 };
 use crate::{
     admin::dto::{CreateToken, Page, RevokeByName, Seats, Token, TokenCreated, TokenPage, TokenStatus},
-    domain::{clients, period, scope::Scope},
+    domain::{clients, clock, period, scope::Scope},
 };
 
 /// Runnable examples of `token`.
@@ -25,7 +26,8 @@ pub const CREATE_EXAMPLES: &str = "Examples:
   aerostack workspace token create engineering --name \"Alice Chen\"
   aerostack workspace token create engineering --name \"CI Bot\" --expires-in 24h
   aerostack workspace token create engineering --name \"Auditor\" --allow 'github__*' --deny '*delete*' --read-only
-  aerostack workspace token create engineering --name \"Bob\" --output token";
+  aerostack workspace token create engineering --name \"Bob\" --output token
+  aerostack workspace token create engineering --name \"Carol Wu\" --output cursor";
 /// Runnable examples of `workspace token list`.
 pub const LIST_EXAMPLES: &str = "Examples:
   aerostack workspace token list engineering
@@ -72,6 +74,18 @@ pub enum TokenCommand {
         /// Which token, and what it may use
         #[command(flatten)]
         token: UpdateArgs,
+    },
+    /// Give a token another value; the old one works on for a while
+    #[command(
+        after_help = "Examples:\n  aerostack token rotate --name \"CI Bot\" --workspace engineering\n  aerostack token rotate --name \"CI Bot\" --overlap 0 --workspace engineering"
+    )]
+    Rotate {
+        /// Workspace [default: the current one]
+        #[arg(short, long, value_name = "SLUG")]
+        workspace: Option<String>,
+        /// Which token
+        #[command(flatten)]
+        token: RotateArgs,
     },
     /// Revoke a token, at once and for ever
     #[command(after_help = "Examples:\n  aerostack token revoke --name \"Alice Chen\" --workspace engineering")]
@@ -134,6 +148,7 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: TokenC
         TokenCommand::Create { workspace, token } => create(session, terminal, workspace, token).await,
         TokenCommand::List { workspace, list: args } => list(session, terminal, workspace, args).await,
         TokenCommand::Update { workspace, token } => token_scope::update(session, terminal, workspace, token).await,
+        TokenCommand::Rotate { workspace, token } => token_rotate::rotate(session, terminal, workspace, token).await,
         TokenCommand::Revoke { workspace, token } => revoke(session, terminal, workspace, token).await,
     }
 }
@@ -155,18 +170,23 @@ pub async fn create(
     let scope = args.scope.scope();
     let body = CreateToken { name: args.name, expires_in, requests_per_minute: args.requests_per_minute, scope };
     let made: TokenCreated = session.client()?.post(&["workspaces", &workspace, "tokens"], vec![], &body).await?;
-    if let Some(client) = args.snippet {
-        return snippet(terminal, &made, &client);
+    reveal(terminal, &made, args.snippet.as_deref())
+}
+
+/// Shows a new value, this once: as the API's object, as a client's configuration, or alone on its line.
+pub fn reveal(terminal: &mut Terminal, made: &TokenCreated, client: Option<&str>) -> Outcome {
+    if let Some(client) = client.or(terminal.client()) {
+        return snippet(terminal, made, client);
     }
     if terminal.wants_json() {
-        return terminal.json(&made);
+        return terminal.json(made);
     }
     terminal.value(&made.token)?;
-    if !terminal.token_only() {
+    if !terminal.wants_a_token() {
         let until = made.expires_at.map_or("does not expire".into(), |at| format!("expires {}", text::minute(at)));
         terminal
             .note(&format!("Token \"{}\" for {} ({}). Shown only this once: save it now.", made.name, made.url, until));
-        terminal.hint("paste-ready client configuration: add --output json, or --snippet cursor");
+        terminal.hint("paste-ready client configuration: --output json, or --output cursor");
     }
     Ok(())
 }
@@ -224,7 +244,7 @@ pub async fn list(
     ]);
     for token in &tokens {
         let status = match token.status {
-            TokenStatus::Active => Cell::text("active"),
+            TokenStatus::Active => Cell::both(active(token), "active"),
             TokenStatus::Revoked => Cell::text("revoked"),
             TokenStatus::Expired => Cell::both("inactive (expired)", "expired"),
         };
@@ -238,7 +258,18 @@ pub async fn list(
         ]);
     }
     terminal.list(&tokens, &sheet, |token| &token.id)?;
+    if let Some(soon) = tokens.iter().find(|token| token.expires_soon) {
+        terminal.hint(&format!("aerostack workspace token rotate {workspace} {}", soon.id));
+    }
     terminal.footer(&seats_line(&seats))
+}
+
+/// `active`, and when it ends if that is soon.
+fn active(token: &Token) -> String {
+    match token.expires_at.filter(|_| token.expires_soon) {
+        Some(end) => format!("active, expires {}", period::until(end, clock::now())),
+        None => "active".to_owned(),
+    }
 }
 
 fn seats_line(seats: &Seats) -> String {

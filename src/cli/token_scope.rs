@@ -80,7 +80,7 @@ pub async fn update(
 }
 
 /// The id of the active token of that name (there is at most one).
-async fn named(session: &mut Session, workspace: &str, name: &str) -> Outcome<String> {
+pub async fn named(session: &mut Session, workspace: &str, name: &str) -> Outcome<String> {
     let (tokens, _) = token::fetch(session, workspace).await?;
     let active: Vec<&Token> = tokens.iter().filter(|token| token.active).collect();
     match active.iter().find(|token| token.name == name) {

@@ -8,9 +8,9 @@ use super::{
     output::{Align, Cell, Column, Sheet, Terminal},
     prompt,
     session::Session,
-    token, token_scope,
+    text, token, token_rotate, token_scope,
 };
-use crate::admin::dto::{CreateWorkspace, Workspace};
+use crate::admin::dto::{CreateWorkspace, UpdateWorkspace, Workspace};
 
 /// Runnable examples of `workspace`.
 pub const EXAMPLES: &str = "Examples:
@@ -50,6 +50,20 @@ pub enum WorkspaceCommand {
     Url {
         /// Workspace [default: the current one]
         slug: Option<String>,
+    },
+    /// Give a workspace another name in URLs; its gateway URL changes
+    #[command(
+        after_help = "Examples:\n  aerostack workspace rename engineering platform\n  aerostack workspace rename engineering --name \"Engineering, all of it\""
+    )]
+    Rename {
+        /// Workspace
+        slug: String,
+        /// Its name in URLs from now on
+        #[arg(required_unless_present = "name")]
+        new: Option<String>,
+        /// Its name for people from now on
+        #[arg(long)]
+        name: Option<String>,
     },
     /// Delete a workspace with its tokens and installations
     #[command(
@@ -101,6 +115,15 @@ pub enum WorkspaceToken {
         #[command(flatten)]
         token: token_scope::UpdateArgs,
     },
+    /// Give a token another value; the old one works on for a while
+    #[command(after_help = token_rotate::EXAMPLES)]
+    Rotate {
+        /// Workspace
+        workspace: String,
+        /// Which token
+        #[command(flatten)]
+        token: token_rotate::RotateArgs,
+    },
     /// Revoke a token, at once and for ever
     #[command(after_help = token::REVOKE_EXAMPLES)]
     Revoke {
@@ -123,6 +146,7 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: Worksp
             let workspace: Workspace = session.client()?.get(&["workspaces", &slug], vec![]).await?;
             if terminal.wants_json() { terminal.json(&workspace) } else { terminal.value(&workspace.url) }
         }
+        WorkspaceCommand::Rename { slug, new, name } => rename(session, terminal, slug, new, name).await,
         WorkspaceCommand::Delete { slug, yes } => delete(session, terminal, slug, yes).await,
         WorkspaceCommand::Audit(args) => audit::run(session, terminal, args).await,
         WorkspaceCommand::Token(command) => match command {
@@ -130,6 +154,9 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: Worksp
             WorkspaceToken::List { workspace, list } => token::list(session, terminal, workspace, list).await,
             WorkspaceToken::Update { workspace, token } => {
                 token_scope::update(session, terminal, Some(workspace), token).await
+            }
+            WorkspaceToken::Rotate { workspace, token } => {
+                token_rotate::rotate(session, terminal, Some(workspace), token).await
             }
             WorkspaceToken::Revoke { workspace, token } => {
                 token::revoke(session, terminal, Some(workspace), token).await
@@ -186,6 +213,33 @@ async fn choose(session: &mut Session, terminal: &mut Terminal, slug: String) ->
     session.profiles.current.get_or_insert(name);
     session.store.save_profiles(&session.profiles)?;
     terminal.done(&format!("Now using workspace {}.", workspace.slug), &workspace, &workspace.slug)
+}
+
+async fn rename(
+    session: &mut Session,
+    terminal: &mut Terminal,
+    slug: String,
+    new: Option<String>,
+    name: Option<String>,
+) -> Outcome {
+    let body = UpdateWorkspace { slug: new, name };
+    let workspace: Workspace = session.client()?.patch(&["workspaces", &slug], vec![], &body).await?;
+    let chosen = session.profile_name().map(str::to_owned);
+    let entry = chosen.and_then(|name| session.profiles.profiles.get_mut(&name));
+    if let Some(entry) = entry.filter(|entry| entry.workspace.as_deref() == Some(&slug)) {
+        entry.workspace = Some(workspace.slug.clone());
+        session.store.save_profiles(&session.profiles)?;
+    }
+    if workspace.slug == slug {
+        return terminal.done(&format!("Workspace {slug} is called \"{}\".", workspace.name), &workspace, &slug);
+    }
+    let sentence = format!("Workspace {slug} is now {}. Gateway URL: {}", workspace.slug, workspace.url);
+    terminal.done(&sentence, &workspace, &workspace.slug)?;
+    terminal.warn(&format!(
+        "the old URL answers nobody any more: {} must be changed where they are used; the values stay",
+        text::counted(workspace.active_tokens, "token")
+    ));
+    Ok(())
 }
 
 async fn delete(session: &mut Session, terminal: &mut Terminal, slug: String, yes: bool) -> Outcome {

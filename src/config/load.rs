@@ -112,6 +112,7 @@ impl Config {
             "stdio.home_dir and stdio.hide hold full paths",
         );
         must((0.0..=1.0).contains(&self.telemetry.sample_ratio), "telemetry.sample_ratio must be between 0 and 1");
+        must(self.audit.checkpoint_seconds >= 1, "audit.checkpoint_seconds must be 1 at least");
         let collector = url::Url::parse(&self.telemetry.otlp_endpoint);
         must(
             self.telemetry.otlp_endpoint.is_empty()

@@ -1,6 +1,7 @@
 //! Pure rules and values: no actix, no SeaORM, no I/O.
 
 pub mod audit_chain;
+pub mod audit_checkpoint;
 pub mod clients;
 pub mod clock;
 pub mod definition;

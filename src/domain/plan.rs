@@ -1,6 +1,6 @@
 //! Plans: how much a namespace may have. Data, so that an operator can hand out small ones; the default is unlimited.
 
-use crate::error::{Error, ErrorCode};
+use crate::error::{Error, ErrorCode, Result, err};
 
 /// A namespace's plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -25,6 +25,13 @@ impl Plan {
             "team" => Plan::Team,
             _ => Plan::Enterprise,
         }
+    }
+    /// The plan that an operator names.
+    pub fn named(text: &str) -> Result<Self> {
+        [Plan::Free, Plan::Pro, Plan::Team, Plan::Enterprise]
+            .into_iter()
+            .find(|plan| plan.as_str().eq_ignore_ascii_case(text))
+            .ok_or_else(|| err::validation("There is no such plan").with_hint("free, pro, team or enterprise"))
     }
     /// The name as it is stored.
     pub const fn as_str(self) -> &'static str {
@@ -81,6 +88,8 @@ mod tests {
             [Plan::Free, Plan::Pro, Plan::Team, Plan::Enterprise].map(|plan| (plan.tokens(), plan.workspaces()));
         assert_eq!(limits, [(Some(3), Some(1)), (Some(25), Some(5)), (Some(100), Some(20)), (None, None)]);
         assert_eq!(Plan::parse("pro"), Plan::Pro);
+        assert_eq!(Plan::named("Team").unwrap(), Plan::Team);
+        assert!(Plan::named("gold").is_err());
         assert_eq!(Plan::parse("anything else").tokens(), None);
     }
 }

@@ -132,6 +132,15 @@ pub fn parse(kind: Credential, text: &str) -> Option<TokenHash> {
     (checksum(covered.as_bytes()) == sum).then(|| TokenHash::of(text.as_bytes()))
 }
 
+/// Whether a text holds something that has the shape of a credential, of whatever kind.
+pub fn appears_in(text: &str) -> bool {
+    let kinds = [Credential::Mwt, Credential::Aak, Credential::Inv, Credential::Ses, Credential::Rec];
+    kinds.into_iter().any(|kind| {
+        text.match_indices(kind.prefix())
+            .any(|(at, _)| text.get(at..at + LEN).is_some_and(|one| parse(kind, one).is_some()))
+    })
+}
+
 fn base62(digit: u32) -> char {
     ALPHABET.get(digit as usize).copied().map_or('0', char::from)
 }
@@ -211,6 +220,13 @@ mod tests {
                 assert_eq!(parse(Credential::Mwt, std::str::from_utf8(&changed).unwrap()), None);
             }
         }
+    }
+
+    #[test]
+    fn credentials_are_found_in_a_text() {
+        let raw = "mwt_0123456789ABCDEFGHIJKLMNOPQRST1cCDCz";
+        assert!(appears_in(&format!("{{\"url\":\"https://x/#{raw}\"}}")));
+        assert!(!appears_in(&raw[..39]) && !appears_in("mwt_…") && !appears_in(&raw.replace("mwt_", "mwx_")));
     }
 
     #[test]

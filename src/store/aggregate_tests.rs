@@ -79,6 +79,7 @@ fn token(workspace: &WorkspaceRecord, name: &str) -> TokenRecord {
         expires_at: None,
         last_used_at: None,
         revoked_at: None,
+        previous_until: None,
         requests_per_minute: Some(60),
         scope: Some(Scope { deny: vec!["*delete*".into()], ..Scope::default() }),
     }
@@ -279,13 +280,29 @@ on_both_databases! {
         assert_eq!(found, Some(TokenRecord { last_used_at: Some(used[0].1), ..record }));
         let foreign = store.read(move |db| async move { tokens::get(&db, WorkspaceId::generate(), id).await });
         assert_eq!(foreign.await.unwrap(), None);
-        let rotated = store.write(move |tx| Box::pin(async move {
-            tokens::replace_hash(tx, workspace, id, &TokenHash([8; 32]), "abcd").await
-        }));
-        assert!(rotated.await.unwrap());
+        let rotate = async |hash: u8, previous_until| {
+            let value = tokens::NewValue { hash: TokenHash([hash; 32]), hint: "abcd".into(), previous_until };
+            store.write(move |tx| Box::pin(async move { tokens::replace_value(tx, workspace, id, value, now()).await }))
+                .await.unwrap().unwrap()
+        };
+        assert_eq!(rotate(8, Some(now() + seconds(30))).await.0.0, [1; 32]);
         store.read(move |db| async move {
-            assert!(tokens::by_hash(&db, &TokenHash([1; 32])).await?.is_none());
+            let (old, _) = tokens::by_hash(&db, &TokenHash([1; 32])).await?.unwrap();
+            assert_eq!(old.expires_at, old.previous_until, "its time is over when the overlap is");
             assert_eq!(tokens::by_hash(&db, &TokenHash([8; 32])).await?.unwrap().0.hint, "abcd");
+            assert_eq!(tokens::active_with_hash(&db, now()).await?.len(), 2);
+            assert_eq!(tokens::active_with_hash(&db, now() + seconds(31)).await?.len(), 1);
+            assert_eq!(tokens::expiring(&db, now(), now() + seconds(61), 9).await?.len(), 1);
+            Ok(())
+        }).await.unwrap();
+        let (_, again) = rotate(9, Some(now() + seconds(600))).await;
+        assert_eq!(again.previous_until, again.expires_at, "no value outlives its token");
+        let (_, last) = rotate(7, None).await;
+        assert_eq!(last.previous_until, None);
+        store.read(move |db| async move {
+            for gone in [1, 8, 9] {
+                assert!(tokens::by_hash(&db, &TokenHash([gone; 32])).await?.is_none());
+            }
             Ok(())
         }).await.unwrap();
     }

@@ -1,7 +1,7 @@
 //! Is the audit log what was written? Checking walks the chain and names the first entry that is not; pruning
 //! removes its oldest part and leaves a sealed row that says up to where.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use entities::{audit_entry, audit_head, audit_workspace};
 use sea_orm::{
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::{
     domain::{
         audit_chain::{AuditKey, AuditRow, GENESIS},
+        audit_checkpoint::{Checkpoint, hex},
         clock::Timestamp,
     },
     error::Result,
@@ -27,15 +28,6 @@ use crate::{
 const PRUNED: &str = "pruned";
 /// Entries read at once.
 const PAGE: u64 = 2000;
-
-/// A place in the chain. Kept outside the database, it shows that the end was cut off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Position of an entry.
-    pub seq: u64,
-    /// Its MAC.
-    pub mac: [u8; 32],
-}
 
 /// What is wrong with an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +55,8 @@ pub struct Verdict {
     pub pruned_through: u64,
     /// The end of the chain.
     pub head: Checkpoint,
+    /// Checkpoints that were compared with it.
+    pub checkpoints: u64,
     /// The first entry that is not as it was written.
     pub broken: Option<(u64, Flaw)>,
 }
@@ -73,17 +67,63 @@ pub async fn head(db: &impl ConnectionTrait) -> Result<Checkpoint> {
     row.as_ref().map(place).transpose()?.ok_or_else(|| damaged("audit_head", "the head is missing"))
 }
 
-/// Checks the chain, from entry `from` on if given (the one before it is taken as it is), against `checkpoint` if
-/// given. `keys` are all versions of the audit key.
+/// How often a check begins anew because entries were pruned while it ran.
+const ATTEMPTS: usize = 3;
+
+/// Checks the chain, from entry `from` on if given (the one before it is taken as it is), against `checkpoints`, which
+/// were taken before this is called. `keys` are all versions of the audit key.
 pub async fn verify(
     db: &impl ConnectionTrait,
     keys: &[AuditKey],
     from: Option<u64>,
-    checkpoint: Option<Checkpoint>,
+    checkpoints: &[Checkpoint],
 ) -> Result<Verdict> {
+    let mut verdict = verify_once(db, keys, from, checkpoints).await?;
+    for _ in 1..ATTEMPTS {
+        let pruned = audit_head::Entity::find_by_id(PRUNED).one(db).await?;
+        let moved = pruned.is_some_and(|row| unsigned(row.seq) != verdict.pruned_through);
+        if verdict.broken.is_none() || !moved {
+            break;
+        }
+        verdict = verify_once(db, keys, from, checkpoints).await?;
+    }
+    Ok(verdict)
+}
+
+/// What is known from outside: of each position, the MACs it was said to have.
+struct Known(BTreeMap<u64, BTreeSet<[u8; 32]>>);
+
+impl Known {
+    fn of(checkpoints: &[Checkpoint]) -> Self {
+        let mut known: BTreeMap<u64, BTreeSet<[u8; 32]>> = BTreeMap::new();
+        for checkpoint in checkpoints {
+            known.entry(checkpoint.seq).or_default().insert(checkpoint.mac);
+        }
+        Known(known)
+    }
+
+    /// Compares a place; whether it contradicts.
+    fn contradicts(&self, place: &Checkpoint, compared: &mut u64) -> bool {
+        let Some(macs) = self.0.get(&place.seq) else { return false };
+        *compared += 1;
+        macs.iter().any(|mac| *mac != place.mac)
+    }
+
+    fn beyond(&self, seq: u64) -> bool {
+        self.0.keys().next_back().is_some_and(|last| *last > seq)
+    }
+}
+
+async fn verify_once(
+    db: &impl ConnectionTrait,
+    keys: &[AuditKey],
+    from: Option<u64>,
+    checkpoints: &[Checkpoint],
+) -> Result<Verdict> {
+    let known = Known::of(checkpoints);
     let head = head(db).await?;
     let pruned = audit_head::Entity::find_by_id(PRUNED).one(db).await?;
-    let mut verdict = Verdict { checked: 0, pruned_through: 0, head, broken: None };
+    let mut verdict = Verdict { checked: 0, pruned_through: 0, head, checkpoints: 0, broken: None };
     let mut last = Checkpoint { seq: 0, mac: GENESIS };
     if let Some(row) = pruned {
         last = place(&row)?;
@@ -92,6 +132,10 @@ pub async fn verify(
             .is_some_and(|key| key.verify(&GENESIS, &prune_note(&last, row.ts_ms, &hex(&last.mac)), &row.seal));
         if !genuine {
             verdict.broken = Some((last.seq, Flaw::PruneSeal));
+            return Ok(verdict);
+        }
+        if known.contradicts(&last, &mut verdict.checkpoints) {
+            verdict.broken = Some((last.seq, Flaw::Checkpoint));
             return Ok(verdict);
         }
     }
@@ -118,7 +162,7 @@ pub async fn verify(
                 }
                 Ok(mac) => last = Checkpoint { seq: unsigned(row.seq), mac },
             }
-            if checkpoint.is_some_and(|known| known.seq == last.seq && known.mac != last.mac) {
+            if known.contradicts(&last, &mut verdict.checkpoints) {
                 verdict.broken = Some((last.seq, Flaw::Checkpoint));
                 break;
             }
@@ -126,16 +170,16 @@ pub async fn verify(
         }
     }
     if verdict.broken.is_none() {
-        verdict.broken = end_flaw(&head, &last, checkpoint.as_ref());
+        verdict.broken = end_flaw(&head, &last, &known);
     }
     Ok(verdict)
 }
 
-fn end_flaw(head: &Checkpoint, last: &Checkpoint, checkpoint: Option<&Checkpoint>) -> Option<(u64, Flaw)> {
+fn end_flaw(head: &Checkpoint, last: &Checkpoint, known: &Known) -> Option<(u64, Flaw)> {
     if head.mac != last.mac {
         return Some((head.seq, Flaw::Mac));
     }
-    checkpoint.filter(|known| known.seq > head.seq).map(|_| (head.seq + 1, Flaw::Missing))
+    known.beyond(head.seq).then_some((head.seq + 1, Flaw::Missing))
 }
 
 /// A run of entries with the workspaces they are shown in.
@@ -254,14 +298,32 @@ fn place(row: &audit_head::Model) -> Result<Checkpoint> {
     Ok(Checkpoint { seq: unsigned(row.seq), mac: array("audit_head.mac", &row.mac)? })
 }
 
-/// Lower-case hexadecimal, as checkpoints are printed.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
+impl Flaw {
+    /// Its name in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Flaw::Mac => "changed",
+            Flaw::Missing => "missing",
+            Flaw::Columns => "moved",
+            Flaw::UnknownKey(_) => "unknown_key",
+            Flaw::PruneSeal => "forged_prune",
+            Flaw::Checkpoint => "other_than_checkpoint",
+        }
+    }
 
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    /// What it means, for people.
+    pub fn explain(self, seq: u64) -> String {
+        match self {
+            Flaw::Mac => format!("entry {seq} was changed, put there or moved, or the one before it was"),
+            Flaw::Missing => format!("entry {seq} is missing"),
+            Flaw::Columns => format!("entry {seq} is shown under another namespace, kind or workspace than was signed"),
+            Flaw::UnknownKey(version) => {
+                format!("entry {seq} is signed with version {version} of the audit key, which is not here")
+            }
+            Flaw::PruneSeal => format!("the note that entries up to {seq} were removed in order is not genuine"),
+            Flaw::Checkpoint => format!("entry {seq} is not the one that the checkpoint knows"),
+        }
+    }
 }
 
 impl super::Store {

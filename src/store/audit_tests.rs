@@ -3,12 +3,15 @@
 use sea_orm::ConnectionTrait;
 
 use crate::{
-    domain::ids::{AccountId, WorkspaceId},
+    domain::{
+        audit_checkpoint::Checkpoint,
+        ids::{AccountId, WorkspaceId},
+    },
     error::Result,
     store::{
         Store,
         audit::{self, ActorKind, AuditEntry, AuditFilter, AuditKind},
-        audit_check::{self, Checkpoint, Flaw, Verdict},
+        audit_check::{self, Flaw, Verdict},
         testing::{TestStore, audit_key, on_both_databases},
     },
 };
@@ -31,7 +34,8 @@ async fn ten(store: &Store) -> (AccountId, WorkspaceId) {
 }
 
 async fn check(store: &Store, from: Option<u64>, checkpoint: Option<Checkpoint>) -> Verdict {
-    store.read(move |db| async move { audit_check::verify(&db, &[audit_key()], from, checkpoint).await }).await.unwrap()
+    let verify = move |db| async move { audit_check::verify(&db, &[audit_key()], from, checkpoint.as_slice()).await };
+    store.read(verify).await.unwrap()
 }
 
 async fn sql(store: &Store, text: &'static str) {
@@ -83,6 +87,27 @@ on_both_databases! {
             UPDATE audit_head SET seq = 8, mac = (SELECT mac FROM audit_entries WHERE seq = 8)").await;
         assert_eq!(check(&store, None, None).await.broken, None, "nothing inside the database can show this");
         assert_eq!(check(&store, None, Some(known)).await.broken, Some((9, Flaw::Missing)));
+        // A log that grew again after the cut hides nothing either.
+        let (namespace, workspace) = (AccountId::generate(), WorkspaceId::generate());
+        for n in 9..=12 {
+            write(&store, entry(namespace, n).in_workspace(workspace)).await;
+        }
+        assert_eq!(check(&store, None, None).await.broken, None);
+        assert_eq!(check(&store, None, Some(known)).await.broken, Some((10, Flaw::Checkpoint)));
+    }
+
+    async fn a_checkpoint_that_fits_is_compared_and_one_before_the_cut_of_a_prune_is_not_missed(store: TestStore) {
+        ten(&store).await;
+        let known = store.read(|db| async move { audit_check::head(&db).await }).await.unwrap();
+        write(&store, entry(AccountId::generate(), 11)).await;
+        let verdict = check(&store, None, Some(known)).await;
+        assert_eq!((verdict.broken, verdict.checkpoints), (None, 1));
+        let tomorrow = crate::domain::clock::now() + chrono::TimeDelta::days(1);
+        store.prune_audit(tomorrow, 100).await.unwrap();
+        let verdict = check(&store, None, Some(known)).await;
+        assert_eq!((verdict.broken, verdict.pruned_through, verdict.checkpoints), (None, 10, 1));
+        let other = Checkpoint { mac: [1; 32], ..known };
+        assert_eq!(check(&store, None, Some(other)).await.broken, Some((10, Flaw::Checkpoint)));
     }
 
     async fn a_check_can_begin_in_the_middle(store: TestStore) {

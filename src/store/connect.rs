@@ -27,6 +27,8 @@ use crate::{
 
 /// Name of the `head` row of `audit_head`.
 pub(super) const HEAD: &str = "head";
+/// Name of the setting with the installation's id.
+const INSTANCE: &str = "instance_id";
 
 /// Where to read and where to write one database.
 #[derive(Clone)]
@@ -62,6 +64,30 @@ pub(super) async fn open(config: DatabaseConfig, data_dir: PathBuf) -> Result<Op
         Err(Error::new(ErrorCode::Validation, "database.url is not a postgres:// URL")
             .with_hint("Leave it empty for SQLite files in the data folder"))
     }
+}
+
+/// Opens the databases of an installation beside the gateway that may run on them: nothing is made, migrated or locked.
+pub(super) async fn open_beside(config: DatabaseConfig, data_dir: PathBuf) -> Result<Opened> {
+    let (state, analytics) = if config.url.is_empty() {
+        let files = ["aerostack.db", "analytics.db"].map(|name| data_dir.join(name));
+        if let Some(missing) = files.iter().find(|file| !file.is_file()) {
+            return Err(unavailable(format!("There is no database at {}", missing.display()))
+                .with_hint("Name the gateway's data folder, or its database.url"));
+        }
+        let [state, analytics] = files;
+        let state = sqlite_pools(&config, &state, SqliteSynchronous::Full).await?;
+        (state, sqlite_pools(&config, &analytics, SqliteSynchronous::Normal).await?)
+    } else {
+        postgres_pools(&config).await?
+    };
+    let place = if config.url.is_empty() { data_dir.display().to_string() } else { without_password(&config.url) };
+    let current = is_current::<migration::State>(&state.write, &place).await?;
+    let instance = if current { instance_of(&state.write).await? } else { None };
+    let Some(instance) = instance else {
+        return Err(Error::new(ErrorCode::Conflict, format!("{place} was not written by this version of aerostack"))
+            .with_hint("Start the gateway of this version on it once"));
+    };
+    Ok(Opened { state, analytics, lock: None, instance })
 }
 
 async fn open_sqlite(config: &DatabaseConfig, data_dir: &Path) -> Result<Opened> {
@@ -102,8 +128,13 @@ async fn sqlite_pools(config: &DatabaseConfig, path: &Path, synchronous: SqliteS
 }
 
 async fn open_postgres(config: &DatabaseConfig) -> Result<Opened> {
-    let named = |cause: DbErr| unavailable(format!("Cannot connect to {}: {cause}", without_password(&config.url)));
     let instance = prepare_postgres(config).await?;
+    let (state, analytics) = postgres_pools(config).await?;
+    Ok(Opened { state, analytics, lock: None, instance })
+}
+
+async fn postgres_pools(config: &DatabaseConfig) -> Result<(Pools, Pools)> {
+    let named = |cause: DbErr| unavailable(format!("Cannot connect to {}: {cause}", without_password(&config.url)));
     let statement = Duration::from_secs(config.statement_timeout_seconds);
     let connect = async |connections: u32| {
         let mut options = quiet(ConnectOptions::new(&config.url), config);
@@ -113,12 +144,7 @@ async fn open_postgres(config: &DatabaseConfig) -> Result<Opened> {
     };
     let state = connect(config.max_connections).await.map_err(named)?;
     let analytics = connect(config.max_connections / 2).await.map_err(named)?;
-    Ok(Opened {
-        state: Pools { read: state.clone(), write: state },
-        analytics: Pools { read: analytics.clone(), write: analytics },
-        lock: None,
-        instance,
-    })
+    Ok((Pools { read: state.clone(), write: state }, Pools { read: analytics.clone(), write: analytics }))
 }
 
 /// Migrates over one connection that holds an advisory lock, so that nodes started together take turns.
@@ -143,26 +169,31 @@ async fn prepare_postgres(config: &DatabaseConfig) -> Result<Uuid> {
 }
 
 async fn migrate<M: MigratorTrait>(db: &DatabaseConnection, place: &str) -> Result<()> {
+    if is_current::<M>(db, place).await? {
+        return Ok(());
+    }
+    M::up(db, None).await.map_err(|cause| unavailable(format!("Cannot bring {place} up to date: {cause}")))
+}
+
+/// Whether every step was taken; an error if one was that this program does not know.
+async fn is_current<M: MigratorTrait>(db: &DatabaseConnection, place: &str) -> Result<bool> {
     match M::get_pending_migrations_read_only(db).await {
-        Ok(pending) if pending.is_empty() => return Ok(()),
-        Ok(_) => {}
+        Ok(pending) => Ok(pending.is_empty()),
         // The migrator's only complaint of its own: a step is recorded that this program does not know.
         Err(DbErr::Custom(cause)) => {
             tracing::error!(%place, cause, "the schema is newer than this program");
-            return Err(Error::new(ErrorCode::Conflict, format!("{place} was written by a newer aerostack"))
+            Err(Error::new(ErrorCode::Conflict, format!("{place} was written by a newer aerostack"))
                 .with_hint("Start that version again, or restore a backup made before the upgrade")
-                .with_data(serde_json::json!({"reason": "newer_schema"})));
+                .with_data(serde_json::json!({"reason": "newer_schema"})))
         }
-        Err(cause) => return Err(unavailable(format!("Cannot read the schema of {place}: {cause}"))),
+        Err(cause) => Err(unavailable(format!("Cannot read the schema of {place}: {cause}"))),
     }
-    M::up(db, None).await.map_err(|cause| unavailable(format!("Cannot bring {place} up to date: {cause}")))
 }
 
 /// The installation's id and the start of the audit chain; made once, by whoever comes first.
 async fn first_rows(db: &DatabaseConnection) -> Result<Uuid> {
     use entities::{audit_head, setting};
 
-    const INSTANCE: &str = "instance_id";
     let fresh = setting::ActiveModel { name: Set(INSTANCE.into()), value: Set(Uuid::now_v7().to_string()) };
     let unless_there = OnConflict::column(setting::Column::Name).do_nothing().to_owned();
     setting::Entity::insert(fresh).on_conflict(unless_there).exec_without_returning(db).await?;
@@ -177,9 +208,12 @@ async fn first_rows(db: &DatabaseConnection) -> Result<Uuid> {
     let unless_there = OnConflict::column(audit_head::Column::Name).do_nothing().to_owned();
     audit_head::Entity::insert(head).on_conflict(unless_there).exec_without_returning(db).await?;
 
-    let row = setting::Entity::find_by_id(INSTANCE).one(db).await?;
-    row.and_then(|row| row.value.parse().ok())
-        .ok_or_else(|| Error::internal("reading the installation's id", "no usable row in settings"))
+    instance_of(db).await?.ok_or_else(|| Error::internal("reading the installation's id", "no usable row in settings"))
+}
+
+async fn instance_of(db: &DatabaseConnection) -> Result<Option<Uuid>> {
+    let row = entities::setting::Entity::find_by_id(INSTANCE).one(db).await?;
+    Ok(row.and_then(|row| row.value.parse().ok()))
 }
 
 fn quiet(mut options: ConnectOptions, config: &DatabaseConfig) -> ConnectOptions {

@@ -17,6 +17,7 @@ pub mod api_keys;
 pub mod audit;
 pub mod audit_check;
 pub mod histogram;
+pub mod kept_answers;
 pub mod keyring;
 pub mod secrets;
 pub mod servers;
@@ -59,7 +60,12 @@ use tokio::{
 use uuid::Uuid;
 
 pub use self::tx::Tx;
-use self::{audit::AuditRecord, connect::Pools, failure::unavailable, lock::FolderLock};
+use self::{
+    audit::AuditRecord,
+    connect::{Opened, Pools},
+    failure::unavailable,
+    lock::FolderLock,
+};
 use crate::{
     config::DatabaseConfig,
     domain::audit_chain::AuditKey,
@@ -95,6 +101,22 @@ impl Store {
     /// `store_unavailable` when a file is locked or unusable or Postgres cannot be reached (the message names it),
     /// `conflict` when the schema is newer than this program; nothing is changed then.
     pub async fn open(config: &DatabaseConfig, data_dir: &Path) -> Result<Store> {
+        Store::opened(config, Box::pin(connect::open(config.clone(), data_dir.to_owned()))).await
+    }
+
+    /// Opens the databases of an installation beside the gateway that may run on them, for what an operator does on its
+    /// machine. Nothing is made, migrated or locked, so only what no process keeps in memory may be written.
+    ///
+    /// # Errors
+    /// `store_unavailable` when there is no database, `conflict` when its schema is not this program's.
+    pub async fn open_beside(config: &DatabaseConfig, data_dir: &Path) -> Result<Store> {
+        Store::opened(config, Box::pin(connect::open_beside(config.clone(), data_dir.to_owned()))).await
+    }
+
+    async fn opened(
+        config: &DatabaseConfig,
+        opening: Pin<Box<dyn Future<Output = Result<Opened>> + Send>>,
+    ) -> Result<Store> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("store")
@@ -102,7 +124,7 @@ impl Store {
             .build()
             .map_err(|cause| Error::internal("starting the store's threads", cause))?;
         let runtime = OwnRuntime { handle: runtime.handle().clone(), runtime: Some(runtime) };
-        let opened = hop(&runtime.handle, connect::open(config.clone(), data_dir.to_owned())).await?;
+        let opened = hop(&runtime.handle, opening).await?;
         Ok(Store(Arc::new(Inner {
             runtime,
             state: opened.state,

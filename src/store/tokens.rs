@@ -3,7 +3,7 @@
 use entities::{workspace, workspace_token};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    Set, Unchanged,
+    QuerySelect, Set, Unchanged,
 };
 
 use crate::{
@@ -44,6 +44,8 @@ pub struct TokenRecord {
     pub last_used_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// Until when the value it had before its last rotation still works.
+    pub previous_until: Option<Timestamp>,
     /// Overrides `limits.requests_per_minute`.
     pub requests_per_minute: Option<u32>,
     /// What it may use; none: everything.
@@ -54,6 +56,13 @@ impl TokenRecord {
     /// Whether it works at this moment.
     pub fn is_active(&self, at: Timestamp) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|end| at < end)
+    }
+
+    /// As who comes with the value before the last rotation has it: its time is over when the overlap is.
+    fn through_its_previous_value(mut self) -> Self {
+        let end = self.previous_until.unwrap_or(self.created_at);
+        self.expires_at = Some(self.expires_at.map_or(end, |own| own.min(end)));
+        self
     }
 }
 
@@ -81,17 +90,28 @@ pub async fn insert(tx: &Tx, record: &TokenRecord, hash: &TokenHash) -> Result<(
         expires_at: Set(record.expires_at.map(stored)),
         last_used_at: Set(record.last_used_at.map(stored)),
         revoked_at: Set(record.revoked_at.map(stored)),
+        previous_hash: Set(None),
+        previous_until: Set(None),
     };
     workspace_token::Entity::insert(row).exec_without_returning(tx.conn()).await?;
     Ok(())
 }
 
-/// The token with this hash and its workspace's slug, whatever its state.
+/// The token with this hash and its workspace's slug, whatever its state. Found by the value before its last rotation,
+/// its time is over when the overlap is.
 pub async fn by_hash(db: &impl ConnectionTrait, hash: &TokenHash) -> Result<Option<(TokenRecord, String)>> {
-    let row = workspace_token::Entity::find().filter(workspace_token::Column::Hash.eq(hash.0.to_vec())).one(db).await?;
-    let Some(row) = row else { return Ok(None) };
-    let workspace = workspace::Entity::find_by_id(row.workspace_id).one(db).await?;
-    workspace.map(|workspace| Ok((record(row)?, workspace.slug))).transpose()
+    use workspace_token::Column;
+
+    let with = async |column: Column| workspace_token::Entity::find().filter(column.eq(hash.0.to_vec())).one(db).await;
+    let found = match with(Column::Hash).await? {
+        Some(row) => record(row)?,
+        None => match with(Column::PreviousHash).await? {
+            Some(row) => record(row)?.through_its_previous_value(),
+            None => return Ok(None),
+        },
+    };
+    let workspace = workspace::Entity::find_by_id(found.workspace.0).one(db).await?;
+    Ok(workspace.map(|workspace| (found, workspace.slug)))
 }
 
 /// A workspace's token by id.
@@ -119,8 +139,8 @@ pub async fn list_active(db: &impl ConnectionTrait, workspace: WorkspaceId, at: 
     rows.into_iter().map(record).collect()
 }
 
-/// Every token of the installation that works at `at`, with its hash and its workspace's slug: the TokenAuthority's
-/// first map.
+/// Every value of a token of the installation that works at `at`, as a hash, with its workspace's slug: the
+/// TokenAuthority's first map. A token in the overlap of a rotation is there twice.
 pub async fn active_with_hash(
     db: &impl ConnectionTrait,
     at: Timestamp,
@@ -131,7 +151,13 @@ pub async fn active_with_hash(
     let mut found = Vec::with_capacity(rows.len());
     for row in rows {
         let slug = slugs.get(&row.workspace_id).ok_or_else(|| damaged("workspace_tokens", "no workspace"))?;
-        found.push((TokenHash(array("workspace_tokens.hash", &row.hash)?), record(row)?, slug.clone()));
+        let (hash, previous) = (TokenHash(array("workspace_tokens.hash", &row.hash)?), row.previous_hash.clone());
+        let token = record(row)?;
+        if let Some(previous) = previous.filter(|_| token.previous_until.is_some_and(|until| at < until)) {
+            let previous = TokenHash(array("workspace_tokens.previous_hash", &previous)?);
+            found.push((previous, token.clone().through_its_previous_value(), slug.clone()));
+        }
+        found.push((hash, token, slug.clone()));
     }
     Ok(found)
 }
@@ -156,18 +182,68 @@ pub async fn revoke(
     Ok(Some((hash, record(workspace_token::Model { revoked_at: Some(stored(at)), ..row })?)))
 }
 
-/// Gives a token a new value under the same id; the old value is unknown from the commit on.
-pub async fn replace_hash(tx: &Tx, workspace: WorkspaceId, id: TokenId, hash: &TokenHash, hint: &str) -> Result<bool> {
-    let row =
-        workspace_token::ActiveModel { hash: Set(hash.0.to_vec()), hint: Set(hint.to_owned()), ..Default::default() };
-    let done = workspace_token::Entity::update_many()
-        .set(row)
-        .filter(workspace_token::Column::Id.eq(id.0))
-        .filter(workspace_token::Column::WorkspaceId.eq(workspace.0))
-        .filter(workspace_token::Column::RevokedAt.is_null())
-        .exec(tx.conn())
+/// Another value for a token.
+#[derive(Debug, Clone)]
+pub struct NewValue {
+    /// Its hash.
+    pub hash: TokenHash,
+    /// Its last characters.
+    pub hint: String,
+    /// Until when the present value works as well; none: it is unknown from the commit on.
+    pub previous_until: Option<Timestamp>,
+}
+
+/// Gives a token that works at `at` a new value under the same id; gives back the hash of the value it had. A value that
+/// was kept by an earlier rotation is unknown from the commit on. `None` when there is no such token.
+pub async fn replace_value(
+    tx: &Tx,
+    workspace: WorkspaceId,
+    id: TokenId,
+    value: NewValue,
+    at: Timestamp,
+) -> Result<Option<(TokenHash, TokenRecord)>> {
+    let found =
+        workspace_token::Entity::find_by_id(id.0).filter(active(workspace, at)).lock_exclusive().one(tx.conn()).await?;
+    let Some(row) = found else { return Ok(None) };
+    let old = TokenHash(array("workspace_tokens.hash", &row.hash)?);
+    // Not longer than the token itself.
+    let until = value.previous_until.map(|until| row.expires_at.map_or(until, |end| end.min(until)));
+    let changed = workspace_token::ActiveModel {
+        id: Unchanged(id.0),
+        hash: Set(value.hash.0.to_vec()),
+        hint: Set(value.hint.clone()),
+        previous_hash: Set(until.map(|_| row.hash.clone())),
+        previous_until: Set(until.map(stored)),
+        ..Default::default()
+    };
+    changed.update_without_returning(tx.conn()).await?;
+    let row = workspace_token::Model { hint: value.hint, previous_until: until.map(stored), ..row };
+    Ok(Some((old, record(row)?)))
+}
+
+/// Tokens of the installation whose time is over between two moments, with their workspaces' slugs, soonest first, at
+/// most `limit`.
+pub async fn expiring(
+    db: &impl ConnectionTrait,
+    from: Timestamp,
+    until: Timestamp,
+    limit: u64,
+) -> Result<Vec<(TokenRecord, String)>> {
+    let rows = workspace_token::Entity::find()
+        .filter(unrevoked(from))
+        .filter(workspace_token::Column::ExpiresAt.lte(stored(until)))
+        .order_by_asc(workspace_token::Column::ExpiresAt)
+        .limit(limit)
+        .all(db)
         .await?;
-    Ok(done.rows_affected > 0)
+    let ids = rows.iter().map(|row| row.workspace_id);
+    let workspaces = workspace::Entity::find().filter(workspace::Column::Id.is_in(ids)).all(db).await?;
+    let slug = |id| workspaces.iter().find(|known| known.id == id).map_or_else(String::new, |known| known.slug.clone());
+    let named = |row: workspace_token::Model| {
+        let slug = slug(row.workspace_id);
+        Ok((record(row)?, slug))
+    };
+    rows.into_iter().map(named).collect()
 }
 
 /// Gives a token another scope; none: everything. Whether there is such an unrevoked token.
@@ -225,6 +301,7 @@ fn record(row: workspace_token::Model) -> Result<TokenRecord> {
         expires_at: row.expires_at,
         last_used_at: row.last_used_at,
         revoked_at: row.revoked_at,
+        previous_until: row.previous_until,
         requests_per_minute: row.requests_per_minute.map(unsigned32),
         scope: scope.map_err(|cause| damaged("workspace_tokens.scope", cause))?,
     })

@@ -51,11 +51,16 @@ pub async fn insert(tx: &Tx, record: &WorkspaceRecord) -> Result<()> {
     on_conflict(inserted.map(drop), || err::conflict(format!("The workspace slug \"{}\" is taken", record.slug)))
 }
 
-/// Gives a workspace another display name.
-pub async fn set_name(tx: &Tx, id: WorkspaceId, name: &str) -> Result<()> {
-    let row = workspace::ActiveModel { id: Unchanged(id.0), name: Set(name.to_owned()), ..Default::default() };
-    row.update_without_returning(tx.conn()).await?;
-    Ok(())
+/// Gives a workspace the slug and the display name of `record`. Conflict when the slug is another's.
+pub async fn rename(tx: &Tx, record: &WorkspaceRecord) -> Result<()> {
+    let row = workspace::ActiveModel {
+        id: Unchanged(record.id.0),
+        slug: Set(record.slug.to_string()),
+        name: Set(record.name.clone()),
+        ..Default::default()
+    };
+    let updated = row.update_without_returning(tx.conn()).await;
+    on_conflict(updated.map(drop), || err::conflict(format!("The workspace slug \"{}\" is taken", record.slug)))
 }
 
 /// Deletes a workspace with its tokens and installations; whether there was one.

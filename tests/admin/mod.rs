@@ -2,6 +2,8 @@
 
 mod canary;
 mod listing;
+mod rotation;
 mod secrets;
 mod ssrf;
 mod tokens;
+mod workspaces;

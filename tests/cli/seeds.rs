@@ -30,7 +30,7 @@ fn tokens_are_issued_used_listed_and_revoked() {
     let lines: Vec<Vec<&str>> = list.lines().map(words).collect();
     assert_eq!(lines[0][..4], ["TOKEN NAME", "CREATED", "LAST USED", "STATUS"], "{list}");
     assert_eq!((lines[1][0], lines[1][2], lines[1][3]), ("Alice Chen", "just now", "active"), "{list}");
-    assert_eq!((lines[2][0], lines[2][2], lines[2][3]), ("CI Bot", "never", "active"), "{list}");
+    assert_eq!((lines[2][0], lines[2][2], lines[2][3]), ("CI Bot", "never", "active, expires in 23 hr"), "{list}");
     assert_eq!(list.lines().last(), Some("2 tokens used (Enterprise plan, unlimited)"));
 
     let revoked = gateway.ok("workspace token revoke engineering --name \"Alice Chen\"");
@@ -41,6 +41,33 @@ fn tokens_are_issued_used_listed_and_revoked() {
     gateway.ok("workspace token create engineering --name \"Alice Chen\"");
     let by_id = list.lines().nth(2).and_then(|line| line.split_whitespace().last()).unwrap();
     assert_eq!(gateway.run(&format!("workspace token revoke engineering {by_id}")).exit, 0);
+}
+
+#[test]
+fn a_token_is_rotated_by_name_and_shown_for_a_client() {
+    let gateway = engineering();
+    let old = gateway.ok("workspace token create engineering --name \"CI Bot\" --expires-in 3d -o token");
+    let list = gateway.run("workspace token list engineering");
+    assert_eq!(words(list.out.lines().nth(1).unwrap())[3], "active, expires in 2 days", "{}", list.out);
+    assert!(list.err.contains("aerostack workspace token rotate engineering tok_"), "{}", list.err);
+    let said = gateway.run("workspace token rotate engineering --name \"CI Bot\" --output token");
+    assert_eq!((said.exit, said.err.as_str()), (0, ""));
+    let new = said.out.trim();
+    for value in [old.trim(), new] {
+        assert_eq!(gateway.call("engineering", value, "github__create_issue").0, 200);
+    }
+    let said = gateway.run("token rotate --name \"CI Bot\" --overlap 0 --workspace engineering -o cursor");
+    let entry: serde_json::Value = serde_json::from_str(&said.out).unwrap_or_else(|_| panic!("{said:?}"));
+    let header = entry["mcpServers"]["engineering"]["headers"]["Authorization"].as_str().unwrap();
+    let last = header.strip_prefix("Bearer ").unwrap();
+    assert_eq!(gateway.call("engineering", last, "github__create_issue").0, 200);
+    for value in [old.trim(), new] {
+        assert_eq!(gateway.call("engineering", value, "github__create_issue").0, 401);
+    }
+    let made = gateway.ok("workspace token create engineering --name Carol --output vscode");
+    assert!(made.contains("\"servers\"") && made.contains("Bearer mwt_"), "{made}");
+    assert_eq!(gateway.run("mcp list -o cursor").exit, 2);
+    assert_eq!(gateway.run("workspace token create engineering --name X -o cursr").exit, 2);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Starting, watching and stopping a gateway.
 
 mod actors;
+mod audit;
+mod plans;
 mod probes;
 mod refusals;
 mod refusing_to_start;

@@ -142,6 +142,10 @@ impl TestGateway {
     pub fn admin(&self) -> Admin {
         Admin::new(self.address, &self.key)
     }
+    /// The admin API with a key of an earlier start.
+    pub fn admin_with(&self, key: &str) -> Admin {
+        Admin::new(self.address, key)
+    }
     /// A client of a workspace with a token.
     pub fn editor(&self, slug: &str, token: &str) -> Editor {
         Editor::new(self.address, &format!("/ws/{slug}"), token)

@@ -5,7 +5,10 @@ use super::*;
 /// A fitting body where something is decided about what a workspace offers.
 fn decision(path: &str) -> Option<Value> {
     Some(match path {
+        "/workspaces/{slug}" => json!({"name": "x"}),
+        "/audit:verify" => json!({}),
         "/workspaces/{slug}/tokens/{id}" => json!({"scope": {}}),
+        "/workspaces/{slug}/tokens/{id}/rotate" => json!({"overlap_seconds": 0}),
         "/workspaces/{slug}/servers/{server}" => json!({"enabled": false}),
         "/workspaces/{slug}/servers/{server}/tools" => json!({"tools": ["x"], "enabled": false}),
         "/workspaces/{slug}/servers/{server}/pins:approve" | "/workspaces/{slug}/servers/{server}/pins:reject" => {
@@ -65,6 +68,7 @@ async fn roles_are_held_on_every_route() {
         ("/workspaces/{slug}/servers/{server}/pins", "get"),
         ("/workspaces/{slug}/tools", "get"),
         ("/workspaces/{slug}/analytics", "get"),
+        ("/workspaces/{slug}/calls", "get"),
         ("/known-servers", "get"),
     ];
     // What an explanation says depends on whose token it is about: `explain_tests` holds that.

@@ -1,0 +1,108 @@
+//! Another value for a token, and tokens whose time is nearly over.
+//!
+//! A rotated token keeps its id, and with it its name, scope, window and sessions. The value before works until the
+//! overlap ends; ending it is a withdrawal like any other, so nothing is accepted or written for it afterwards. At most
+//! two values work at a time: a second rotation ends the first one's overlap.
+
+use std::{collections::HashSet, sync::atomic::Ordering::Relaxed};
+
+use chrono::TimeDelta;
+
+use crate::{
+    actors::{
+        authority::{Authority, IssuedToken, entry, workspace_of},
+        token_rules,
+    },
+    domain::{
+        clock::Timestamp,
+        ids::{TokenId, WorkspaceId},
+        role::Principal,
+        token::{self, Credential, TokenHash},
+    },
+    error::{ErrorCode, Result, err},
+    store::{
+        Tx,
+        tokens::{self, NewValue, TokenRecord},
+    },
+};
+
+/// Tokens that are looked at in one look for expiring ones; more are counted by the next one.
+const EXPIRING: u64 = 1000;
+
+/// A token that is to have another value.
+#[derive(Debug, Clone)]
+pub struct RotateToken {
+    /// Its workspace (a token of another one is unknown).
+    pub workspace: WorkspaceId,
+    /// The token.
+    pub token: TokenId,
+    /// Seconds that the value it has now works on; 0: it is dead when the answer is given.
+    pub overlap_seconds: u64,
+    /// Who does it.
+    pub by: Principal,
+}
+
+impl Authority {
+    /// Gives a token a new value; name, scope, limit and window stay. Without an overlap the old value is dead when this
+    /// returns, its streams are cut; with one, only a value that an earlier rotation had kept is.
+    pub(super) async fn rotate(&self, wanted: RotateToken) -> Result<IssuedToken> {
+        self.until_settled().await;
+        let (token, now) = (wanted.token, self.ledger.now());
+        let previous_until = token_rules::overlap(now, wanted.overlap_seconds)?;
+        let fresh = token::generate(Credential::Mwt);
+        let value = NewValue { hash: fresh.hash, hint: fresh.hint, previous_until };
+        let written = self.store.write(move |tx| Box::pin(async move { replace(tx, &wanted, value, now).await })).await;
+        let gone = match &written {
+            Ok((old, record)) => match record.previous_until {
+                Some(until) => self.ledger.supersede(token, old, until),
+                None => self.ledger.withdraw([token]),
+            },
+            Err(refused) if refused.code() == ErrorCode::NotFound => Vec::new(),
+            // Perhaps it was committed: whatever the token is by now, its next use asks the database.
+            Err(_) => self.ledger.withdraw([token]),
+        };
+        self.end(gone).await;
+        let (_, record) = written?;
+        Ok(IssuedToken { record, raw: fresh.raw })
+    }
+
+    /// Logs, once each, the tokens whose time is over in `expiry_warning`, and counts them for the metrics.
+    pub(super) async fn warn_of_expiry(&self) {
+        let (from, until) = (self.ledger.now(), self.ledger.now() + self.expiry_warning);
+        let found = self.store.read(move |db| async move { tokens::expiring(&db, from, until, EXPIRING).await }).await;
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return tracing::warn!(%error, "tokens that expire soon were not looked for"),
+        };
+        self.expiring.store(found.len() as u64, Relaxed);
+        let mut warned = self.warned.lock();
+        for (record, slug) in &found {
+            if !warned.contains(&record.id) {
+                let expires_at = record.expires_at.unwrap_or_default().to_rfc3339();
+                tracing::warn!(token = %record.id, workspace = slug, expires_at, "a token expires soon: rotate or replace it");
+            }
+        }
+        *warned = found.iter().map(|(record, _)| record.id).collect::<HashSet<_>>();
+    }
+}
+
+async fn replace(tx: &Tx, wanted: &RotateToken, value: NewValue, now: Timestamp) -> Result<(TokenHash, TokenRecord)> {
+    let workspace = workspace_of(tx, wanted.workspace).await?;
+    let replaced = tokens::replace_value(tx, workspace.id, wanted.token, value, now).await?;
+    let (old, record) = replaced.ok_or_else(|| {
+        err::not_found("No such active token in this workspace")
+            .with_hint("A revoked or expired token cannot come back: create a new one")
+    })?;
+    let mut said = entry(&workspace, &wanted.by, "token_rotated", &record);
+    if let Some(until) = record.previous_until {
+        said = said.with("previous_until", until.to_rfc3339());
+    }
+    tx.audit(said).await?;
+    tx.change("token", wanted.token).await?;
+    Ok((old, record))
+}
+
+/// How long before its end a token counts as one that expires soon.
+pub(super) fn expiry_warning(days: u32) -> TimeDelta {
+    TimeDelta::days(i64::from(days))
+}

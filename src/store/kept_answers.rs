@@ -1,0 +1,71 @@
+//! Answers of requests with an `Idempotency-Key`, kept for whoever repeats the request.
+
+use entities::kept_answer::{ActiveModel, Column, Entity};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, Set, Unchanged, sea_query::OnConflict,
+};
+
+use crate::{
+    domain::clock::Timestamp,
+    error::Result,
+    store::{Tx, column::stored},
+};
+
+/// An answer, or the place for one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptAnswer {
+    /// Of which request.
+    pub fingerprint: Vec<u8>,
+    /// HTTP status and body; none: it is not answered yet.
+    pub answer: Option<(u16, String)>,
+}
+
+/// Takes a place for an answer. What is there already is given back instead; answers older than `forget` are not.
+pub async fn begin(
+    tx: &Tx,
+    id: &str,
+    fingerprint: &[u8],
+    now: Timestamp,
+    forget: Timestamp,
+) -> Result<Option<KeptAnswer>> {
+    Entity::delete_many().filter(Column::CreatedAt.lt(stored(forget))).exec(tx.conn()).await?;
+    let row = ActiveModel {
+        id: Set(id.to_owned()),
+        fingerprint: Set(fingerprint.to_owned()),
+        status: Set(None),
+        body: Set(None),
+        created_at: Set(stored(now)),
+    };
+    let unless_there = OnConflict::column(Column::Id).do_nothing().to_owned();
+    let made = Entity::insert(row).on_conflict(unless_there).exec_without_returning(tx.conn()).await?;
+    if made > 0 {
+        return Ok(None);
+    }
+    get(tx.conn(), id).await
+}
+
+async fn get(db: &impl ConnectionTrait, id: &str) -> Result<Option<KeptAnswer>> {
+    let row = Entity::find_by_id(id).one(db).await?;
+    Ok(row.map(|row| {
+        let status = row.status.and_then(|status| u16::try_from(status).ok());
+        KeptAnswer { fingerprint: row.fingerprint, answer: status.zip(row.body) }
+    }))
+}
+
+/// Keeps an answer in its place.
+pub async fn finish(tx: &Tx, id: &str, status: u16, body: &str) -> Result<()> {
+    let row = ActiveModel {
+        id: Unchanged(id.to_owned()),
+        status: Set(Some(i32::from(status))),
+        body: Set(Some(body.to_owned())),
+        ..Default::default()
+    };
+    row.update_without_returning(tx.conn()).await?;
+    Ok(())
+}
+
+/// Gives a place back: nothing was done, the request may be repeated.
+pub async fn forget(tx: &Tx, id: &str) -> Result<()> {
+    Entity::delete_by_id(id).exec(tx.conn()).await?;
+    Ok(())
+}
