@@ -9,9 +9,11 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 mod load;
+mod skills;
 mod stdio;
 
 pub use load::Flags;
+pub use skills::SkillsConfig;
 pub use stdio::StdioConfig;
 
 /// Everything that can be set.
@@ -28,6 +30,8 @@ pub struct Config {
     pub upstream: UpstreamConfig,
     /// MCP servers that are programs on this machine.
     pub stdio: StdioConfig,
+    /// Skills.
+    pub skills: SkillsConfig,
     /// The actor runtime.
     pub actors: ActorsConfig,
     /// Call statistics.

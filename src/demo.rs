@@ -72,7 +72,10 @@ pub async fn show(demo: &Demo, actors: &Actors, main: SocketAddr) -> Result<()> 
         .catalog
         .apply(AddServer { slug: Slug::parse("demo-mcp")?, title: "Example tools".into(), spec, by: by.clone() })
         .await?;
-    actors.catalog.apply(Install { workspace: workspace.id, server: server.id, prefix: None, by: by.clone() }).await?;
+    actors
+        .catalog
+        .apply(Install { workspace: workspace.id, server: server.id, prefix: None, skill: None, by: by.clone() })
+        .await?;
     let token = actors
         .tokens
         .issue(IssueToken {

@@ -33,7 +33,7 @@
 //! | [`host`] | what an operator does beside the gateway: check the audit log, set a plan | writes what a process keeps in memory |
 //! | [`demo`] | `serve --demo`: an example server and a first call through the front door | keeps anything |
 //! | [`actors`] | tokens, secrets, catalogue, upstream sessions, streams, sinks; the runtime they live in | is called around its [`ActorRef`](actors::actor_ref::ActorRef) |
-//! | [`upstream`] | the guarded HTTP client, programs and their launcher, detection of revisions, exchanges, breaker | follows a redirect, or dials an address that the policy did not judge |
+//! | [`upstream`] | the guarded HTTP client, programs and their launcher, skills, detection of revisions, exchanges, breaker | follows a redirect, or dials an address that the policy did not judge |
 //! | [`store`] | queries, transactions, migrations; the same code on SQLite and Postgres | decides |
 //! | [`protocol`] | scan, splice, events, headers, session ids, the bridge between revisions | parses what is only passed on |
 //! | [`domain`] | ids, roles, tokens, keys and seals, the limiter's window, tool names, the audit chain | does I/O |
@@ -52,6 +52,8 @@
 //! - **A program leaves nothing behind.** An MCP server that is a program on this machine is started by a
 //!   [`launcher`](upstream::stdio::launcher) that ends it and all its descendants when the gateway lets go or is gone,
 //!   and that is told nothing but what the program may know.
+//! - **A version of a skill never changes.** It is an immutable [revision](store::servers) that an installation pins; to
+//!   the gateway it is an MCP server like any other ([`upstream::skill`]), so that no rule has an exception for it.
 //! - **Everything is bounded.** Every queue, body, depth, list, retry, restart and wait has a limit with a name in
 //!   [`config`]. What does not fit is refused with the time to come back, or dropped and counted if it is a statistic.
 //! - **Every wait has a deadline**, given by whoever started the work, never by a default deep inside.

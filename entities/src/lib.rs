@@ -19,6 +19,8 @@ pub mod secret_keyring;
 pub mod server_revision;
 pub mod session_state;
 pub mod setting;
+pub mod skill;
+pub mod skill_version;
 pub mod tool_call;
 pub mod tool_call_hour;
 pub mod tool_pin;

@@ -18,7 +18,7 @@ use crate::{
     },
     domain::{
         definition::Fingerprint,
-        ids::{AccountId, InstallationId, ServerId, WorkspaceId},
+        ids::{AccountId, InstallationId, RevisionId, ServerId, WorkspaceId},
         tool_name,
     },
     upstream::{
@@ -296,14 +296,27 @@ fn withheld(installed: &[Installed]) -> HashMap<Box<str>, (Arc<Route>, Hidden)> 
 pub struct Catalog {
     /// By slug.
     pub workspaces: HashMap<Arc<str>, Arc<WorkspaceView>>,
-    /// By id.
+    /// By id; of a skill the version published last.
     pub servers: HashMap<ServerId, Arc<ServerDef>>,
+    /// The versions of skills that are installed somewhere.
+    pub skills: HashMap<RevisionId, Arc<ServerDef>>,
 }
 
 impl Catalog {
     /// The workspace of that slug.
     pub fn workspace(&self, slug: &str) -> Option<&Arc<WorkspaceView>> {
         self.workspaces.get(slug)
+    }
+
+    /// Every definition that something may be done with.
+    pub fn definitions(&self) -> impl Iterator<Item = &Arc<ServerDef>> {
+        self.servers.values().chain(self.skills.values())
+    }
+
+    /// Whether this very definition is one of them.
+    pub fn holds(&self, def: &Arc<ServerDef>) -> bool {
+        let known = [self.servers.get(&def.id), self.skills.get(&def.revision)];
+        known.into_iter().flatten().any(|known| Arc::ptr_eq(known, def))
     }
 
     /// The workspace of that id.

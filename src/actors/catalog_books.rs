@@ -1,7 +1,10 @@
 //! The catalogue's working copy: the records as committed, and what servers offer as discovered. Pure; `WorkspaceCatalog` owns
 //! one and makes snapshots from it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use crate::{
     actors::{
@@ -12,7 +15,8 @@ use crate::{
     domain::{
         clock,
         definition::Fingerprint,
-        ids::{InstallationId, ServerId, WorkspaceId},
+        ids::{InstallationId, RevisionId, ServerId, WorkspaceId},
+        server::ServerSpec,
         slug::Slug,
     },
     error::Result,
@@ -23,7 +27,7 @@ use crate::{
         tool_settings::{self, ToolSetting},
         workspaces::{self, WorkspaceRecord},
     },
-    upstream::{ServerDef, lists::Offer},
+    upstream::{ServerDef, lists::Offer, skill},
 };
 
 /// What servers offer, by server and credential scope.
@@ -41,6 +45,14 @@ pub struct Books {
     installed: HashMap<WorkspaceId, Vec<InstallationRecord>>,
     offers: Offers,
     policies: HashMap<InstallationId, Arc<Policy>>,
+    skills: HashMap<RevisionId, KnownSkill>,
+}
+
+/// A version of a skill: it offers the same for ever.
+#[derive(Clone)]
+struct KnownSkill {
+    def: Arc<ServerDef>,
+    offer: (Offer, Arc<[Fingerprint]>),
 }
 
 impl Books {
@@ -53,16 +65,18 @@ impl Books {
             installed: HashMap::new(),
             offers: HashMap::new(),
             policies: HashMap::new(),
+            skills: HashMap::new(),
         }
     }
 
     /// Reads every record. What `known` already shares (definitions of the same revision, offers) is kept.
     pub async fn load(store: &Store, config: &UpstreamConfig, known: &Catalog) -> Result<Self> {
-        let ((spaces, definitions, installations), (settings, pins)) = store
+        let ((spaces, definitions, installations), (settings, pins, skills)) = store
             .read(|db| async move {
                 let placed =
                     (workspaces::all(&db).await?, servers::all(&db).await?, servers::all_installations(&db).await?);
-                Ok((placed, (tool_settings::all(&db).await?, tool_pins::all(&db).await?)))
+                let skills = servers::installed_skills(&db).await?;
+                Ok((placed, (tool_settings::all(&db).await?, tool_pins::all(&db).await?, skills)))
             })
             .await?;
         let mut books = Books::empty(config);
@@ -73,11 +87,17 @@ impl Books {
                 None => books.add_server(record),
             }
         }
+        for (server, revision, spec) in skills {
+            match known.skills.get(&revision) {
+                Some(def) => books.skills.extend(KnownSkill::of(def.clone()).map(|known| (revision, known))),
+                None => books.know_skill(server, revision, &spec),
+            }
+        }
         let policies = catalog_policy::collect(&settings, pins);
         books.policies = policies.into_iter().map(|(id, policy)| (id, Arc::new(policy))).collect();
         installations.into_iter().for_each(|record| books.install(record));
         for one in known.workspaces.values().flat_map(|view| &view.installed) {
-            if let Some(offer) = &one.offer {
+            if let Some(offer) = one.offer.as_ref().filter(|_| one.def.spec.skill().is_none()) {
                 books.offers.insert((one.def.id, None), (offer.clone(), one.prints.clone()));
             }
         }
@@ -93,13 +113,15 @@ impl Books {
         Catalog {
             workspaces: views.collect(),
             servers: self.servers.iter().map(|(id, (_, def))| (*id, def.clone())).collect(),
+            skills: self.skills.iter().map(|(id, known)| (*id, known.def.clone())).collect(),
         }
     }
 
     fn view(&self, record: &WorkspaceRecord) -> WorkspaceView {
         let there = self.installed.get(&record.id).map(Vec::as_slice).unwrap_or_default();
         let installed = there.iter().filter_map(|one| {
-            let (_, def) = self.servers.get(&one.server)?;
+            let pinned = self.skills.get(&one.revision).map(|known| &known.def);
+            let def = pinned.or_else(|| self.servers.get(&one.server).map(|(_, def)| def))?;
             let (offer, prints) = self.seen_by(one).cloned().unzip();
             Some(Installed {
                 id: one.id,
@@ -164,6 +186,28 @@ impl Books {
             let gone = there.extract_if(.., |one| one.server == server);
             gone.for_each(|one| drop(self.policies.remove(&one.id)));
         }
+        self.forget_unused_skills();
+    }
+
+    /// Notes a version of a skill that is going to be installed.
+    pub fn know_skill(&mut self, server: ServerId, revision: RevisionId, spec: &ServerSpec) {
+        let Some((record, _)) = self.servers.get(&server).filter(|_| !self.skills.contains_key(&revision)) else {
+            return;
+        };
+        let names = (record.id, record.slug.shared(), record.namespace);
+        let def = Arc::new(ServerDef::new(names, (revision, spec.clone()), &self.config));
+        self.skills.extend(KnownSkill::of(def).map(|known| (revision, known)));
+    }
+
+    /// Forgets versions that are not installed anywhere (any more).
+    pub fn forget_unused_skills(&mut self) {
+        let used: HashSet<RevisionId> = self.installed.values().flatten().map(|one| one.revision).collect();
+        self.skills.retain(|revision, _| used.contains(revision));
+    }
+
+    /// How a server is named that is a skill.
+    pub fn skill_reference(&self, id: ServerId) -> Option<String> {
+        Some(self.server(id)?.spec.skill()?.reference())
     }
 
     /// Notes what changed of an installation.
@@ -175,6 +219,7 @@ impl Books {
             self.policies.entry(record.id).and_modify(|policy| Arc::make_mut(policy).forget_short_names());
         }
         *known = record;
+        self.forget_unused_skills();
     }
 
     fn note_pinning(&mut self, record: &InstallationRecord) {
@@ -214,8 +259,12 @@ impl Books {
         Arc::make_mut(self.policies.entry(installation.id).or_default()).carry_out(plan);
     }
 
-    /// The discovery an installation sees: with its workspace's own credentials, else with everybody's.
+    /// The discovery an installation sees: with its workspace's own credentials, else with everybody's. What a version
+    /// of a skill offers is not discovered, but known.
     fn seen_by(&self, one: &InstallationRecord) -> Option<&(Offer, Arc<[Fingerprint]>)> {
+        if let Some(known) = self.skills.get(&one.revision) {
+            return Some(&known.offer);
+        }
         let own = self.offers.get(&(one.server, Some(one.workspace)));
         own.or_else(|| self.offers.get(&(one.server, None)))
     }
@@ -231,7 +280,7 @@ impl Books {
 
     /// Notes what a server offers; whether anything changed.
     pub fn discovered(&mut self, key: Discovery, offer: Offer, prints: Arc<[Fingerprint]>) -> bool {
-        if !self.servers.contains_key(&key.0) {
+        if self.server(key.0).is_none_or(|record| record.spec.skill().is_some()) {
             return false;
         }
         let known = self.offers.insert(key, (offer.clone(), prints));
@@ -256,5 +305,13 @@ impl Books {
     /// What is installed in a workspace.
     pub fn installations(&self, workspace: WorkspaceId) -> &[InstallationRecord] {
         self.installed.get(&workspace).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+impl KnownSkill {
+    fn of(def: Arc<ServerDef>) -> Option<Self> {
+        let offer = skill::offer(def.spec.skill()?);
+        let prints = offer.tools().iter().map(|tool| Fingerprint::of(tool.raw.get())).collect();
+        Some(KnownSkill { def, offer: (offer, prints) })
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::Message;
 
 use crate::{
+    actors::catalog_skills::SkillVersion,
     domain::{
         definition::{Fingerprint, PinMode},
         ids::{ServerId, WorkspaceId},
@@ -104,6 +105,8 @@ pub struct Install {
     pub server: ServerId,
     /// An own prefix; empty: names pass unchanged; none: derived from the slug.
     pub prefix: Option<String>,
+    /// The version, if it is a skill.
+    pub skill: Option<SkillVersion>,
     /// Who asks.
     pub by: Principal,
 }

@@ -5,6 +5,7 @@ use actix::{Context, Handler};
 use crate::{
     actors::{
         catalog_changes::{AddServer, ChangeServer, RemoveServer},
+        catalog_skills::Acted,
         workspace_catalog::{Reply, WorkspaceCatalog},
     },
     domain::{
@@ -92,6 +93,7 @@ impl Handler<RemoveServer> for WorkspaceCatalog {
         let store = self.store.clone();
         let id = remove.server;
         let slug = self.books.server_slug(id);
+        let skill = self.books.skill_reference(id);
         let work = async move {
             let slug = slug.ok_or_else(|| err::not_found("No such MCP server"))?;
             store
@@ -102,7 +104,8 @@ impl Handler<RemoveServer> for WorkspaceCatalog {
                             return Err(err::not_found(format!("No MCP server \"{slug}\"")));
                         }
                         tx.change("server", id).await?;
-                        let entry = AuditEntry::new(&remove.by, "mcp_removed", ("server", &slug));
+                        let acted = Acted { server: "mcp_removed", skill: "skill_removed" };
+                        let entry = acted.entry(&remove.by, &slug, skill.as_deref());
                         tx.audit(entry.in_workspaces(shown_in)).await
                     })
                 })

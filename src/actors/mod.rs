@@ -43,6 +43,7 @@ pub mod catalog_policy;
 pub mod catalog_resources;
 pub mod catalog_scope;
 mod catalog_servers;
+pub mod catalog_skills;
 #[cfg(test)]
 mod catalog_tests;
 mod catalog_tools;

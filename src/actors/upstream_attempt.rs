@@ -9,7 +9,7 @@ use crate::{
         injected::InjectedHeaders,
         upstream_link::{Line, Link, Live, Parts},
     },
-    domain::{ids::WorkspaceId, program::Program, server::Reach},
+    domain::{ids::WorkspaceId, program::Program, server::Reach, skill::Skill},
     protocol::{question, session_id::ClientCapabilities},
     upstream::{
         EventStream, ServerDef, UpstreamError,
@@ -18,6 +18,7 @@ use crate::{
         negotiate::{self, Approach, Era, Negotiated},
         patience::Patience,
         relay::{Outlet, Relay},
+        skill::{self, SkillPeer},
         stdio::{self, Launch, Started},
     },
 };
@@ -54,7 +55,15 @@ impl Attempt {
         match &self.def.spec.reach {
             Reach::Http { url } => self.dial(url, &injected).await,
             Reach::Stdio(program) => self.start(program, &injected).await,
+            Reach::Skill { skill } => self.know(skill, &injected),
         }
+    }
+
+    /// There is nothing to connect to: what a skill offers is known, and its worker is called when it is needed.
+    fn know(&self, skill: &Skill, injected: &InjectedHeaders) -> Result<Connection, UpstreamError> {
+        let live = Arc::new(Live { connected: Arc::new(skill::connected(skill)), version: injected.version });
+        let skill = SkillPeer::of(&self.client, &self.def, &injected.headers)?;
+        Ok((Rc::new(Line { live, endpoint: None, relay: None, child: None, skill }), None))
     }
 
     async fn dial(&self, url: &Url, injected: &InjectedHeaders) -> Result<Connection, UpstreamError> {
@@ -71,7 +80,7 @@ impl Attempt {
         let endpoint = Rc::new(Endpoint::new(&self.client, url, Stage::Known(&connected.wire), &injected.headers)?);
         let live = Arc::new(Live { connected: Arc::new(connected), version: injected.version });
         let relay = stream.is_some().then(|| Relay::new(Outlet::Post(endpoint.clone())));
-        Ok((Rc::new(Line { live, endpoint: Some(endpoint), relay, child: None }), stream))
+        Ok((Rc::new(Line { live, endpoint: Some(endpoint), relay, child: None, skill: None }), stream))
     }
 
     async fn start(&self, program: &Program, injected: &InjectedHeaders) -> Result<Connection, UpstreamError> {
@@ -101,6 +110,6 @@ impl Attempt {
         })?;
         let live = Arc::new(Live { connected: Arc::new(connected), version: injected.version });
         let relay = Relay::new(Outlet::Child(child.inlet()));
-        Ok((Rc::new(Line { live, endpoint: None, relay: Some(relay), child: Some(child) }), Some(stream)))
+        Ok((Rc::new(Line { live, endpoint: None, relay: Some(relay), child: Some(child), skill: None }), Some(stream)))
     }
 }

@@ -39,6 +39,7 @@ use crate::{
         client::HttpClient,
         exchange::{Endpoint, Stage},
         mint::Mint,
+        skill::SkillPeer,
     },
 };
 
@@ -63,8 +64,10 @@ pub(super) fn not_asked(cause: AskError, patience: Duration) -> UpstreamError {
 pub struct Ready {
     pub(super) live: Arc<Live>,
     pub(super) injected: Arc<InjectedHeaders>,
-    /// None when all messages go through the session.
+    /// None when all messages go through the session, or it is a skill.
     pub(super) endpoint: Option<Rc<Endpoint>>,
+    /// The skill, if it is one.
+    pub(super) skill: Option<Rc<SkillPeer>>,
 }
 
 /// The lane's state that calls on this thread read.
@@ -153,11 +156,12 @@ impl Hand {
             injected = self.parts.credentials_for(&self.session.def, self.session.scope).await?;
         }
         let wire = &live.connected.wire;
-        let endpoint = match self.session.def.spec.url().filter(|_| !wire.is_relayed()) {
+        let skill = SkillPeer::of(&self.client, &self.session.def, &injected.headers)?;
+        let endpoint = match self.session.def.spec.url().filter(|_| skill.is_none() && !wire.is_relayed()) {
             Some(url) => Some(Rc::new(Endpoint::new(&self.client, url, Stage::Known(wire), &injected.headers)?)),
             None => None,
         };
-        *self.ready.borrow_mut() = Some(Rc::new(Ready { live, injected, endpoint }));
+        *self.ready.borrow_mut() = Some(Rc::new(Ready { live, injected, endpoint, skill }));
         Ok(())
     }
 

@@ -132,9 +132,10 @@ impl Lease {
         deadline: Instant,
     ) -> Result<Answer, UpstreamError> {
         let patience = self.patience(deadline);
-        let outcome = match &self.ready.endpoint {
-            Some(endpoint) => endpoint.send(Outgoing { body: &body, method, name, extra }, patience).await,
-            None => self.relay(body, method, patience).await,
+        let outcome = match (&self.ready.endpoint, &self.ready.skill) {
+            (Some(endpoint), _) => endpoint.send(Outgoing { body: &body, method, name, extra }, patience).await,
+            (None, Some(skill)) => skill.send(&body, extra, patience).await,
+            (None, None) => self.relay(body, method, patience).await,
         };
         match outcome {
             Ok(Answer::Events(mut events)) => {

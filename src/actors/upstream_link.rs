@@ -39,6 +39,7 @@ use crate::{
         mint::Mint,
         patience::Patience,
         relay::{Posted, Relay},
+        skill::SkillPeer,
         stdio::{Child, Host},
     },
 };
@@ -157,6 +158,8 @@ pub struct Line {
     pub(super) relay: Option<Rc<Relay>>,
     /// The process, if the server is a program.
     pub(super) child: Option<Rc<Child>>,
+    /// The skill, if it is one.
+    pub(super) skill: Option<Rc<SkillPeer>>,
 }
 
 impl fmt::Debug for Line {
@@ -174,6 +177,9 @@ impl Line {
         patience: Patience,
     ) -> Result<Reply, UpstreamError> {
         let question = Question::new(Mint::default().mint(), method, members, self.live.connected.wire.is_modern());
+        if let Some(skill) = &self.skill {
+            return ask::reply_of(skill.send(&question.body, &[], patience).await?);
+        }
         match (&self.relay, &self.endpoint) {
             (Some(relay), _) => relay.ask(&question, patience).await,
             (None, Some(endpoint)) => ask::ask(endpoint, &question, patience).await,

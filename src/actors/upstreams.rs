@@ -31,15 +31,15 @@ use crate::{
     config::UpstreamConfig,
     domain::{
         clock,
-        ids::{RevisionId, ServerId, WorkspaceId},
+        ids::{RevisionId, WorkspaceId},
     },
     error::{Error, ErrorCode, Result},
     protocol::log_level::Level,
     upstream::{NetworkPolicy, ServerDef, UpstreamError, ears::Watch, relay::Posted, stdio::Host},
 };
 
-/// One set of credentials of one server, for everybody or for one client.
-type Key = (ServerId, Option<WorkspaceId>, Option<Client>);
+/// One set of credentials of one revision of a server, for everybody or for one client.
+type Key = (RevisionId, Option<WorkspaceId>, Option<Client>);
 
 /// A running session, as lanes know it.
 pub struct Session {
@@ -78,7 +78,6 @@ thread_local! {
 /// A lane on this thread.
 #[derive(Clone)]
 struct Lane {
-    revision: RevisionId,
     address: ActorRef<UpstreamLane>,
     hand: Rc<Hand>,
     retire: CancellationToken,
@@ -125,7 +124,7 @@ impl Upstreams {
         client: Client,
         deadline: Instant,
     ) -> Result<Lease> {
-        let key = (def.id, scope, Some(client));
+        let key = (def.revision, scope, Some(client));
         let may_have = def.spec.program().is_none_or(|program| !program.isolation.is_shared());
         let client = match may_have && (self.shared.sessions.contains_key(&key) || self.make_room()) {
             true => key.2,
@@ -198,9 +197,8 @@ impl Upstreams {
     }
 
     fn session(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>, client: Option<Client>) -> Arc<Session> {
-        let key = (def.id, scope, client.clone());
+        let key = (def.revision, scope, client.clone());
         if let Some(session) = self.shared.sessions.get(&key)
-            && session.def.revision == def.revision
             && !session.retire.is_cancelled()
         {
             return session.clone();
@@ -209,7 +207,7 @@ impl Upstreams {
         // Looked up before the entry is held.
         let client = client.map(|client| (client, self.session(def, scope, None).address.clone()));
         let mut entry = self.shared.sessions.entry(key).or_insert_with(|| self.start(def, scope, client.clone()));
-        if entry.def.revision != def.revision || entry.retire.is_cancelled() {
+        if entry.retire.is_cancelled() {
             *entry = self.start(def, scope, client);
         }
         entry.clone()
@@ -238,10 +236,9 @@ impl Upstreams {
 
     /// The lane of `def` on this thread.
     fn lane(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>, client: Option<Client>) -> Lane {
-        let key = (self.shared.instance, (def.id, scope, client));
+        let key = (self.shared.instance, (def.revision, scope, client));
         LANES.with_borrow_mut(|lanes| {
             if let Some(lane) = lanes.get(&key)
-                && lane.revision == def.revision
                 && !lane.retire.is_cancelled()
             {
                 return lane.clone();
@@ -261,7 +258,7 @@ impl Upstreams {
         let spec = Spec::instance(format!("{called}@{thread}"), Group::Upstream, retire.clone());
         let (held, stop) = (hand.clone(), retire.clone());
         let address = supervise_here(&self.shared.runtime, spec, move || UpstreamLane::new(held.clone(), stop.clone()));
-        Lane { revision: def.revision, address, hand, retire }
+        Lane { address, hand, retire }
     }
 
     /// Fetches the tool list of `def` now; how many tools there are.
@@ -322,8 +319,8 @@ impl Upstreams {
     }
 
     /// How the session of a server is, if it was ever needed.
-    pub fn status(&self, server: ServerId, scope: Option<WorkspaceId>) -> Option<Arc<Status>> {
-        self.shared.sessions.get(&(server, scope, None)).map(|session| session.link.status.load_full())
+    pub fn status(&self, def: &ServerDef, scope: Option<WorkspaceId>) -> Option<Arc<Status>> {
+        self.shared.sessions.get(&(def.revision, scope, None)).map(|session| session.link.status.load_full())
     }
 
     /// Ends the sessions at the servers, all at once, each within the time that is left.

@@ -14,7 +14,10 @@ use super::*;
 use crate::{
     actors::{client::Questions, client_session::ClientSessions, secret_vault::InjectedHeaders, upstream_link::News},
     config::{ActorsConfig, LimitsConfig},
-    domain::{ids::AccountId, server::ServerSpec},
+    domain::{
+        ids::{AccountId, ServerId},
+        server::ServerSpec,
+    },
     error::ErrorCode,
     protocol::scrub::Scrubber,
     upstream::{
@@ -312,7 +315,7 @@ async fn a_dead_server_is_left_alone_after_five_failures_and_says_so_at_once() {
     assert_eq!(error.code(), ErrorCode::UpstreamUnavailable);
     assert!(error.message().contains("in a row") && error.retry_after().is_some(), "{error:?}");
     assert_eq!(rig.def.in_flight.load(SeqCst), 0);
-    let status = rig.upstreams.status(rig.def.id, None).unwrap();
+    let status = rig.upstreams.status(&rig.def, None).unwrap();
     assert!(status.failure.as_ref().unwrap().contains("refused"), "{status:?}");
 }
 

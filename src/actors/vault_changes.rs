@@ -188,15 +188,30 @@ impl VaultState {
     }
 }
 
+/// Where a secret would go: to the server or, of a skill, to the worker of the version that the workspace has.
+async fn destination(tx: &Tx, server: &ServerRecord, workspace: Option<WorkspaceId>) -> Result<String> {
+    if let Some(workspace) = workspace.filter(|_| server.spec.skill().is_some()) {
+        let there = servers::installations(tx.conn(), workspace).await?;
+        if let Some(installed) = there.iter().find(|one| one.server == server.id)
+            && let Some(spec) = servers::revision(tx.conn(), server.id, installed.revision).await?
+        {
+            return Ok(spec.origin());
+        }
+    }
+    Ok(server.spec.origin())
+}
+
 async fn put(tx: &Tx, keyring: &Keyring, instance: Uuid, secret: PutSecret) -> Result<(bool, Slot, DataKey)> {
     let server = server_of(tx, secret.namespace, secret.server).await?;
-    if server.spec.origin() != secret.origin {
+    if destination(tx, &server, secret.workspace).await? != secret.origin {
         return Err(err::conflict(format!("The address of {} has just changed", server.slug))
             .with_hint("Look at its new address, then set the secret again"));
     }
     if let Some(workspace) = secret.workspace {
+        // Others than its publisher install a skill, too: each in workspaces of their own.
+        let owner = if server.spec.skill().is_some() { secret.by.namespace } else { server.namespace };
         let known = workspaces::get(tx.conn(), workspace).await?;
-        known.filter(|known| known.namespace == server.namespace).ok_or_else(|| err::not_found("No such workspace"))?;
+        known.filter(|known| known.namespace == owner).ok_or_else(|| err::not_found("No such workspace"))?;
     }
     let rows = secrets::of_server(tx.conn(), server.id).await?;
     let before = rows.iter().find(|row| is_named(row, secret.workspace, &secret.name));
@@ -280,6 +295,9 @@ async fn entry(tx: &Tx, server: &ServerRecord, by: &Principal, action: &str, row
         None => servers::workspaces_with(tx.conn(), server.id).await?,
     };
     let target = format!("{}/{}", server.slug, row.name);
-    let entry = AuditEntry { namespace: server.namespace, ..AuditEntry::new(by, action, ("secret", &target)) };
+    // What somebody sets of a foreign skill for a workspace of theirs is theirs.
+    let theirs = row.workspace.is_some() && server.spec.skill().is_some();
+    let namespace = if theirs { by.namespace } else { server.namespace };
+    let entry = AuditEntry { namespace, ..AuditEntry::new(by, action, ("secret", &target)) };
     Ok(entry.in_workspaces(concerned).with("secret", row.id.to_string()).with("value_version", row.value_version))
 }

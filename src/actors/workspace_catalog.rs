@@ -20,6 +20,7 @@ use crate::{
         actor_ref::ActorRef,
         catalog::{Catalog, WorkspaceView},
         catalog_books::{Books, Discovery},
+        catalog_skills::Acted,
         catalog_tools::Recorded,
         client_session::ClientSessions,
         supervisor::{self, Drain, Group, Heartbeat, Runtime, Spec, supervise},
@@ -48,6 +49,7 @@ pub use crate::actors::catalog_changes::{
     AddServer, ChangeServer, CreateWorkspace, DecidePins, DeleteWorkspace, Install, OfferDiscovered, RemoveServer,
     RenameWorkspace, SetTools, Uninstall, UpdateInstallation,
 };
+pub use crate::actors::catalog_skills::{ChangeSkill, ChangeVersion, PublishVersion, SkillVersion, UpgradeSkill};
 
 /// The actor.
 pub struct WorkspaceCatalog {
@@ -85,12 +87,7 @@ impl Published {
                 self.streams.changed(view.id, changed);
             }
         }
-        for (id, def) in &before.servers {
-            let kept = after.servers.get(id).is_some_and(|now| Arc::ptr_eq(now, def));
-            if !kept {
-                def.retired.cancel();
-            }
-        }
+        before.definitions().filter(|def| !after.holds(def)).for_each(|def| def.retired.cancel());
     }
 }
 
@@ -217,9 +214,13 @@ impl Handler<Install> for WorkspaceCatalog {
     type Result = Reply<InstallationRecord>;
     fn handle(&mut self, install: Install, _: &mut Context<Self>) -> Self::Result {
         let store = self.store.clone();
+        if let Some(skill) = &install.skill {
+            self.books.know_skill(install.server, skill.revision, &skill.spec);
+        }
         let planned = self.plan_installation(&install);
         // Installing approves the tools as they are known.
         let baseline = planned.as_ref().ok().and_then(|(record, _)| Recorded::of(&self.books, record));
+        let skill = self.books.skill_reference(install.server);
         let work = async move {
             let (record, slug) = planned?;
             let made = record.clone();
@@ -231,7 +232,8 @@ impl Handler<Install> for WorkspaceCatalog {
                             baseline.write(tx).await?;
                         }
                         tx.change("installation", record.id).await?;
-                        let entry = AuditEntry::new(&install.by, "mcp_installed", ("server", &slug));
+                        let acted = Acted { server: "mcp_installed", skill: "install" };
+                        let entry = acted.entry(&install.by, &slug, skill.as_deref());
                         tx.audit(entry.in_workspace(record.workspace)).await?;
                         Ok(baseline)
                     })
@@ -275,7 +277,7 @@ impl WorkspaceCatalog {
             id: InstallationId::generate(),
             workspace: install.workspace,
             server: install.server,
-            revision: record.revision,
+            revision: install.skill.as_ref().map_or(record.revision, |skill| skill.revision),
             prefix: install.prefix.clone(),
             exposed_prefix,
             position,
@@ -294,6 +296,7 @@ impl Handler<Uninstall> for WorkspaceCatalog {
     fn handle(&mut self, uninstall: Uninstall, _: &mut Context<Self>) -> Self::Result {
         let store = self.store.clone();
         let slug = self.books.server_slug(uninstall.server);
+        let skill = self.books.skill_reference(uninstall.server);
         let (workspace, server) = (uninstall.workspace, uninstall.server);
         let work = async move {
             let slug = slug.ok_or_else(|| err::not_found("No such MCP server"))?;
@@ -304,7 +307,8 @@ impl Handler<Uninstall> for WorkspaceCatalog {
                             return Err(err::not_found(format!("{slug} is not installed in this workspace")));
                         }
                         tx.change("installation", server).await?;
-                        let entry = AuditEntry::new(&uninstall.by, "mcp_uninstalled", ("server", &slug));
+                        let acted = Acted { server: "mcp_uninstalled", skill: "uninstall" };
+                        let entry = acted.entry(&uninstall.by, &slug, skill.as_deref());
                         tx.audit(entry.in_workspace(workspace)).await
                     })
                 })

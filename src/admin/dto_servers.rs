@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::domain::{definition::PinMode, program::Isolation};
+use super::dto_skills::InstallOutcome;
+use crate::domain::{definition::PinMode, program::Isolation, skill::Visibility};
 
 /// An MCP server definition.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
@@ -156,6 +157,13 @@ pub struct Installation {
     pub waiting: u64,
     /// Where it is reached.
     pub url: String,
+    /// How it is named if it is a skill.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "@acme/deploy-skill")]
+    pub skill: Option<String>,
+    /// The skill's version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// When it was installed.
     pub created_at: DateTime<Utc>,
 }
@@ -164,12 +172,15 @@ pub struct Installation {
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct InstallServer {
-    /// Slug of an own definition or of a known server (`slug`, `ns/slug` or `@ns/slug`).
+    /// An own definition, a known server or a skill: `slug`, `ns/name`, `@ns/name`, of a skill also `@ns/name@1.2`.
     #[schema(example = "github-mcp")]
     pub server: String,
     /// What its tools' names shall begin with; left out: from the slug.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix: Option<String>,
+    /// Move a skill that is installed already to the newest version.
+    #[serde(default)]
+    pub upgrade: bool,
 }
 
 /// An installed server, and what it still needs.
@@ -178,6 +189,15 @@ pub struct Installed {
     /// The installation.
     #[serde(flatten)]
     pub installation: Installation,
+    /// What installing did.
+    #[serde(default)]
+    pub outcome: InstallOutcome,
+    /// Who may see the skill, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub visibility: Option<Visibility>,
+    /// A version of the skill that is newer than the installed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newer: Option<String>,
     /// The definition was made from the catalogue of known servers just now.
     pub defined: bool,
     /// Secrets it is known to need that are not set yet.

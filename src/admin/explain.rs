@@ -241,7 +241,7 @@ async fn unknown(actors: &Actors, by: &Principal, view: &WorkspaceView, tool: &s
         return Ok(only(Step::fails(Cause::OwnName, finding, format!("ask for {exposed}"))));
     }
     for one in &view.installed {
-        let status = actors.upstreams.status(one.def.id, actors.vault.scope(view.id, one.def.id));
+        let status = actors.upstreams.status(&one.def, actors.vault.scope(view.id, one.def.id));
         let named = |name: &str| name == tool || *one.policy.exposed(&one.prefix, name) == *tool;
         let dropped = status.iter().flat_map(|status| &status.dropped).find(|dropped| named(&dropped.name));
         if let Some(dropped) = dropped {

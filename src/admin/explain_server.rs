@@ -13,7 +13,10 @@ use crate::{
         known,
     },
     error::{ErrorCode, Result},
-    store::{secrets::SecretState, servers},
+    store::{
+        secrets::SecretState,
+        servers::{self, ServerRecord},
+    },
 };
 
 /// What is asked about.
@@ -90,17 +93,20 @@ async fn secrets(asked: &Asked<'_>) -> Result<Option<Step>> {
     }
     let id = def.id;
     let record = asked.actors.store.read(move |db| async move { servers::get(&db, id).await }).await?;
-    let missing =
-        record.as_ref().and_then(|record| known::needed_secrets(record).find(|name| in_force(name).is_none()));
+    let needed = match record {
+        Some(record) => known::needed_secrets(&ServerRecord { spec: def.spec.clone(), ..record }),
+        None => Vec::new(),
+    };
+    let missing = needed.into_iter().find(|name| in_force(name).is_none());
     Ok(missing.map(|name| {
-        let finding = format!("{slug} needs {}, which is not set", said(name));
-        Step::fails(Cause::SecretMissing, finding, command(name))
+        let finding = format!("{slug} needs {}, which is not set", said(&name));
+        Step::fails(Cause::SecretMissing, finding, command(&name))
     }))
 }
 
 fn connection(asked: &Asked<'_>) -> Option<Step> {
     let (def, slug) = (&asked.one.def, &asked.one.def.slug);
-    let status = asked.actors.upstreams.status(def.id, asked.actors.vault.scope(asked.view.id, def.id))?;
+    let status = asked.actors.upstreams.status(def, asked.actors.vault.scope(asked.view.id, def.id))?;
     if status.phase != Phase::Failed {
         return None;
     }

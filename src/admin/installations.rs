@@ -13,22 +13,25 @@ use crate::{
         Actors,
         catalog::Installed,
         catalog_policy::Hidden,
-        workspace_catalog::{Install, Uninstall},
+        workspace_catalog::{Install, SkillVersion, Uninstall, UpgradeSkill},
     },
     admin::{
         Admin, BASE,
         auth::Caller,
         discovery,
-        dto::{AddServer, InstallServer, Installation, Installed as InstalledServer, Page, Tool},
+        dto::{AddServer, InstallOutcome, InstallServer, Installation, Installed as InstalledServer, Page, Tool},
         installed_tools, known,
         openapi::Problems,
+        references::{self, Found, Target},
         reply::Reply,
         request::{Json, Nothing, Paging, Query, page},
-        servers, whoami, workspaces,
+        servers, skills, workspaces,
     },
     domain::{
+        ids::WorkspaceId,
         known_servers,
         role::{Principal, Role},
+        skill::{Reference, Skill, Wanted},
     },
     error::{ErrorCode, Result, err},
     store::{
@@ -36,17 +39,6 @@ use crate::{
         workspaces::WorkspaceRecord,
     },
 };
-
-/// The server meant by `slug`, `ns/slug` or `@ns/slug`. Another namespace's is none of the caller's (design.md §7).
-async fn reference(actors: &Actors, by: &Principal, text: &str) -> Result<String> {
-    let Some((namespace, slug)) = text.trim_start_matches('@').split_once('/') else { return Ok(text.to_owned()) };
-    let own = whoami::namespace(actors, by).await?.username;
-    if namespace == own {
-        Ok(slug.to_owned())
-    } else {
-        Err(err::forbidden(format!("You are not a member of @{namespace}")))
-    }
-}
 
 /// The definition to install, made from the catalogue of known servers if need be.
 async fn definition(actors: &Actors, by: &Principal, slug: &str) -> Result<(ServerRecord, bool)> {
@@ -61,7 +53,7 @@ async fn definition(actors: &Actors, by: &Principal, slug: &str) -> Result<(Serv
     }
 }
 
-/// A server in a workspace, as both are named.
+/// A server in a workspace, as both are named: the one that is installed there, whoever's it is.
 pub async fn find(
     actors: &Actors,
     by: &Principal,
@@ -69,14 +61,42 @@ pub async fn find(
     server: &str,
 ) -> Result<(WorkspaceRecord, ServerRecord, InstallationRecord)> {
     let workspace = workspaces::find(actors, by, slug).await?;
-    let server = servers::find(actors, by, &reference(actors, by, server).await?).await?;
-    let (place, wanted) = (workspace.id, server.id);
-    let installed = actors.store.read(move |db| async move { records::installations(&db, place).await }).await?;
-    match installed.into_iter().find(|record| record.server == wanted) {
-        Some(record) => Ok((workspace, server, record)),
-        None => Err(err::not_found(format!("{} is not installed in {slug}", server.slug))
-            .with_hint(format!("aerostack mcp list --workspace {slug}"))),
+    let wanted: Reference = server.parse()?;
+    let namespace = references::limited_to(actors, by, &wanted).await?.map(|account| account.id);
+    let mut there = all(actors, workspace.id).await?;
+    there.retain(|(_, server)| *server.slug == *wanted.name && namespace.is_none_or(|id| id == server.namespace));
+    // Of two with the same name one's own.
+    let at = there.iter().position(|(_, server)| server.namespace == by.namespace).unwrap_or(0);
+    if at < there.len() {
+        let (record, server) = there.swap_remove(at);
+        return Ok((workspace, server, record));
     }
+    let known = match references::target(actors, by, &wanted).await? {
+        Target::Skill(found) => found.skill.reference(),
+        Target::Server => servers::find(actors, by, &wanted.name).await?.slug.to_string(),
+    };
+    Err(err::not_found(format!("{known} is not installed in {slug}"))
+        .with_hint(format!("aerostack mcp list --workspace {slug}")))
+}
+
+/// What is installed in a workspace, skills in their installed version.
+async fn all(actors: &Actors, workspace: WorkspaceId) -> Result<Vec<(InstallationRecord, ServerRecord)>> {
+    actors
+        .store
+        .read(move |db| async move {
+            let mut all = Vec::new();
+            for record in records::installations(&db, workspace).await? {
+                let Some(mut server) = records::get(&db, record.server).await? else { continue };
+                if server.spec.skill().is_some()
+                    && let Some(installed) = records::revision(&db, server.id, record.revision).await?
+                {
+                    server.spec = installed;
+                }
+                all.push((record, server));
+            }
+            Ok(all)
+        })
+        .await
 }
 
 /// An installation as it is shown.
@@ -106,6 +126,8 @@ pub fn dto(
         tools,
         waiting: number(waiting),
         url: servers::shown_place(&server.spec),
+        skill: server.spec.skill().map(Skill::reference),
+        version: server.spec.skill().map(|skill| skill.version.clone()),
         created_at: record.created_at,
     }
 }
@@ -114,19 +136,7 @@ pub fn dto(
 pub async fn list(actors: &Actors, by: &Principal, slug: &str, paging: &Paging) -> Result<Page<Installation>> {
     by.require(Role::Viewer)?;
     let workspace = workspaces::find(actors, by, slug).await?;
-    let id = workspace.id;
-    let all = actors
-        .store
-        .read(move |db| async move {
-            let mut all = Vec::new();
-            for record in records::installations(&db, id).await? {
-                if let Some(server) = records::get(&db, record.server).await? {
-                    all.push((record, server));
-                }
-            }
-            Ok(all)
-        })
-        .await?;
+    let all = all(actors, workspace.id).await?;
     let Page { data, next_cursor } = page(all, paging, |(record, _)| format!("{:010}/{}", record.position, record.id))?;
     Ok(Page {
         data: data.into_iter().map(|(record, server)| dto(actors, &workspace, record, &server)).collect(),
@@ -134,27 +144,88 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, paging: &Paging) 
     })
 }
 
-/// Installs a server; every token of the workspace has its tools at once.
+/// Installs a server or a skill; every token of the workspace has its tools at once.
 pub async fn install(actors: &Actors, by: &Principal, slug: &str, input: InstallServer) -> Result<InstalledServer> {
-    by.require(Role::Admin)?;
+    by.require(Role::Member)?;
     let workspace = workspaces::find(actors, by, slug).await?;
-    let wanted = reference(actors, by, &input.server).await?;
-    let (server, defined) = definition(actors, by, &wanted).await?;
-    let change = Install { workspace: workspace.id, server: server.id, prefix: input.prefix, by: by.clone() };
+    let wanted: Reference = input.server.parse()?;
+    if let Target::Skill(found) = references::target(actors, by, &wanted).await? {
+        return install_skill(actors, by, &workspace, *found, (wanted.version.as_ref(), input)).await;
+    }
+    by.require(Role::Admin)?;
+    let (server, defined) = definition(actors, by, &wanted.name).await?;
+    let (workspace_id, prefix) = (workspace.id, input.prefix);
+    let change = Install { workspace: workspace_id, server: server.id, prefix, skill: None, by: by.clone() };
     let record = actors.catalog.apply(change).await?;
     discovery::discover(actors, &workspace.slug, Duration::from_secs(actors.config.upstream.list_wait_seconds)).await;
-    let set = actors.vault.list(server.id, Some(workspace.id), &server.spec.origin()).await?;
-    let missing = known::needed_secrets(&server).filter(|name| !set.iter().any(|info| info.name == *name));
-    let missing_secrets = missing.map(str::to_owned).collect();
-    let long_names = installed_tools::long_names(actors, &workspace.slug, &server.slug);
-    let installation = dto(actors, &workspace, record, &server);
-    Ok(InstalledServer { installation, defined, missing_secrets, long_names })
+    let made = described(actors, &workspace, record, &server).await?;
+    Ok(InstalledServer { defined, ..made })
 }
 
-/// Takes a server out of a workspace.
+/// An installation with what it still needs.
+async fn described(
+    actors: &Actors,
+    workspace: &WorkspaceRecord,
+    record: InstallationRecord,
+    server: &ServerRecord,
+) -> Result<InstalledServer> {
+    let set = actors.vault.list(server.id, Some(workspace.id), &server.spec.origin()).await?;
+    let mut missing_secrets = known::needed_secrets(server);
+    missing_secrets.retain(|name| !set.iter().any(|info| info.name == *name));
+    Ok(InstalledServer {
+        installation: dto(actors, workspace, record, server),
+        outcome: InstallOutcome::Installed,
+        visibility: None,
+        newer: None,
+        defined: false,
+        missing_secrets,
+        long_names: installed_tools::long_names(actors, &workspace.slug, server.id),
+    })
+}
+
+/// Installs a version of a skill, or leaves the installed one unless another one was asked for.
+async fn install_skill(
+    actors: &Actors,
+    by: &Principal,
+    workspace: &WorkspaceRecord,
+    found: Found,
+    (wanted, input): (Option<&Wanted>, InstallServer),
+) -> Result<InstalledServer> {
+    let Found { skill, mut server } = found;
+    let versions = skills::versions(actors, &skill).await?;
+    let there = all(actors, workspace.id).await?.into_iter().find(|(_, other)| other.id == server.id);
+    let installed = there.as_ref().and_then(|(record, _)| versions.iter().find(|one| one.revision == record.revision));
+    let stays = installed.filter(|one| !input.upgrade && wanted.is_none_or(|wanted| wanted.matches(&one.version)));
+    let version = match stays {
+        Some(version) => version.clone(),
+        None => skills::pick(&skill, &versions, wanted)?,
+    };
+    server.spec = skills::spec(actors, &version).await?;
+    let (to, id) = (SkillVersion { revision: version.revision, spec: server.spec.clone() }, workspace.id);
+    let by = by.clone();
+    let (outcome, record) = match there {
+        Some((record, _)) if record.revision == version.revision => (InstallOutcome::Unchanged, record),
+        Some(_) => {
+            let upgrade = UpgradeSkill { workspace: id, server: server.id, to, by };
+            (InstallOutcome::Upgraded, actors.catalog.apply(upgrade).await?)
+        }
+        None => {
+            let install = Install { workspace: id, server: server.id, prefix: input.prefix, skill: Some(to), by };
+            (InstallOutcome::Installed, actors.catalog.apply(install).await?)
+        }
+    };
+    let newer = skill.newest.as_ref().filter(|newest| **newest > version.version).map(ToString::to_string);
+    let made = described(actors, workspace, record, &server).await?;
+    Ok(InstalledServer { outcome, visibility: Some(skill.about.visibility), newer, ..made })
+}
+
+/// Takes a server out of a workspace. A member takes out the skills that they installed.
 pub async fn uninstall(actors: &Actors, by: &Principal, slug: &str, server: &str) -> Result<Installation> {
-    by.require(Role::Admin)?;
+    by.require(Role::Member)?;
     let (workspace, server, record) = find(actors, by, slug, server).await?;
+    if server.spec.skill().is_none() || record.created_by != by.account {
+        by.require(Role::Admin)?;
+    }
     let gone = dto(actors, &workspace, record, &server);
     actors.catalog.apply(Uninstall { workspace: workspace.id, server: server.id, by: by.clone() }).await?;
     Ok(gone)
@@ -186,9 +257,10 @@ pub async fn list_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>,
     Ok(HttpResponse::Ok().json(list(&admin.actors, &by.0, &slug, &paging.0).await?))
 }
 
-/// Install a server
+/// Install a server or a skill
 #[utoipa::path(post, path = "/api/v1/admin/workspaces/{slug}/servers", tag = "installations", params(("slug" = String, Path)),
-    request_body = InstallServer, responses((status = 201, body = InstalledServer), Problems))]
+    request_body = InstallServer, responses((status = 201, description = "Installed", body = InstalledServer),
+    (status = 200, description = "The skill was installed already", body = InstalledServer), Problems))]
 pub async fn install_route(
     admin: web::Data<Admin>,
     by: Caller,
@@ -197,6 +269,9 @@ pub async fn install_route(
     body: Json<InstallServer>,
 ) -> Reply {
     let made = install(&admin.actors, &by.0, &slug, body.0).await?;
+    if made.outcome != InstallOutcome::Installed {
+        return Ok(HttpResponse::Ok().json(made));
+    }
     let location = format!("{BASE}/workspaces/{slug}/servers/{}", made.installation.server);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(made))
 }

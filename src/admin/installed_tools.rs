@@ -26,6 +26,7 @@ use crate::{
         request::{Json, Nothing, Paging, Query, page},
     },
     domain::{
+        ids::ServerId,
         near,
         role::{Principal, Role},
         tool_name,
@@ -34,7 +35,7 @@ use crate::{
 };
 
 /// Tools of a server whose names some editors will not take, with names that they would.
-pub fn long_names(actors: &Actors, workspace: &str, server: &str) -> Vec<LongName> {
+pub fn long_names(actors: &Actors, workspace: &str, server: ServerId) -> Vec<LongName> {
     let tools = installed(actors, workspace, server).map(|one| all(actors, workspace, &one)).unwrap_or_default();
     let long = tools.into_iter().filter(|tool| tool.too_long && tool.state == ToolState::Offered);
     long.map(|tool| LongName { alias: tool_name::shortened(&tool.name), tool: tool.tool, name: tool.name }).collect()
@@ -59,10 +60,10 @@ pub async fn update(
 }
 
 /// An installation as the catalogue has it.
-pub fn installed(actors: &Actors, workspace: &str, server: &str) -> Option<Installed> {
+pub fn installed(actors: &Actors, workspace: &str, server: ServerId) -> Option<Installed> {
     let catalog = actors.catalog.load();
     let view = catalog.workspace(workspace)?;
-    view.installed.iter().find(|one| *one.def.slug == *server).cloned()
+    view.installed.iter().find(|one| one.def.id == server).cloned()
 }
 
 /// The state that a reason not to be offered means.
@@ -118,7 +119,7 @@ pub async fn list(
     by.require(Role::Viewer)?;
     let (workspace, server, _) = installations::find(actors, by, slug, server).await?;
     discovery::discover_for_list(actors, &workspace.slug).await;
-    let tools = installed(actors, &workspace.slug, &server.slug).map(|one| all(actors, &workspace.slug, &one));
+    let tools = installed(actors, &workspace.slug, server.id).map(|one| all(actors, &workspace.slug, &one));
     page(tools.unwrap_or_default(), paging, |tool| tool.tool.clone())
 }
 
@@ -152,7 +153,7 @@ pub async fn set(
         return Err(err::validation(format!("Name 1 to {AT_ONCE} tools")));
     }
     let known = |actors: &Actors| {
-        let one = installed(actors, &workspace.slug, &server.slug);
+        let one = installed(actors, &workspace.slug, server.id);
         one.map(|one| all(actors, &workspace.slug, &one)).unwrap_or_default()
     };
     let tools = own_names(&known(actors), &input.tools, &server.slug, slug)?;

@@ -34,9 +34,12 @@ pub fn rule(server: &ServerRecord, secret: &str) -> Option<Injection> {
 }
 
 /// Names of the secrets it does not work without.
-pub fn needed_secrets(server: &ServerRecord) -> impl Iterator<Item = &'static str> {
+pub fn needed_secrets(server: &ServerRecord) -> Vec<String> {
+    if let Some(skill) = server.spec.skill() {
+        return skill.secrets.clone();
+    }
     let secrets = entry(server).map(|known| known.secrets.as_slice()).unwrap_or_default();
-    secrets.iter().filter(|secret| !secret.optional).map(|secret| secret.name.as_str())
+    secrets.iter().filter(|secret| !secret.optional).map(|secret| secret.name.clone()).collect()
 }
 
 fn dto(known: &Known) -> KnownServer {

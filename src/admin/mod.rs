@@ -14,6 +14,7 @@ mod discovery;
 pub mod dto;
 mod dto_audit;
 mod dto_servers;
+mod dto_skills;
 mod dto_tools;
 pub mod explain;
 mod explain_server;
@@ -27,10 +28,14 @@ pub mod known;
 pub mod openapi;
 pub mod pins;
 pub mod programs;
+pub mod publishing;
+mod references;
+mod registry;
 pub mod reply;
 pub mod request;
 pub mod secrets;
 pub mod servers;
+pub mod skills;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -126,6 +131,10 @@ route_table! {
     "/mcp-servers/{slug}/tools" { get => servers::tools_route }
     "/mcp-servers/{slug}/secrets" { get => secrets::list_route, post => secrets::set_route, delete => secrets::delete_all_route }
     "/mcp-servers/{slug}/secrets/{name}" { patch => secrets::inject_route, delete => secrets::delete_route }
+    "/skills" { get => skills::list_route, post => publishing::publish_route }
+    "/skills/{namespace}/{name}" { get => skills::get_route, delete => publishing::remove_route }
+    "/skills/{namespace}/{name}/versions" { post => publishing::version_route }
+    "/skills/{namespace}/{name}/versions/{version}" { get => skills::package_route, patch => publishing::change_version_route }
     "/known-servers" { get => known::list_route }
     "/actors" { get => actors::list_route }
     "/actors/{name:.+}/restart" { post => actors::restart_route }
@@ -137,6 +146,7 @@ pub fn configure(admin: web::Data<Admin>) -> impl FnOnce(&mut ServiceConfig) {
     move |app| {
         let limits = &admin.actors.config.limits;
         let bodies = web::PayloadConfig::new(limits.body_bytes);
+        registry::configure(app, admin.actors.config.skills.open_registry);
         app.app_data(admin);
         app.service(
             web::resource("/openapi.json").route(web::get().to(openapi::serve)).route(web::head().to(openapi::serve)),

@@ -21,7 +21,9 @@ use crate::{
     },
     domain::{
         definition::Fingerprint,
-        definition_diff, near,
+        definition_diff,
+        ids::ServerId,
+        near,
         role::{Principal, Role},
     },
     error::{Error, Result, err},
@@ -84,7 +86,7 @@ pub async fn list(actors: &Actors, by: &Principal, (slug, server): (&str, &str),
         let pins = pins.into_iter().map(dto).collect();
         return page(pins, &Paging { limit, cursor }, |pin| pin.tool.clone());
     };
-    let own = own_name(actors, slug, &server.slug, &tool);
+    let own = own_name(actors, slug, server.id, &tool);
     let known: Vec<String> = pins.iter().map(|detail| detail.pin.tool.clone()).collect();
     let found = pins.into_iter().find(|detail| detail.pin.tool == own);
     let found = found.ok_or_else(|| unknown(&known, &tool, (slug, &server.slug)))?;
@@ -94,7 +96,7 @@ pub async fn list(actors: &Actors, by: &Principal, (slug, server): (&str, &str),
 }
 
 /// The server's own name of a tool that may be named as clients see it.
-fn own_name(actors: &Actors, slug: &str, server: &str, tool: &str) -> String {
+fn own_name(actors: &Actors, slug: &str, server: ServerId, tool: &str) -> String {
     let one = installed_tools::installed(actors, slug, server);
     let named = one.and_then(|one| {
         let own = one.tools().find(|(item, _)| *item.name == *tool);
@@ -129,7 +131,7 @@ pub async fn decide(
     let pins = of(actors, &record).await?;
     let mut tools = Vec::with_capacity(input.tools.len());
     for PinDecision { tool, fingerprint } in &input.tools {
-        let own = own_name(actors, slug, &server.slug, tool);
+        let own = own_name(actors, slug, server.id, tool);
         let known: Vec<String> = pins.iter().map(|detail| detail.pin.tool.clone()).collect();
         let pin = pins.iter().find(|detail| detail.pin.tool == own).map(|detail| &detail.pin);
         let pin = pin.ok_or_else(|| unknown(&known, tool, (slug, &server.slug)))?;

@@ -20,9 +20,10 @@ use crate::{
         dto::{InjectionRule, Page, Secret, SecretWritten, SecretsDeleted, SetSecret},
         known,
         openapi::Problems,
+        references,
         reply::Reply,
         request::{Json, Query},
-        servers, workspaces,
+        workspaces,
     },
     domain::{
         ids::WorkspaceId,
@@ -51,11 +52,11 @@ struct Place {
 
 async fn place(actors: &Actors, by: &Principal, slug: &str, scope: &Scope) -> Result<Place> {
     by.require(Role::Admin)?;
-    let server = servers::find(actors, by, slug).await?;
     let workspace = match &scope.workspace {
         Some(slug) => Some(workspaces::find(actors, by, slug).await?.id),
         None => None,
     };
+    let server = references::server(actors, by, slug, workspace).await?;
     Ok(Place { server, workspace })
 }
 
@@ -69,8 +70,17 @@ impl Place {
             by: by.clone(),
         }
     }
-    async fn infos(&self, actors: &Actors) -> Result<Vec<SecretInfo>> {
-        actors.vault.list(self.server.id, self.workspace, &self.server.spec.origin()).await
+    /// Those that are the caller's business. Of a skill that others install too, what they set for their workspaces is
+    /// theirs, and what its publisher set is the publisher's.
+    async fn infos(&self, actors: &Actors, by: &Principal) -> Result<Vec<SecretInfo>> {
+        let mut infos = actors.vault.list(self.server.id, self.workspace, &self.server.spec.origin()).await?;
+        let catalog = actors.catalog.load();
+        let owner = |id| catalog.workspace_by_id(id).map(|view| view.namespace);
+        infos.retain(|info| match info.workspace {
+            Some(id) => owner(id) == Some(by.namespace),
+            None => self.server.namespace == by.namespace,
+        });
+        Ok(infos)
     }
 }
 
@@ -110,7 +120,7 @@ fn dto(actors: &Actors, server: &ServerRecord, info: SecretInfo) -> Secret {
 /// Names, rules and dates.
 pub async fn list(actors: &Actors, by: &Principal, slug: &str, scope: &Scope) -> Result<Page<Secret>> {
     let place = place(actors, by, slug, scope).await?;
-    let data = place.infos(actors).await?.into_iter().map(|info| dto(actors, &place.server, info)).collect();
+    let data = place.infos(actors, by).await?.into_iter().map(|info| dto(actors, &place.server, info)).collect();
     Ok(Page { data, next_cursor: None })
 }
 
@@ -125,6 +135,9 @@ pub async fn set(
     let value = SecretString::from(input.value);
     let place = place(actors, by, slug, scope).await?;
     let spec = &place.server.spec;
+    if spec.skill().is_some_and(|skill| skill.worker.is_none()) {
+        return Err(err::validation(format!("{slug} is a document: it has no worker that a secret could go to")));
+    }
     if actors.upstreams.policy().is_exposed(spec) {
         return Err(err::validation(format!(
             "{slug} is reached over http: the secret would cross the network in clear"
@@ -133,7 +146,7 @@ pub async fn set(
     }
     let wanted = match input.injection {
         Some(rule) => Some(rule_of(rule)?),
-        None => known_rule(actors, &place, &input.name).await?,
+        None => known_rule(actors, by, &place, &input.name).await?,
     };
     let put = PutSecret {
         namespace: place.server.namespace,
@@ -155,9 +168,10 @@ pub async fn set(
 }
 
 /// A new secret of a well-known server travels as that server expects it, so that setting it is enough.
-async fn known_rule(actors: &Actors, place: &Place, name: &str) -> Result<Option<Injection>> {
+async fn known_rule(actors: &Actors, by: &Principal, place: &Place, name: &str) -> Result<Option<Injection>> {
     let Some(rule) = known::rule(&place.server, name) else { return Ok(None) };
-    let exists = place.infos(actors).await?.iter().any(|info| info.name == name && info.workspace == place.workspace);
+    let exists =
+        place.infos(actors, by).await?.iter().any(|info| info.name == name && info.workspace == place.workspace);
     Ok(if exists { None } else { Some(rule) })
 }
 
@@ -172,17 +186,17 @@ pub async fn inject(
 ) -> Result<Secret> {
     let place = place(actors, by, slug, scope).await?;
     let injection = Some(rule_of(rule)?);
-    known_name(actors, &place, name).await?;
+    known_name(actors, by, &place, name).await?;
     actors.vault.set_injection(SetInjection { secret: place.named(name, by), injection }).await?;
     let info =
-        place.infos(actors).await?.into_iter().find(|info| info.name == name && info.workspace == place.workspace);
+        place.infos(actors, by).await?.into_iter().find(|info| info.name == name && info.workspace == place.workspace);
     info.map(|info| dto(actors, &place.server, info))
         .ok_or_else(|| err::not_found(format!("No secret \"{name}\" of {slug}")))
 }
 
 /// 404 with a guess when there is no secret of that name.
-async fn known_name(actors: &Actors, place: &Place, name: &str) -> Result<()> {
-    let infos = place.infos(actors).await?;
+async fn known_name(actors: &Actors, by: &Principal, place: &Place, name: &str) -> Result<()> {
+    let infos = place.infos(actors, by).await?;
     if infos.iter().any(|info| info.name == name && info.workspace == place.workspace) {
         return Ok(());
     }
@@ -194,7 +208,7 @@ async fn known_name(actors: &Actors, place: &Place, name: &str) -> Result<()> {
 /// Deletes one secret.
 pub async fn delete(actors: &Actors, by: &Principal, slug: &str, name: &str, scope: &Scope) -> Result<SecretsDeleted> {
     let place = place(actors, by, slug, scope).await?;
-    known_name(actors, &place, name).await?;
+    known_name(actors, by, &place, name).await?;
     actors.vault.delete(place.named(name, by)).await?;
     Ok(SecretsDeleted { deleted: 1 })
 }
@@ -202,6 +216,17 @@ pub async fn delete(actors: &Actors, by: &Principal, slug: &str, name: &str, sco
 /// Deletes all secrets of a server, or all overrides of one workspace.
 pub async fn delete_all(actors: &Actors, by: &Principal, slug: &str, scope: &Scope) -> Result<SecretsDeleted> {
     let place = place(actors, by, slug, scope).await?;
+    if place.server.spec.skill().is_some() {
+        let mut deleted = 0;
+        for info in place.infos(actors, by).await? {
+            if place.workspace.is_none() || info.workspace == place.workspace {
+                let named = NameSecret { workspace: info.workspace, ..place.named(&info.name, by) };
+                actors.vault.delete(named).await?;
+                deleted += 1;
+            }
+        }
+        return Ok(SecretsDeleted { deleted });
+    }
     let all = NameServer {
         namespace: place.server.namespace,
         server: place.server.id,

@@ -78,6 +78,7 @@ pub fn shown_place(spec: &ServerSpec) -> String {
     match &spec.reach {
         Reach::Http { url } => shown_url(url),
         Reach::Stdio(program) => format!("stdio: {}", program.shown()),
+        Reach::Skill { skill } => skill.worker.as_ref().map_or_else(|| skill.uri(), shown_url),
     }
 }
 
@@ -133,6 +134,8 @@ pub async fn list(actors: &Actors, by: &Principal, paging: &Paging) -> Result<Pa
     by.require(Role::Member)?;
     let namespace = by.namespace;
     let mut all = actors.store.read(move |db| async move { servers::list(&db, namespace).await }).await?;
+    // Skills have a list of their own.
+    all.retain(|record| record.spec.skill().is_none());
     all.sort_by(|a, b| a.slug.cmp(&b.slug));
     let mut places = places(actors, by).await?;
     let Page { data, next_cursor } = page(all, paging, |record| record.slug.to_string())?;
@@ -225,6 +228,10 @@ pub async fn remove(actors: &Actors, by: &Principal, slug: &str) -> Result<Serve
             .with_hint(format!("aerostack mcp uninstall {slug} --workspace {first}")));
     }
     let server = find(actors, by, slug).await?;
+    if let Some(skill) = server.spec.skill() {
+        return Err(err::conflict(format!("{slug} is a skill"))
+            .with_hint(format!("aerostack skill remove {}", skill.reference())));
+    }
     programs::delete_file(actors, &server)?;
     actors.remove_server(server.id, by.clone()).await?;
     Ok(gone)
@@ -257,7 +264,7 @@ pub async fn test(actors: &Actors, by: &Principal, slug: &str) -> Result<ServerT
             error: Some(error.message().to_owned()),
             // Where this test is the advice, there is none to give.
             hint: error.hint().filter(|hint| !hint.contains("mcp test")).map(str::to_owned),
-            last_words: actors.upstreams.status(def.id, None).map(|seen| seen.last_words.clone()).unwrap_or_default(),
+            last_words: actors.upstreams.status(&def, None).map(|seen| seen.last_words.clone()).unwrap_or_default(),
         },
     })
 }

@@ -144,7 +144,7 @@ async fn take_over(
         }
     }
     if let Some(workspace) = workspace.filter(|_| server.enabled) {
-        let body = InstallServer { server: made.slug.clone(), prefix: None };
+        let body = InstallServer { server: made.slug.clone(), prefix: None, upgrade: false };
         let _installed: Installed =
             session.client()?.post(&["workspaces", workspace, "servers"], vec![], &body).await?;
         imported.installed = true;
@@ -166,6 +166,7 @@ async fn define(session: &mut Session, server: &ImportedServer) -> Outcome<Serve
             };
             return programs::define(session, &server.slug, &file).await;
         }
+        Reach::Skill { .. } => return Err(Failure::usage("a skill is published, not imported")),
     };
     let add = AddServer {
         slug: server.slug.to_string(),
@@ -182,6 +183,7 @@ fn place(server: &ImportedServer) -> String {
     match &server.reach {
         Reach::Http { url } => url.to_string(),
         Reach::Stdio(program) => format!("stdio: {}", program.shown()),
+        Reach::Skill { skill } => skill.reference(),
     }
 }
 

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
+    export,
     failure::{Failure, Outcome},
     import, mcp_pins, mcp_tools,
     output::{Align, Cell, Column, Sheet, Terminal},
     programs,
     session::Session,
-    text,
+    skill, text,
 };
 use crate::{
     admin::dto::{AddServer, InstallServer, Installation, Installed, Server, ServerTest, Tool},
@@ -87,11 +88,16 @@ pub enum McpCommand {
         /// MCP server
         slug: String,
     },
-    /// Define the servers of an editor's mcp.json; credentials go into the vault
+    /// Define the servers of an editor's mcp.json, or the one of a server.json; credentials go into the vault
     #[command(
-        after_help = "Examples:\n  aerostack mcp import ~/.cursor/mcp.json --workspace engineering\n  aerostack mcp import .mcp.json --dry-run"
+        after_help = "Examples:\n  aerostack mcp import ~/.cursor/mcp.json --workspace engineering\n  aerostack mcp import server.json\n  aerostack mcp import .mcp.json --dry-run"
     )]
     Import(ImportArgs),
+    /// Print a definition as server.json, the MCP Registry's form; secrets are named, never told
+    #[command(
+        after_help = "Examples:\n  aerostack mcp export internal-api > server.json\n  aerostack mcp export internal-api --name com.example/internal-api --server-version 1.2.0"
+    )]
+    Export(export::ExportArgs),
 }
 
 /// What `mcp add` takes.
@@ -221,6 +227,7 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: McpCom
         }
         McpCommand::Reload => programs::tell(session, terminal).await,
         McpCommand::Import(args) => import::run(session, terminal, args).await,
+        McpCommand::Export(args) => export::run(session, terminal, args).await,
     }
 }
 
@@ -295,12 +302,21 @@ pub async fn install(
     slug: String,
     prefix: Option<String>,
 ) -> Outcome {
-    let body = InstallServer { server: slug, prefix };
+    let body = InstallServer { server: slug, prefix, upgrade: false };
     let installed: Installed = session.client()?.post(&["workspaces", workspace, "servers"], vec![], &body).await?;
+    if let Some(skill) = &installed.installation.skill {
+        terminal.note(&format!("{skill} is a skill; skills are also installed with: aerostack skill install {skill}"));
+        return skill::installed(terminal, workspace, &installed);
+    }
+    installed_server(terminal, workspace, &installed)
+}
+
+/// Says that a server was installed, and what is still missing.
+pub fn installed_server(terminal: &mut Terminal, workspace: &str, installed: &Installed) -> Outcome {
     let slug = &installed.installation.server;
     let tools = installed.installation.tools.map(|n| format!(" ({})", text::counted(n, "tool"))).unwrap_or_default();
     let sentence = format!("Installed {slug} in {workspace}{tools}. It appears for every member automatically.");
-    terminal.done(&sentence, &installed, slug)?;
+    terminal.done(&sentence, installed, slug)?;
     for name in &installed.missing_secrets {
         terminal.hint(&format!("it needs a secret: aerostack secrets set {slug} {name}"));
     }
@@ -350,7 +366,9 @@ async fn installations(session: &mut Session, terminal: &mut Terminal, workspace
     for one in &all {
         let tools = one.tools.map_or(Cell::both("-", ""), Cell::number);
         let status = if one.enabled { "enabled" } else { "disabled" };
-        sheet.row([Cell::text(&one.server), Cell::text(&one.prefix), tools, Cell::text(status), Cell::text(&one.url)]);
+        let skill = one.skill.as_deref().zip(one.version.as_deref());
+        let name = skill.map_or_else(|| one.server.clone(), |(skill, version)| format!("{skill}@{version}"));
+        sheet.row([Cell::text(name), Cell::text(&one.prefix), tools, Cell::text(status), Cell::text(&one.url)]);
     }
     terminal.list(&all, &sheet, |one| &one.server)?;
     for one in all.iter().filter(|one| one.waiting > 0) {

@@ -8,6 +8,7 @@ mod audit_verify;
 mod client;
 mod connect;
 mod explain;
+mod export;
 mod failure;
 mod host;
 mod import;
@@ -22,6 +23,8 @@ mod prompt;
 mod secrets;
 mod serve_args;
 mod session;
+mod skill;
+mod skill_files;
 mod text;
 mod token;
 mod token_rotate;
@@ -93,6 +96,9 @@ pub enum Command {
     /// MCP servers: add, install, list, test
     #[command(subcommand, after_help = mcp::EXAMPLES)]
     Mcp(mcp::McpCommand),
+    /// Skills: publish, find, install
+    #[command(subcommand, visible_alias = "skills", after_help = skill::EXAMPLES)]
+    Skill(skill::SkillCommand),
     /// Secrets of MCP servers: set, inject, list, delete
     #[command(subcommand, visible_alias = "secret", after_help = secrets::EXAMPLES)]
     Secrets(secrets::SecretsCommand),
@@ -171,6 +177,7 @@ async fn dispatch(session: &mut Session, terminal: &mut Terminal, command: Comma
         Command::Workspace(command) => workspace::run(session, terminal, command).await,
         Command::Token(command) => token::run(session, terminal, command).await,
         Command::Mcp(command) => mcp::run(session, terminal, command).await,
+        Command::Skill(command) => skill::run(session, terminal, command).await,
         Command::Secrets(command) => secrets::run(session, terminal, command).await,
         Command::Explain(args) => explain::run(session, terminal, args).await,
         Command::Audit(command) => audit_verify::run(session, terminal, command).await,
@@ -334,6 +341,11 @@ mod tests {
             "aerostack secrets list github-mcp",
             "aerostack secrets delete github-mcp GITHUB_TOKEN",
             "aerostack secrets delete github-mcp --all",
+            "aerostack skill publish --name \"internal-crm-skill\" --private team",
+            "aerostack skill publish --name \"my-dev-tool\" --private",
+            "aerostack skill list",
+            "aerostack skill install @acme/internal-crm-skill",
+            "aerostack skill install johndoe/github-skill",
             "aerostack serve --demo --bind 127.0.0.1:9000 --data-dir /tmp/x",
         ] {
             if let Err(error) = Cli::try_parse_from(words(line)) {

@@ -1,6 +1,7 @@
 //! Existing client configurations, read for import: which servers are in them, and which of their headers and variables
 //! are secrets. Understands the files of the common clients (`mcpServers`, `servers`, `context_servers`, `mcp`), comments
-//! and trailing commas included. Reads only; storing is the caller's. Reasons and notes never repeat a value.
+//! and trailing commas included, and the registry's `server.json`. Reads only; storing is the caller's. Reasons and notes
+//! never repeat a value.
 
 use std::collections::HashSet;
 
@@ -17,6 +18,7 @@ use crate::{
     error::{Result, err},
 };
 
+mod registry;
 mod relaxed;
 mod stdio;
 #[cfg(test)]
@@ -87,11 +89,18 @@ pub fn read(text: &str) -> Result<Import> {
         // The cause's text would repeat parts of the file.
         err::validation(format!("Not a JSON file (line {}, column {})", cause.line(), cause.column()))
     })?;
+    let (mut import, mut slugs) = (Import::default(), HashSet::new());
+    if let Some((name, entry)) = registry::entry(&value) {
+        match entry.and_then(|entry| server(&name, &entry, &mut slugs)) {
+            Ok(server) => import.servers.push(server),
+            Err(reason) => import.skipped.push(Skipped { name, reason }),
+        }
+        return Ok(import);
+    }
     let entries = entries(&value).ok_or_else(|| {
         err::validation("No MCP servers in this file")
             .with_hint("expected an object with mcpServers, servers, context_servers or mcp")
     })?;
-    let (mut import, mut slugs) = (Import::default(), HashSet::new());
     for (name, entry) in entries {
         match server(name, entry, &mut slugs) {
             Ok(server) => import.servers.push(server),

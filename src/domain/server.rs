@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
-    domain::program::Program,
+    domain::{program::Program, skill::Skill},
     error::{Result, err},
 };
 
@@ -24,6 +24,9 @@ pub enum ProtocolChoice {
     Sse,
 }
 
+/// The kind of definitions that are skills.
+pub const SKILL: &str = "skill";
+
 /// How a server is reached. Told apart by the members they have: definitions of the first releases are all `url`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -35,6 +38,11 @@ pub enum Reach {
     },
     /// As a process on the gateway's own machine, over its standard input and output.
     Stdio(Program),
+    /// As a published skill: the gateway itself answers for it, or asks its worker.
+    Skill {
+        /// The version.
+        skill: Box<Skill>,
+    },
 }
 
 /// Where a server is and how to talk to it.
@@ -98,6 +106,11 @@ impl ServerSpec {
         Ok(ServerSpec::at(Reach::Stdio(program)))
     }
 
+    /// The definition of a skill's version.
+    pub fn for_skill(skill: Skill) -> Self {
+        ServerSpec::at(Reach::Skill { skill: Box::new(skill) })
+    }
+
     fn at(reach: Reach) -> Self {
         ServerSpec {
             reach,
@@ -109,39 +122,49 @@ impl ServerSpec {
         }
     }
 
-    /// The endpoint, if the server is reached over HTTP.
+    /// The endpoint, if the server (or a skill's worker) is reached over HTTP.
     pub fn url(&self) -> Option<&Url> {
         match &self.reach {
             Reach::Http { url } => Some(url),
             Reach::Stdio(_) => None,
+            Reach::Skill { skill } => skill.worker.as_ref(),
+        }
+    }
+
+    /// The skill, if it is one.
+    pub fn skill(&self) -> Option<&Skill> {
+        match &self.reach {
+            Reach::Skill { skill } => Some(skill),
+            Reach::Http { .. } | Reach::Stdio(_) => None,
         }
     }
 
     /// The program, if the server is one on this machine.
     pub fn program(&self) -> Option<&Program> {
         match &self.reach {
-            Reach::Http { .. } => None,
+            Reach::Http { .. } | Reach::Skill { .. } => None,
             Reach::Stdio(program) => Some(program),
         }
     }
 
-    /// The word for how it is reached: `http` or `stdio`.
+    /// The word for how it is reached: `http`, `stdio` or `skill`.
     pub fn kind(&self) -> &'static str {
         match self.reach {
             Reach::Http { .. } => "http",
             Reach::Stdio(_) => "stdio",
+            Reach::Skill { .. } => SKILL,
         }
     }
 
     /// What a secret is bound to: `scheme://host:port`, the port always written, or the digest of a command line.
     pub fn origin(&self) -> String {
-        match &self.reach {
-            Reach::Http { url } => {
-                let port = url.port_or_known_default().unwrap_or(0);
-                format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default())
-            }
-            Reach::Stdio(program) => program.origin(),
+        if let Reach::Stdio(program) = &self.reach {
+            return program.origin();
         }
+        // A skill that is only a document has no place that a secret could go to.
+        let Some(url) = self.url() else { return "skill:".to_owned() };
+        let port = url.port_or_known_default().unwrap_or(0);
+        format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or_default())
     }
 }
 

@@ -23,6 +23,7 @@ pub mod secrets;
 pub mod servers;
 pub mod sessions;
 pub mod settings;
+pub mod skills;
 pub mod tokens;
 pub mod tool_pins;
 pub mod tool_settings;
@@ -39,6 +40,8 @@ mod audit_tests;
 mod durability_tests;
 #[cfg(test)]
 mod policy_tests;
+#[cfg(test)]
+mod skill_tests;
 #[cfg(test)]
 pub mod testing;
 #[cfg(test)]

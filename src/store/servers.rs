@@ -4,7 +4,7 @@
 use entities::{mcp_server, server_revision, workspace_server};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    Set, Unchanged,
+    Set, Unchanged, sea_query::Query,
 };
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         clock::Timestamp,
         definition::PinMode,
         ids::{AccountId, InstallationId, RevisionId, ServerId, WorkspaceId},
-        server::ServerSpec,
+        server::{SKILL, ServerSpec},
         slug::Slug,
     },
     error::{Error, Result, err},
@@ -188,6 +188,17 @@ pub async fn revision(db: &impl ConnectionTrait, server: ServerId, id: RevisionI
         .one(db)
         .await?;
     row.map(|row| spec(&row)).transpose()
+}
+
+/// The versions of skills that are installed somewhere: whose, and what they say.
+pub async fn installed_skills(db: &impl ConnectionTrait) -> Result<Vec<(ServerId, RevisionId, ServerSpec)>> {
+    let installed = Query::select().column(workspace_server::Column::RevisionId).from(workspace_server::Entity).take();
+    let rows = server_revision::Entity::find()
+        .filter(server_revision::Column::Kind.eq(SKILL))
+        .filter(server_revision::Column::Id.in_subquery(installed))
+        .all(db)
+        .await?;
+    rows.iter().map(|row| Ok((ServerId(row.server_id), RevisionId(row.id), spec(row)?))).collect()
 }
 
 /// Installs a server in a workspace.

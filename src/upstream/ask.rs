@@ -145,6 +145,16 @@ pub fn outgoing(question: &Question) -> Outgoing<'_> {
     Outgoing { body: &question.body, method: question.method, name: None, extra: &[] }
 }
 
+/// The reply that an answer of a skill is.
+pub fn reply_of(answer: Answer) -> Result<Reply, UpstreamError> {
+    let wrong = || UpstreamError::Protocol("it did not answer".into());
+    let Answer::Json(body) = answer else { return Err(wrong()) };
+    match read_message(body)? {
+        Message::Reply(_, reply) => Ok(reply),
+        Message::Notification(..) | Message::Request(..) => Err(wrong()),
+    }
+}
+
 /// Finds the reply to `id` in an answer; what the server asks meanwhile is refused.
 pub(super) async fn reply_in(endpoint: &Rc<Endpoint>, answer: Answer, id: &str) -> Result<Reply, UpstreamError> {
     match answer {

@@ -183,12 +183,14 @@ impl Offer {
         }
     }
 
-    /// The same with these items (raw JSON) in a list.
-    #[cfg(test)]
+    /// The same with these items (raw JSON) in a list. What is not JSON is left out.
     pub fn listing(mut self, kind: Kind, items: Vec<String>) -> Self {
         let mut list = List::default();
-        for item in items {
-            list.add(kind, &RawValue::from_string(item).unwrap(), true);
+        for raw in items.into_iter().map(RawValue::from_string) {
+            match raw {
+                Ok(raw) => list.add(kind, &raw, true),
+                Err(_not_json) => list.leave_out(kind, "", "it is not JSON".into()),
+            }
         }
         self.put(kind, Arc::new(list));
         self

@@ -42,6 +42,7 @@ pub mod negotiate;
 pub mod patience;
 pub mod relay;
 mod response;
+pub mod skill;
 mod sse;
 pub mod stdio;
 pub mod stream;

@@ -2,6 +2,7 @@
 
 mod canary;
 mod listing;
+mod registry;
 mod rotation;
 mod secrets;
 mod ssrf;

@@ -7,3 +7,4 @@ mod policy;
 mod programs;
 mod scripts;
 mod seeds;
+mod skills;

@@ -24,6 +24,7 @@ mod revocation;
 mod revocation_race;
 mod rounds;
 mod scopes;
+mod skills;
 mod subscriptions;
 mod tasks;
 mod upstream_faults;

@@ -1,5 +1,6 @@
 //! What the outer tests stand on: the gateway as a process, clients that hide nothing, MCP servers that record.
 
+pub mod accounts;
 pub mod admin;
 pub mod asking;
 pub mod client;
@@ -18,6 +19,7 @@ pub mod tls;
 pub mod upstream;
 pub mod wait;
 
+pub use accounts::Accounts;
 pub use admin::Admin;
 pub use http::{Connection, Request, Response};
 pub use library::Library;

@@ -32,6 +32,10 @@ impl Drop for AbortOnDrop {
 impl UpstreamSession {
     /// Listens on a new connection. `stream`: the one that everything comes on, if the server has such.
     pub(super) fn start_listening(&mut self, line: &Rc<Line>, stream: Option<EventStream>, ctx: &mut Context<Self>) {
+        if line.skill.is_some() {
+            // A version of a skill never changes.
+            return;
+        }
         let listening = Listening {
             about: line.live.connected.clone(),
             ears: self.link.ears.clone(),

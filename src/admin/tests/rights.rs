@@ -7,6 +7,8 @@ fn decision(path: &str) -> Option<Value> {
     Some(match path {
         "/workspaces/{slug}" => json!({"name": "x"}),
         "/audit:verify" => json!({}),
+        "/skills" | "/skills/{namespace}/{name}/versions" => json!({"manifest": {}, "document": "x"}),
+        "/skills/{namespace}/{name}/versions/{version}" => json!({"yanked": true}),
         "/workspaces/{slug}/tokens/{id}" => json!({"scope": {}}),
         "/workspaces/{slug}/tokens/{id}/rotate" => json!({"overlap_seconds": 0}),
         "/workspaces/{slug}/servers/{server}" => json!({"enabled": false}),
@@ -69,6 +71,7 @@ async fn roles_are_held_on_every_route() {
         ("/workspaces/{slug}/tools", "get"),
         ("/workspaces/{slug}/analytics", "get"),
         ("/workspaces/{slug}/calls", "get"),
+        ("/skills", "get"),
         ("/known-servers", "get"),
     ];
     // What an explanation says depends on whose token it is about: `explain_tests` holds that.

@@ -15,7 +15,7 @@ impl ImportedServer {
     fn url(&self) -> &str {
         match &self.reach {
             Reach::Http { url } => url.as_str(),
-            Reach::Stdio(_) => panic!("a program"),
+            Reach::Stdio(_) | Reach::Skill { .. } => panic!("not over HTTP"),
         }
     }
 }
