@@ -9,10 +9,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 mod load;
+mod people;
 mod skills;
 mod stdio;
 
 pub use load::Flags;
+pub use people::{MailConfig, MailTls, PeopleConfig};
 pub use skills::SkillsConfig;
 pub use stdio::StdioConfig;
 
@@ -38,6 +40,10 @@ pub struct Config {
     pub analytics: AnalyticsConfig,
     /// The audit log.
     pub audit: AuditConfig,
+    /// Passwords, sessions, invitations, logins.
+    pub people: PeopleConfig,
+    /// The mail server.
+    pub mail: MailConfig,
     /// Logs and traces.
     pub telemetry: TelemetryConfig,
 }

@@ -95,6 +95,8 @@ error_codes! {
     Forbidden, "forbidden", -32600, 403, 403, "Forbidden";
     /// No such thing, or not yours to see.
     NotFound, "not_found", -32600, 404, 404, "Not found";
+    /// It was there for one use or for some time, and that is over (or it never was).
+    Gone, "gone", -32600, 410, 410, "No longer valid";
     /// The state of the thing forbids it.
     Conflict, "conflict", -32600, 409, 409, "Conflict";
     /// The thing is no longer what the caller has seen (`If-Match`).
@@ -209,6 +211,10 @@ pub mod err {
     /// 404: no such thing, or not yours to see (both look the same).
     pub fn not_found(message: impl Into<String>) -> Error {
         Error::new(ErrorCode::NotFound, message)
+    }
+    /// 410: used, expired, taken back or never there (all look the same).
+    pub fn gone(message: impl Into<String>) -> Error {
+        Error::new(ErrorCode::Gone, message)
     }
     /// 409: the state forbids it.
     pub fn conflict(message: impl Into<String>) -> Error {

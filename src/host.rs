@@ -4,22 +4,30 @@
 
 use std::path::PathBuf;
 
+use secrecy::ExposeSecret as _;
+
 use crate::{
     actors::{
         key_source::{self, ConfiguredKeys},
         secret_vault::Vault,
     },
-    admin::{audit_verify, dto::NamespacePlan},
+    admin::{
+        audit_verify,
+        dto::{KeyReset, NamespacePlan},
+    },
     cli::{HostAnswer, HostCommand, Installation},
     config::{Config, Flags},
     domain::{
         audit_checkpoint::{self, Known},
-        ids::AccountId,
+        clock,
+        ids::{AccountId, ApiKeyId},
         plan::Plan,
+        token::{self, Credential},
     },
     error::{Error, Result, err},
     store::{
         Store, accounts,
+        api_keys::{self, ApiKeyRecord},
         audit::{ActorKind, AuditEntry},
         audit_check, workspaces,
     },
@@ -40,6 +48,12 @@ pub fn run(command: HostCommand) -> Result<HostAnswer> {
                 let verdict = opened.verify(from, checkpoints).await;
                 opened.store.close().await;
                 verdict.map(HostAnswer::Verdict)
+            }
+            HostCommand::ResetKey { installation, account, revoke_others } => {
+                let opened = Opened::open(&installation).await?;
+                let made = opened.reset_key(account, revoke_others).await;
+                opened.store.close().await;
+                made.map(HostAnswer::Key)
             }
             HostCommand::Plan { installation, namespace, plan } => {
                 let opened = Opened::open(&installation).await?;
@@ -116,6 +130,49 @@ impl Opened {
             workspaces: plan.workspaces(),
             workspaces_used,
         })
+    }
+
+    /// Makes a key of an account in its own namespace. A gateway that runs looks keys up in the database each time.
+    async fn reset_key(&self, account: Option<String>, revoke_others: bool) -> Result<KeyReset> {
+        let name = account.map(|name| name.trim_start_matches('@').to_owned());
+        let known = self.store.read(move |db| async move {
+            match name {
+                Some(name) => accounts::by_username(&db, &name).await,
+                None => accounts::first(&db).await,
+            }
+        });
+        let account = known.await?.ok_or_else(|| err::not_found("There is no such account"))?;
+        let key = self.audit_keys().await?.pop();
+        self.store.set_audit_key(key.ok_or_else(|| Error::internal("looking for the audit key", "none"))?);
+        let (fresh, now) = (token::generate(Credential::Aak), clock::now());
+        let record = ApiKeyRecord {
+            id: ApiKeyId::generate(),
+            account: account.id,
+            namespace: account.id,
+            bound: false,
+            name: "reset on the host".to_owned(),
+            hint: fresh.hint,
+            max_role: None,
+            created_at: now,
+            expires_at: None,
+            last_used_at: None,
+            revoked_at: None,
+        };
+        let (id, username, hash) = (account.id, account.username.clone(), fresh.hash);
+        let write = self.store.write(move |tx| {
+            Box::pin(async move {
+                let mut revoked = 0;
+                for other in api_keys::list(tx.conn(), id).await?.into_iter().filter(|_| revoke_others) {
+                    revoked += u64::from(api_keys::revoke(tx, id, other.id, now).await?.is_some());
+                }
+                api_keys::insert(tx, &record, &hash).await?;
+                let entry = AuditEntry::by_actor(id, OPERATOR, "api_key_reset", ("account", &username));
+                tx.audit(entry.with("key", record.id.to_string()).with("revoked", revoked)).await?;
+                Ok(revoked)
+            })
+        });
+        let revoked = write.await?;
+        Ok(KeyReset { username: account.username, key: fresh.raw.expose_secret().to_owned(), revoked })
     }
 
     async fn set_plan(&self, id: AccountId, username: &str, before: Plan, plan: Plan) -> Result<()> {

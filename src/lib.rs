@@ -15,9 +15,10 @@
 //! ```text
 //! serve  connect  host               boot and stop, in order, the only module that knows all others · the bridge · the
 //!                                    operator's hand on the gateway's machine
-//! gateway  admin  ops  demo  cli     fronts; they do not know each other (cli: only the admin API's words)
+//! gateway  admin  web  ops  demo     fronts; they do not know each other (web: the admin API's use cases)
+//! cli                                the commands (only the admin API's words)
 //! actors                             state with one owner, supervised
-//! store    upstream                  the databases · how an MCP server is talked to
+//! store    upstream  mail            the databases · how an MCP server is talked to · mails to a mail server
 //! protocol                           MCP on the wire: bytes in, bytes out, no I/O
 //! domain   config   telemetry        rules without I/O · settings · logs and traces
 //! error                              the one table of failures
@@ -27,6 +28,7 @@
 //! |---|---|---|
 //! | [`gateway`] | `/ws/{slug}`, `…/sse`, `…/mcp`: who may enter, the era of a request, one function per method | writes to the database; looks into arguments or results |
 //! | [`admin`] | `/api/v1/admin`: a use case per resource, and thin routes around it | is reachable with a workspace token |
+//! | [`web`] | pages for people: signing in, joining, confirming a login; one file per page beside its template | decides what the admin API does not |
 //! | [`ops`] | probes on the main port; health of actors and metrics on a listener of their own | shows detail to editors |
 //! | [`cli`] | the commands, as an HTTP client of the admin API | touches a database or an actor |
 //! | [`connect`] | a pipe joined to a gateway URL, for clients that only start processes | repeats a call that may have arrived |
@@ -34,6 +36,7 @@
 //! | [`demo`] | `serve --demo`: an example server and a first call through the front door | keeps anything |
 //! | [`actors`] | tokens, secrets, catalogue, upstream sessions, streams, sinks; the runtime they live in | is called around its [`ActorRef`](actors::actor_ref::ActorRef) |
 //! | [`upstream`] | the guarded HTTP client, programs and their launcher, skills, detection of revisions, exchanges, breaker | follows a redirect, or dials an address that the policy did not judge |
+//! | [`mail`] | one mail at a time to the configured server | says that a mail was sent before it was accepted |
 //! | [`store`] | queries, transactions, migrations; the same code on SQLite and Postgres | decides |
 //! | [`protocol`] | scan, splice, events, headers, session ids, the bridge between revisions | parses what is only passed on |
 //! | [`domain`] | ids, roles, tokens, keys and seals, the limiter's window, tool names, the audit chain | does I/O |
@@ -62,6 +65,8 @@
 //!   arrive as they were sent.
 //! - **The era is decided per request**, from its body and headers, never per connection or token. Session ids of older
 //!   revisions are sealed state, not rows: they survive a restart.
+//! - **Who acts is read per request.** A credential says who somebody is and the most they may do; what they may do now is
+//!   their role in the namespace at this moment. A session changes something only from a page of this gateway.
 //! - **An actor may die.** The [`supervisor`](actors::supervisor) builds it anew from its factory; only TokenAuthority,
 //!   SecretVault, WorkspaceCatalog and AuditLog may end the process, and only when they do not come back. What one
 //!   server does concerns only that server's actors.
@@ -141,6 +146,7 @@ pub mod telemetry;
 
 pub mod protocol;
 
+pub mod mail;
 pub mod store;
 pub mod upstream;
 
@@ -151,6 +157,7 @@ pub mod cli;
 pub mod demo;
 pub mod gateway;
 pub mod ops;
+pub mod web;
 
 pub mod connect;
 pub mod host;

@@ -31,6 +31,7 @@ use crate::{
     protocol::session_id::StateKey,
     telemetry::{self, otlp::Tracer},
     upstream::{self, NetworkPolicy},
+    web as web_pages,
 };
 
 /// The process ends with this when its configuration is wrong (sysexits EX_USAGE).
@@ -213,6 +214,7 @@ fn main_server(
             .app_data(ops.clone())
             .configure(gateway::front::configure)
             .configure(admin::configure(admin.clone()))
+            .configure(web_pages::configure)
             .configure(ops::probes)
             .default_service(web::to(gateway::front::not_served))
     })

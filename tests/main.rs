@@ -9,5 +9,6 @@ mod cli;
 mod gateway;
 mod matrix;
 mod operation;
+mod people;
 mod programs;
 mod support;

@@ -125,13 +125,14 @@ const LAYERS: &[&[&str]] = &[
     &["error"],
     &["domain", "config", "telemetry"],
     &["protocol"],
-    &["store", "upstream"],
+    &["store", "upstream", "mail"],
     &["actors"],
-    &["gateway", "admin", "ops", "cli", "demo"],
+    &["gateway", "admin", "web", "ops", "cli", "demo"],
     &["serve", "connect", "host"],
 ];
 /// Imports inside a layer.
-const BESIDE: &[(&str, &str)] = &[("telemetry", "config"), ("telemetry", "domain"), ("config", "domain")];
+const BESIDE: &[(&str, &str)] =
+    &[("telemetry", "config"), ("telemetry", "domain"), ("config", "domain"), ("web", "admin")];
 /// The command line is an HTTP client: it may know only this much.
 const CLI_MAY: &[&str] = &["cli", "admin", "domain", "error", "config"];
 

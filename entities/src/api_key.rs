@@ -16,6 +16,8 @@ pub struct Model {
     pub hash: Vec<u8>,
     /// Last characters of the value.
     pub hint: String,
+    /// Whether it acts in `namespace_id` only.
+    pub bound: bool,
     /// Upper bound of the role, whatever the account may do itself.
     pub max_role: Option<String>,
     pub created_at: DateTimeUtc,

@@ -5,18 +5,22 @@
 
 pub mod account;
 pub mod account_identity;
+pub mod account_password;
 pub mod api_key;
 pub mod audit_entry;
 pub mod audit_head;
 pub mod audit_workspace;
 pub mod change_log;
+pub mod invite;
 pub mod kept_answer;
 pub mod limit;
+pub mod login_request;
 pub mod mcp_server;
 pub mod mcp_workspace_secret;
 pub mod member;
 pub mod secret_keyring;
 pub mod server_revision;
+pub mod session;
 pub mod session_state;
 pub mod setting;
 pub mod skill;

@@ -7,6 +7,7 @@ mod m20261125_000001_calls_by_id;
 mod m20261126_000001_session_subscriptions;
 mod m20261126_000002_tokens_in_force;
 mod m20261126_000002_tool_policy;
+mod m20261127_000001_people;
 mod m20261127_000002_skills;
 mod m20261127_000003_rotation_and_retries;
 mod table;
@@ -27,6 +28,7 @@ impl MigratorTrait for State {
             Box::new(m20261126_000001_session_subscriptions::Migration),
             Box::new(m20261126_000002_tool_policy::Migration),
             Box::new(m20261126_000002_tokens_in_force::Migration),
+            Box::new(m20261127_000001_people::Migration),
             Box::new(m20261127_000003_rotation_and_retries::Migration),
             Box::new(m20261127_000002_skills::Migration),
         ]

@@ -32,6 +32,7 @@ use crate::{
         role::Principal,
     },
     error::Result,
+    mail::{self, Mail},
     store::{Store, analytics::ToolCallEvent, workspaces::WorkspaceRecord},
     upstream::{NetworkPolicy, stdio::Host},
 };
@@ -66,6 +67,8 @@ pub struct Actors {
     pub questions: Questions,
     /// Calls under way in the process.
     pub calls: Arc<AtomicUsize>,
+    /// The mail server, if there is one.
+    pub mail: Mail,
     /// What is counted for Prometheus.
     pub metrics: Arc<Metrics>,
 }
@@ -95,11 +98,13 @@ impl Actors {
         policy: Arc<NetworkPolicy>,
         data_dir: &Path,
     ) -> Result<Self> {
+        let mail = Mail::new(&config.mail, std::env::var(mail::PASSWORD_VARIABLE).ok())?;
         let runtime = Runtime::start(config.actors.clone());
         let vault = Vault::start(&runtime, store.clone(), keys, data_dir).await?;
         let audit = Audit::start(&runtime, store.clone(), &config.audit)?;
         let limiters = RateLimiters::start(&runtime, &config.limits);
-        let tokens = Tokens::start(&runtime, store.clone(), &config.limits, Arc::new(limiters.clone())).await?;
+        let tokens =
+            Tokens::start(&runtime, store.clone(), &config.limits, &config.people, Arc::new(limiters.clone())).await?;
         let streams = ClientSessions::new(runtime.clone(), &config.limits);
         let catalog = CatalogRef::start(&runtime, &store, &config.upstream, streams.clone()).await?;
         let questions = Questions::default();
@@ -140,6 +145,7 @@ impl Actors {
             streams,
             questions,
             calls: Arc::default(),
+            mail,
             metrics,
         })
     }

@@ -14,11 +14,12 @@ use tokio::sync::watch;
 
 use crate::{
     actors::{
-        failed_lookups::FailedLookups, grant::Grant, last_used::LastUsed, token_authority::WindowSource,
-        token_ledger::Ledger, token_rules,
+        failed_lookups::FailedLookups, grant::Grant, last_used::LastUsed, passwords::Passwords,
+        sign_in_pace::SignInPace, token_authority::WindowSource, token_ledger::Ledger, token_rules,
     },
+    config::PeopleConfig,
     domain::{
-        ids::{AccountId, ApiKeyId, TokenId, WorkspaceId},
+        ids::{AccountId, ApiKeyId, SessionId, TokenId, WorkspaceId},
         plan::Plan,
         role::Principal,
         scope::Scope,
@@ -99,6 +100,12 @@ pub(super) struct Authority {
     pub(super) failed: FailedLookups,
     pub(super) used: LastUsed<TokenId>,
     pub(super) used_keys: LastUsed<ApiKeyId>,
+    pub(super) used_sessions: LastUsed<SessionId>,
+    pub(super) people: PeopleConfig,
+    pub(super) passwords: Passwords,
+    pub(super) pace: SignInPace,
+    /// Requests of each address to what needs no key.
+    pub(super) open: FailedLookups,
     /// How long session ids of older revisions are believed.
     pub(super) session_days: u32,
     /// How long before its end a token counts as one that expires soon.
@@ -170,7 +177,8 @@ impl Authority {
         };
         let epoch = self.ledger.epoch();
         let (row, by, hash) = (record.clone(), wanted.by, fresh.hash);
-        let workspace = self.store.write(move |tx| Box::pin(async move { insert(tx, &row, &by, &hash).await })).await?;
+        let workspace =
+            self.store.write(move |tx| Box::pin(async move { insert_token(tx, &row, &by, &hash).await })).await?;
         // Not admitted when something was withdrawn meanwhile (perhaps this very token): its first use looks it up.
         self.ledger.admit(epoch, hash, || self.grant(&record, workspace.slug.shared()));
         Ok(IssuedToken { record, raw: fresh.raw })
@@ -315,6 +323,7 @@ impl Authority {
                 self.used.give_back(rows.iter().map(|(id, _)| *id));
             }
         }
+        self.flush_sessions().await;
         for rows in keys.chunks(FLUSH_ROWS) {
             let batch = rows.to_vec();
             let done = self.store.write(move |tx| Box::pin(async move { api_keys::touch_last_used(tx, &batch).await }));
@@ -327,7 +336,17 @@ impl Authority {
 }
 
 /// The whole rule of issuing, under the workspace's lock: what is counted and compared still holds at the commit.
-async fn insert(tx: &Tx, record: &TokenRecord, by: &Principal, hash: &TokenHash) -> Result<WorkspaceRecord> {
+pub(super) async fn insert_token(
+    tx: &Tx,
+    record: &TokenRecord,
+    by: &Principal,
+    hash: &TokenHash,
+) -> Result<WorkspaceRecord> {
+    if record.member.is_some() {
+        // Before the workspace, as everywhere: whoever is removed at this moment gets no token any more.
+        let namespace = workspace_of(tx, record.workspace).await?.namespace;
+        accounts::lock(tx, namespace).await?;
+    }
     workspaces::lock(tx, record.workspace).await?;
     let workspace = workspace_of(tx, record.workspace).await?;
     if let Some(member) = record.member

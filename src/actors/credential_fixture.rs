@@ -14,7 +14,7 @@ use crate::{
         supervisor::Runtime,
         token_authority::{IssueToken, IssuedToken, NameToken, Tokens, WindowSource},
     },
-    config::{ActorsConfig, LimitsConfig},
+    config::{ActorsConfig, LimitsConfig, PeopleConfig},
     domain::{
         clock,
         ids::{AccountId, RevisionId, ServerId, TokenId, WorkspaceId},
@@ -162,7 +162,8 @@ impl World {
 
     pub(super) async fn tokens(&self, runtime: &Runtime) -> Tokens {
         let limits = LimitsConfig::default();
-        Tokens::start(runtime, self.store.clone(), &limits, Arc::new(Windows::default())).await.unwrap()
+        let people = PeopleConfig { password_memory_kib: 64, password_rounds: 1, ..PeopleConfig::default() };
+        Tokens::start(runtime, self.store.clone(), &limits, &people, Arc::new(Windows::default())).await.unwrap()
     }
 
     pub(super) async fn vault(&self, runtime: &Runtime, data_dir: &std::path::Path) -> Vault {

@@ -52,6 +52,11 @@ impl FailedLookups {
         found
     }
 
+    /// Counts something that may happen only so often, whatever comes of it.
+    pub(super) fn count(&self, client: IpAddr) -> Result<()> {
+        self.reserve(self.counted_as(client))
+    }
+
     fn reserve(&self, address: IpAddr) -> Result<()> {
         let now = (self.clock)();
         let mut count = self.seen.entry(address).or_insert(Count { since_ns: now, failures: 0 });
@@ -95,7 +100,7 @@ impl FailedLookups {
 }
 
 /// An IPv6 customer has a whole /64: its addresses count as one.
-fn network(client: IpAddr) -> IpAddr {
+pub(super) fn network(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

@@ -52,6 +52,11 @@ impl<K: Eq + Hash + Copy> LastUsed<K> {
         self.seen.iter().filter_map(|entry| news(entry.value()).map(|at| (*entry.key(), at))).collect()
     }
 
+    /// Forgets what was last used before `since`.
+    pub(super) fn forget_before(&self, since: Timestamp) {
+        self.seen.retain(|_, times| times.used_ms.load(Relaxed) >= since.timestamp_millis());
+    }
+
     /// Writing failed: the same will be taken again.
     pub(super) fn give_back(&self, ids: impl IntoIterator<Item = K>) {
         for id in ids {

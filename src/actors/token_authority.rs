@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 pub use crate::actors::{
     authority::{IssueToken, IssuedToken, NameToken, ScopeToken},
-    authority_keys::{IssueApiKey, IssuedApiKey, RevokeApiKey},
+    authority_keys::{Asked, IssueApiKey, IssuedApiKey, RevokeApiKey},
     authority_rotation::RotateToken,
 };
 use crate::{
@@ -32,10 +32,12 @@ use crate::{
         failed_lookups::FailedLookups,
         grant::Grant,
         last_used::LastUsed,
+        passwords::Passwords,
+        sign_in_pace::SignInPace,
         supervisor::{Drain, Group, Heartbeat, Runtime, Spec, supervise},
         token_ledger::Ledger,
     },
-    config::LimitsConfig,
+    config::{LimitsConfig, PeopleConfig},
     domain::{
         clock::Timestamp,
         ids::{ApiKeyId, TokenId, WorkspaceId},
@@ -82,6 +84,7 @@ impl Tokens {
         runtime: &Runtime,
         store: Store,
         limits: &LimitsConfig,
+        people: &PeopleConfig,
         windows: Arc<dyn WindowSource>,
     ) -> Result<Self> {
         let authority = Arc::new(Authority {
@@ -91,6 +94,11 @@ impl Tokens {
             failed: FailedLookups::new(limits.failed_auth_per_minute),
             used: LastUsed::default(),
             used_keys: LastUsed::default(),
+            used_sessions: LastUsed::default(),
+            passwords: Passwords::new(people),
+            pace: SignInPace::new(people),
+            open: FailedLookups::new(people.open_requests_per_minute),
+            people: people.clone(),
             session_days: limits.session_days,
             expiry_warning: expiry_warning(limits.token_expiry_warning_days),
             expiring: AtomicU64::new(0),
@@ -158,10 +166,11 @@ impl Tokens {
         self.0.authority.cut_workspace(workspace).await;
     }
 
-    /// Who acts with this API key. `None`: unknown, revoked, expired, or no longer a member. `rate_limited` when
-    /// `client` has guessed too often.
-    pub async fn api_key(&self, hash: &TokenHash, client: IpAddr) -> Result<Option<Principal>> {
-        self.0.authority.failed.attempt(client, self.ask(FindApiKey(*hash))).await
+    /// Who acts with this API key, in the namespace that is asked for, else the key's own. `None`: unknown, revoked,
+    /// expired, or no longer a member. `rate_limited` when `client` has guessed too often, `not_found` when the key
+    /// does not reach that namespace.
+    pub async fn api_key(&self, asked: Asked, client: IpAddr) -> Result<Option<Principal>> {
+        self.0.authority.failed.attempt(client, self.ask(FindApiKey(asked))).await
     }
 
     /// Issues an API key.
@@ -200,7 +209,12 @@ impl Tokens {
         self.0.authority.used_keys.get(key)
     }
 
-    async fn ask<M, T>(&self, message: M) -> Result<T>
+    /// What it does, for requests that change nothing and need no turn of the actor.
+    pub(super) fn authority(&self) -> &Authority {
+        &self.0.authority
+    }
+
+    pub(super) async fn ask<M, T>(&self, message: M) -> Result<T>
     where
         TokenAuthority: Handler<M>,
         M: Message<Result = Result<T>> + Send + 'static,
@@ -212,7 +226,7 @@ impl Tokens {
 
 /// The actor. Its state is the authority, which outlives it.
 pub struct TokenAuthority {
-    authority: Arc<Authority>,
+    pub(super) authority: Arc<Authority>,
     ticks: u64,
 }
 
@@ -243,6 +257,8 @@ impl TokenAuthority {
             authority.expire().await;
             if flush {
                 authority.failed.sweep();
+                authority.open.sweep();
+                authority.pace.sweep();
                 authority.flush().await;
                 if let Err(error) = authority.reconcile().await {
                     tracing::warn!(%error, "tokens could not be compared with the database");
@@ -251,6 +267,7 @@ impl TokenAuthority {
             if prune {
                 authority.warn_of_expiry().await;
                 authority.prune_sessions().await;
+                authority.prune_people().await;
             }
         });
     }
@@ -299,13 +316,15 @@ macro_rules! requests {
     )*};
 }
 
+pub(super) use requests;
+
 requests! {
     Find(TokenHash) -> Option<Arc<Grant>> = find;
     Issue(IssueToken) -> IssuedToken = issue;
     Revoke(NameToken) -> TokenRecord = revoke;
     Rotate(RotateToken) -> IssuedToken = rotate;
     Rescope(ScopeToken) -> TokenRecord = rescope;
-    FindApiKey(TokenHash) -> Option<Principal> = find_api_key;
+    FindApiKey(Asked) -> Option<Principal> = find_api_key;
     IssueKey(IssueApiKey) -> IssuedApiKey = issue_api_key;
     RevokeKey(RevokeApiKey) -> ApiKeyRecord = revoke_api_key;
 }

@@ -9,7 +9,7 @@ use super::{
     credential_fixture::{CLIENT, World, on_both_in_actix, runtime, stored_anywhere},
     grant::Grant,
     supervisor::drain,
-    token_authority::{IssueApiKey, IssueToken, IssuedToken, RevokeApiKey, RotateToken, Tokens},
+    token_authority::{Asked, IssueApiKey, IssueToken, IssuedToken, RevokeApiKey, RotateToken, Tokens},
 };
 use crate::{
     domain::{
@@ -209,6 +209,7 @@ on_both_in_actix! {
         let key = |max_role| IssueApiKey {
             account: world.namespace,
             namespace: world.namespace,
+            bound: false,
             name: "cli".into(),
             expires_in_seconds: None,
             max_role,
@@ -217,21 +218,22 @@ on_both_in_actix! {
         let owner = tokens.issue_api_key(key(None)).await.unwrap();
         let member = tokens.issue_api_key(key(Some(Role::Member))).await.unwrap();
         let hash = |raw: &secrecy::SecretString| parse(Credential::Aak, raw.expose_secret()).unwrap();
+        let asked = |hash| Asked { hash, namespace: None };
         let (owner_hash, member_hash) = (hash(&owner.raw), hash(&member.raw));
-        let who = tokens.api_key(&owner_hash, CLIENT).await.unwrap().unwrap();
+        let who = tokens.api_key(asked(owner_hash), CLIENT).await.unwrap().unwrap();
         assert_eq!((who.role, who.api_key), (Role::Owner, Some(owner.record.id)));
         assert!(who.label.contains('@'), "{}", who.label);
-        assert_eq!(tokens.api_key(&member_hash, CLIENT).await.unwrap().unwrap().role, Role::Member);
+        assert_eq!(tokens.api_key(asked(member_hash), CLIENT).await.unwrap().unwrap().role, Role::Member);
 
         let revoke = RevokeApiKey { account: world.namespace, key: owner.record.id, by: world.by.clone() };
         tokens.revoke_api_key(revoke.clone()).await.unwrap();
-        assert!(tokens.api_key(&owner_hash, CLIENT).await.unwrap().is_none());
+        assert!(tokens.api_key(asked(owner_hash), CLIENT).await.unwrap().is_none());
         assert_eq!(tokens.revoke_api_key(revoke).await.unwrap_err().code(), ErrorCode::NotFound);
         let (namespace, account) = (world.namespace, world.namespace);
         let leave = store.write(move |tx| Box::pin(accounts::remove_member(tx, namespace, account)));
         assert!(leave.await.unwrap());
-        assert!(tokens.api_key(&member_hash, CLIENT).await.unwrap().is_none());
-        assert!(tokens.api_key(&generate(Credential::Aak).hash, CLIENT).await.unwrap().is_none());
+        assert!(tokens.api_key(asked(member_hash), CLIENT).await.unwrap().is_none());
+        assert!(tokens.api_key(asked(generate(Credential::Aak).hash), CLIENT).await.unwrap().is_none());
     }
 
     async fn last_use_is_written_at_a_drain(store) {

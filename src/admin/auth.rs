@@ -3,16 +3,20 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest, dev::Payload, dev::ServiceRequest, http::header};
+use actix_web::{
+    FromRequest, HttpMessage as _, HttpRequest,
+    dev::{Payload, ServiceRequest},
+    http::{Method, header},
+};
 use dashmap::DashMap;
 use futures_util::future::{Ready, ready};
+use uuid::Uuid;
 
 use crate::{
-    actors::audit_log::Refused,
-    admin::{Admin, BASE, reply::Refusal},
+    actors::{audit_log::Refused, token_authority::Asked},
+    admin::{Admin, BASE, reply::Refusal, request},
     domain::{
         clock,
-        ids::ApiKeyId,
         peer::client_address,
         rate::{Decision, Window},
         role::Principal,
@@ -27,6 +31,18 @@ const ROUTE: usize = 200;
 
 /// The account that calls, in the namespace of its API key.
 pub struct Caller(pub Principal);
+
+/// The account that calls, on a route that is also open to those who have none.
+pub struct MaybeCaller(pub Option<Principal>);
+
+impl FromRequest for MaybeCaller {
+    type Error = Refusal;
+    type Future = Ready<std::result::Result<Self, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(MaybeCaller(request.extensions().get::<Principal>().cloned())))
+    }
+}
 
 impl FromRequest for Caller {
     type Error = Refusal;
@@ -44,32 +60,60 @@ fn unauthorized() -> Error {
         .with_hint("send \"Authorization: Bearer aak_…\"; workspace tokens (mwt_…) do not open the admin API")
 }
 
-/// How often each API key has asked in the last minute.
+/// How often each API key (or session) has asked in the last minute.
 #[derive(Default)]
-pub struct KeyWindows(DashMap<ApiKeyId, Arc<Window>>);
+pub struct KeyWindows(DashMap<Uuid, Arc<Window>>);
 
 impl KeyWindows {
-    fn admit(&self, key: ApiKeyId, limit: u32) -> Decision {
+    fn admit(&self, key: Uuid, limit: u32) -> Decision {
         let window = self.0.entry(key).or_insert_with(|| Arc::new(Window::new(limit))).clone();
         window.admit(clock::monotonic_ns)
     }
 }
 
-/// Authenticates and counts. The decision goes into the answer's headers.
-pub async fn authenticate(admin: &Admin, request: &ServiceRequest) -> Result<(Principal, Option<Decision>)> {
+/// Routes that nobody needs a key for. They count their requests themselves.
+const OPEN: &[(Method, &str)] =
+    &[(Method::POST, "/session"), (Method::POST, "/login-requests"), (Method::POST, "/login-requests:poll")];
+
+/// The one route that takes an account if there is one, and does without.
+fn is_accepting(method: &Method, path: &str) -> bool {
+    let code = path.strip_prefix("/team/invites/").and_then(|rest| rest.strip_suffix("/accept"));
+    *method == Method::POST && code.is_some_and(|code| !code.is_empty() && !code.contains('/'))
+}
+
+/// Whether a route below [`BASE`] is open to those who have no key. Everything else is closed, also what does not exist.
+pub fn is_open(method: &Method, path: &str) -> bool {
+    OPEN.iter().any(|(open, at)| open == method && *at == path) || is_accepting(method, path)
+}
+
+/// Authenticates and counts. The decision goes into the answer's headers. Nobody, on a route that is open.
+pub async fn authenticate(admin: &Admin, request: &ServiceRequest) -> Result<(Option<Principal>, Option<Decision>)> {
+    let path = request.path().strip_prefix(BASE).unwrap_or_default();
+    if is_open(request.method(), path) {
+        let brings =
+            request.headers().contains_key(header::AUTHORIZATION) || admin.cookies.read(request.request()).is_some();
+        if !is_accepting(request.method(), path) || !brings {
+            return Ok((None, None));
+        }
+    }
     let principal = match identify(admin, request).await {
         Ok(principal) => principal,
         Err(error) => {
-            if matches!(error.code(), ErrorCode::Unauthorized | ErrorCode::RateLimited) {
-                note_stranger(admin, request.request(), "auth_failed");
+            match error.code() {
+                ErrorCode::Unauthorized | ErrorCode::RateLimited => {
+                    note_stranger(admin, request.request(), "auth_failed");
+                }
+                ErrorCode::OriginRefused => note_stranger(admin, request.request(), "origin_refused"),
+                _ => {}
             }
             return Err(error);
         }
     };
-    let Some(key) = principal.api_key else { return Ok((principal, None)) };
+    let key = principal.api_key.map(|key| key.0).or(principal.session.map(|session| session.0));
+    let Some(key) = key else { return Ok((Some(principal), None)) };
     let decision = admin.windows.admit(key, admin.actors.config.limits.admin_requests_per_minute);
     if decision.allowed {
-        return Ok((principal, Some(decision)));
+        return Ok((Some(principal), Some(decision)));
     }
     Err(Error::new(ErrorCode::RateLimited, "Rate limit exceeded")
         .with_hint(format!("at most {} requests a minute and API key", decision.limit))
@@ -77,9 +121,21 @@ pub async fn authenticate(admin: &Admin, request: &ServiceRequest) -> Result<(Pr
 }
 
 async fn identify(admin: &Admin, request: &ServiceRequest) -> Result<Principal> {
-    let hash = bearer(request).and_then(|text| token::parse(Credential::Aak, text)).ok_or_else(unauthorized)?;
     let client = address(admin, request.request());
-    admin.actors.tokens.api_key(&hash, client).await?.ok_or_else(unauthorized)
+    let namespace = request::namespace(request.query_string())?;
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        let hash = bearer(request).and_then(|text| token::parse(Credential::Aak, text)).ok_or_else(unauthorized)?;
+        return admin.actors.tokens.api_key(Asked { hash, namespace }, client).await?.ok_or_else(unauthorized);
+    }
+    session(admin, request.request(), namespace).await?.ok_or_else(unauthorized)
+}
+
+/// Who is signed in with the cookie that the request brings. A change must come from a page of this gateway.
+pub async fn session(admin: &Admin, request: &HttpRequest, namespace: Option<String>) -> Result<Option<Principal>> {
+    let value = admin.cookies.read(request);
+    let Some(hash) = value.and_then(|value| token::parse(Credential::Ses, &value)) else { return Ok(None) };
+    admin.cookies.require_own_page(request)?;
+    admin.actors.tokens.session(Asked { hash, namespace }, address(admin, request)).await
 }
 
 /// Counts a refusal of somebody unknown, for the audit log of the installation's owner.
@@ -113,7 +169,7 @@ fn bearer(request: &ServiceRequest) -> Option<&str> {
 }
 
 /// Where a request comes from: the peer, or what a trusted proxy says.
-fn address(admin: &Admin, request: &HttpRequest) -> IpAddr {
+pub fn address(admin: &Admin, request: &HttpRequest) -> IpAddr {
     let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
     let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
     client_address(peer, &admin.actors.config.server.trusted_proxies, forwarded)

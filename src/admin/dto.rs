@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use super::{dto_audit::*, dto_servers::*, dto_skills::*, dto_tools::*};
+pub use super::{dto_audit::*, dto_people::*, dto_servers::*, dto_skills::*, dto_tools::*};
 use crate::domain::scope::Scope;
 
 /// One page of a list.
@@ -81,6 +81,9 @@ pub struct WhoAmI {
     pub plan: String,
     /// Id of the API key used.
     pub api_key: Option<String>,
+    /// Every namespace this account is a member of.
+    #[serde(default)]
+    pub namespaces: Vec<Membership>,
     /// Under which URL editors and people reach this gateway.
     pub public_url: String,
     /// Version of the server.

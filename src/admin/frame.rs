@@ -72,13 +72,15 @@ async fn admit(request: &ServiceRequest, id: &str) -> Result<Option<Decision>> {
     let admin = request
         .app_data::<web::Data<Admin>>()
         .ok_or_else(|| Error::internal("serving the admin API", "its state is not registered"))?;
-    if let Err(error) = (admin.guard)(request.request()) {
+    if let Err(error) = admin.check_address(request.request()) {
         auth::note_stranger(admin, request.request(), "origin_refused");
         return Err(error);
     }
     let (principal, decision) = auth::authenticate(admin, request).await?;
     let mut extensions = request.extensions_mut();
-    extensions.insert(principal);
+    if let Some(principal) = principal {
+        extensions.insert(principal);
+    }
     extensions.insert(RequestId(id.to_owned()));
     Ok(decision)
 }

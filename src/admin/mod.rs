@@ -10,9 +10,11 @@ pub mod audit_verify;
 pub mod auth;
 pub mod calls;
 mod conventions;
+pub mod cookie;
 mod discovery;
 pub mod dto;
 mod dto_audit;
+mod dto_people;
 mod dto_servers;
 mod dto_skills;
 mod dto_tools;
@@ -24,7 +26,11 @@ pub mod frame;
 mod idempotency;
 pub mod installations;
 pub mod installed_tools;
+pub mod invites;
+pub mod keys;
 pub mod known;
+pub mod leaving;
+pub mod logins;
 pub mod openapi;
 pub mod pins;
 pub mod programs;
@@ -35,7 +41,9 @@ pub mod reply;
 pub mod request;
 pub mod secrets;
 pub mod servers;
+pub mod sessions;
 pub mod skills;
+pub mod team;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -52,7 +60,7 @@ use actix_web::{
 };
 
 pub use self::openapi::document;
-use self::{auth::KeyWindows, reply::Refusal};
+use self::{auth::KeyWindows, cookie::Cookies, reply::Refusal};
 use crate::{
     actors::Actors,
     error::{Error, ErrorCode, Result, err},
@@ -68,6 +76,8 @@ type Guard = Box<dyn Fn(&HttpRequest) -> Result<()> + Send + Sync>;
 pub struct Admin {
     /// The way to everything that has state.
     pub actors: Arc<Actors>,
+    /// How the cookies of sessions look.
+    pub cookies: Cookies,
     guard: Guard,
     windows: KeyWindows,
     /// One check of the audit log at a time.
@@ -77,8 +87,14 @@ pub struct Admin {
 impl Admin {
     /// `guard` refuses requests that were addressed to somebody else (`Host`, `Origin`).
     pub fn new(actors: Arc<Actors>, guard: impl Fn(&HttpRequest) -> Result<()> + Send + Sync + 'static) -> Self {
+        let cookies = Cookies::new(&actors.public_url, actors.config.people.session_days);
         let audit_check = tokio::sync::Semaphore::new(1);
-        Admin { actors, guard: Box::new(guard), windows: KeyWindows::default(), audit_check }
+        Admin { actors, cookies, guard: Box::new(guard), windows: KeyWindows::default(), audit_check }
+    }
+
+    /// Refuses a request that was addressed to somebody else.
+    pub fn check_address(&self, request: &HttpRequest) -> Result<()> {
+        (self.guard)(request)
     }
 }
 
@@ -135,6 +151,20 @@ route_table! {
     "/skills/{namespace}/{name}" { get => skills::get_route, delete => publishing::remove_route }
     "/skills/{namespace}/{name}/versions" { post => publishing::version_route }
     "/skills/{namespace}/{name}/versions/{version}" { get => skills::package_route, patch => publishing::change_version_route }
+    "/team/members" { get => team::list_route }
+    "/team/members/{member}" { patch => team::update_route, delete => leaving::remove_route }
+    "/team/invites" { post => invites::create_route }
+    "/team/invites/{id}" { delete => invites::revoke_route }
+    "/team/invites/{id}/resend" { post => invites::resend_route }
+    "/team/invites/{code}/accept" { post => invites::accept_route }
+    "/session" { post => sessions::sign_in_route, delete => sessions::sign_out_route }
+    "/sessions" { get => sessions::list_route }
+    "/sessions/{id}" { delete => sessions::end_route }
+    "/account/password" { post => sessions::password_route }
+    "/login-requests" { post => logins::begin_route }
+    "/login-requests:poll" { post => logins::poll_route }
+    "/api-keys" { get => keys::list_route, post => keys::create_route }
+    "/api-keys/{id}" { delete => keys::revoke_route }
     "/known-servers" { get => known::list_route }
     "/actors" { get => actors::list_route }
     "/actors/{name:.+}/restart" { post => actors::restart_route }

@@ -6,8 +6,10 @@ use actix_web::{HttpRequest, HttpResponse, http::header};
 use utoipa::{
     OpenApi as _,
     openapi::{
-        OpenApi,
-        security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+        ObjectBuilder, OpenApi, Required,
+        path::{ParameterBuilder, ParameterIn},
+        schema::{SchemaType, Type},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
@@ -15,6 +17,7 @@ use super::{
     Paths,
     conventions::{etag, has_seen},
     dto::Problem,
+    request::NAMESPACE,
 };
 
 /// What every route may answer besides its own answers.
@@ -45,8 +48,29 @@ pub fn document() -> OpenApi {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("aak_…").build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
-    document.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>("api_key", [])]);
+    let cookie = ApiKeyValue::with_description("__Host-aerostack", "Changes must come from a page of this gateway.");
+    components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+    let requirement = |name| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
+    document.security = Some(vec![requirement("api_key"), requirement("session")]);
+    add_namespace(&mut document);
     document
+}
+
+/// Every route takes the namespace to act in.
+fn add_namespace(document: &mut OpenApi) {
+    let parameter = ParameterBuilder::new()
+        .name(NAMESPACE)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some("The namespace to act in, one you are a member of; your own unless given."))
+        .schema(Some(ObjectBuilder::new().schema_type(SchemaType::new(Type::String))))
+        .build();
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            operation.parameters.get_or_insert_default().push(parameter.clone().into());
+        }
+    }
 }
 
 static TEXT: LazyLock<String> = LazyLock::new(|| document().to_json().unwrap_or_default());

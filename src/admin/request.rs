@@ -93,11 +93,29 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Future = Ready<std::result::Result<Self, Refusal>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(match web::Query::<T>::from_query(request.query_string()) {
+        ready(match web::Query::<T>::from_query(&without_namespace(request.query_string())) {
             Ok(query) => Ok(Query(query.into_inner())),
             Err(error) => Err(Refusal(wrong_parameter(&error.to_string()))),
         })
     }
+}
+
+/// The parameter that every route takes: `auth` has read it already.
+pub const NAMESPACE: &str = "namespace";
+
+fn without_namespace(query: &str) -> String {
+    let others = query.split('&').filter(|pair| pair.split('=').next() != Some(NAMESPACE));
+    others.collect::<Vec<_>>().join("&")
+}
+
+/// The namespace that is asked for, without its `@`.
+pub fn namespace(query: &str) -> Result<Option<String>> {
+    let mut said = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == NAMESPACE);
+    let (first, second) = (said.next(), said.next());
+    if second.is_some() {
+        return Err(Error::new(ErrorCode::InvalidRequest, "The query parameter \"namespace\" is given twice"));
+    }
+    Ok(first.map(|(_, name)| name.trim_start_matches('@').to_owned()).filter(|name| !name.is_empty()))
 }
 
 fn wrong_parameter(message: &str) -> Error {

@@ -66,6 +66,28 @@ fn dto(actors: &Actors, record: TokenRecord, now: Timestamp) -> Token {
     }
 }
 
+/// Who administers sees every token, a member the own ones. What somebody does not see is unknown to them.
+fn sees(by: &Principal, record: &TokenRecord) -> bool {
+    by.role >= Role::Admin || record.member == Some(by.account)
+}
+
+/// A token that the caller sees.
+async fn seen(
+    actors: &Actors,
+    by: &Principal,
+    workspace: &WorkspaceRecord,
+    slug: &str,
+    id: &str,
+) -> Result<TokenRecord> {
+    by.require(Role::Member)?;
+    let place = workspace.id;
+    let found = match id.parse::<TokenId>() {
+        Ok(id) => actors.store.read(move |db| async move { tokens::get(&db, place, id).await }).await?,
+        Err(_) => None,
+    };
+    found.filter(|record| sees(by, record)).ok_or_else(|| unknown_id(slug))
+}
+
 async fn all(actors: &Actors, workspace: &WorkspaceRecord) -> Result<Vec<TokenRecord>> {
     let id = workspace.id;
     let mut all = actors.store.read(move |db| async move { tokens::list(&db, id).await }).await?;
@@ -75,12 +97,13 @@ async fn all(actors: &Actors, workspace: &WorkspaceRecord) -> Result<Vec<TokenRe
 
 /// The tokens of a workspace, oldest first, and how many the plan allows.
 pub async fn list(actors: &Actors, by: &Principal, slug: &str, paging: &Paging) -> Result<TokenPage> {
-    by.require(Role::Admin)?;
+    by.require(Role::Member)?;
     let workspace = workspaces::find(actors, by, slug).await?;
     let plan = Plan::parse(&whoami::namespace(actors, by).await?.plan);
     let (records, now) = (all(actors, &workspace).await?, clock::now());
     let used = records.iter().filter(|record| record.is_active(now)).count();
-    let Page { data, next_cursor } = page(records, paging, |record| record.id.to_string())?;
+    let shown = records.into_iter().filter(|record| sees(by, record)).collect();
+    let Page { data, next_cursor } = page(shown, paging, |record: &TokenRecord| record.id.to_string())?;
     let seats =
         Seats { plan: plan.as_str().into(), used: u64::try_from(used).unwrap_or(u64::MAX), limit: plan.tokens() };
     Ok(TokenPage { data: data.into_iter().map(|record| dto(actors, record, now)).collect(), next_cursor, seats })
@@ -88,28 +111,24 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, paging: &Paging) 
 
 /// One token.
 pub async fn get(actors: &Actors, by: &Principal, slug: &str, id: &str) -> Result<Token> {
-    by.require(Role::Admin)?;
+    by.require(Role::Member)?;
     let workspace = workspaces::find(actors, by, slug).await?;
-    let found = match id.parse::<TokenId>() {
-        Ok(id) => actors.store.read(move |db| async move { tokens::get(&db, workspace.id, id).await }).await?,
-        Err(_) => None,
-    };
-    found.map(|record| dto(actors, record, clock::now())).ok_or_else(|| unknown_id(slug))
+    Ok(dto(actors, seen(actors, by, &workspace, slug, id).await?, clock::now()))
 }
 
 fn unknown_id(slug: &str) -> crate::error::Error {
     err::not_found(format!("No such token in {slug}")).with_hint(format!("aerostack workspace token list {slug}"))
 }
 
-/// Issues a token.
+/// Issues a token. A member issues tokens for itself, under the limit that everybody has.
 pub async fn create(actors: &Actors, by: &Principal, slug: &str, input: CreateToken) -> Result<TokenCreated> {
-    by.require(Role::Admin)?;
+    by.require(if input.requests_per_minute.is_some() { Role::Admin } else { Role::Member })?;
     let workspace = workspaces::find(actors, by, slug).await?;
     let wanted = IssueToken {
         workspace: workspace.id,
         name: input.name,
         expires_in_seconds: input.expires_in,
-        member: None,
+        member: (by.role < Role::Admin).then_some(by.account),
         requests_per_minute: input.requests_per_minute,
         scope: input.scope.unwrap_or_default(),
         by: by.clone(),
@@ -118,7 +137,8 @@ pub async fn create(actors: &Actors, by: &Principal, slug: &str, input: CreateTo
     Ok(created(actors, slug, issued))
 }
 
-fn created(actors: &Actors, slug: &str, issued: IssuedToken) -> TokenCreated {
+/// An issued token, for the one time it is shown.
+pub fn created(actors: &Actors, slug: &str, issued: IssuedToken) -> TokenCreated {
     let (gateway_url, raw) = (workspaces::gateway_url(actors, slug), issued.raw.expose_secret());
     let connection = Connection { slug, url: &gateway_url, token: Some(raw) };
     TokenCreated {
@@ -139,9 +159,9 @@ fn created(actors: &Actors, slug: &str, issued: IssuedToken) -> TokenCreated {
 /// Gives a token another value, which is in this one answer. The value it had works until the overlap ends; without an
 /// overlap it is dead when this returns.
 pub async fn rotate(actors: &Actors, by: &Principal, slug: &str, id: &str, input: RotateToken) -> Result<TokenCreated> {
-    by.require(Role::Admin)?;
+    by.require(Role::Member)?;
     let workspace = workspaces::find(actors, by, slug).await?;
-    let token = id.parse::<TokenId>().map_err(|_not_an_id| unknown_id(slug))?;
+    let token = seen(actors, by, &workspace, slug, id).await?.id;
     let overlap_seconds = input.overlap_seconds.unwrap_or(OVERLAP_SECONDS);
     let wanted = Rotate { workspace: workspace.id, token, overlap_seconds, by: by.clone() };
     Ok(created(actors, slug, actors.tokens.rotate(wanted).await?))
@@ -171,9 +191,9 @@ pub async fn update(actors: &Actors, by: &Principal, slug: &str, id: &str, input
 
 /// Revokes a token. It is dead when this returns; revoking it again changes nothing.
 pub async fn revoke(actors: &Actors, by: &Principal, slug: &str, id: &str) -> Result<Token> {
-    by.require(Role::Admin)?;
+    by.require(Role::Member)?;
     let workspace = workspaces::find(actors, by, slug).await?;
-    let token = id.parse::<TokenId>().map_err(|_not_an_id| unknown_id(slug))?;
+    let token = seen(actors, by, &workspace, slug, id).await?.id;
     let revoked = actors.tokens.revoke(NameToken { workspace: workspace.id, token, by: by.clone() }).await;
     // A foreign id is told the same as one that is none.
     let record = revoked.map_err(|error| if error.code() == ErrorCode::NotFound { unknown_id(slug) } else { error })?;
@@ -182,10 +202,10 @@ pub async fn revoke(actors: &Actors, by: &Principal, slug: &str, id: &str) -> Re
 
 /// Revokes by name. Several active tokens of that name: 409, unless all are meant.
 pub async fn revoke_by_name(actors: &Actors, by: &Principal, slug: &str, input: RevokeByName) -> Result<Page<Token>> {
-    by.require(Role::Admin)?;
+    by.require(Role::Member)?;
     let workspace = workspaces::find(actors, by, slug).await?;
     let (records, now) = (all(actors, &workspace).await?, clock::now());
-    let active: Vec<&TokenRecord> = records.iter().filter(|record| record.is_active(now)).collect();
+    let active: Vec<&TokenRecord> = records.iter().filter(|record| record.is_active(now) && sees(by, record)).collect();
     let named: Vec<TokenId> =
         active.iter().filter(|record| record.name == input.name).map(|record| record.id).collect();
     if named.is_empty() {

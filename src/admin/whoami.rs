@@ -7,12 +7,15 @@ use crate::{
     admin::{
         Admin,
         auth::Caller,
-        dto::WhoAmI,
+        dto::{Membership, WhoAmI},
         openapi::Problems,
         reply::Reply,
         request::{Nothing, Query},
     },
-    domain::{plan::Plan, role::Principal},
+    domain::{
+        plan::Plan,
+        role::{Principal, Role},
+    },
     error::{Result, err},
     store::accounts::{self, AccountRecord},
 };
@@ -26,7 +29,12 @@ pub async fn namespace(actors: &Actors, by: &Principal) -> Result<AccountRecord>
 
 /// Who acts.
 pub async fn whoami(actors: &Actors, by: &Principal) -> Result<WhoAmI> {
-    let namespace = namespace(actors, by).await?;
+    let (namespace, account) = (namespace(actors, by).await?, by.account);
+    let memberships = actors.store.read(move |db| async move { accounts::namespaces_of(&db, account).await }).await?;
+    let membership = |(namespace, role): (AccountRecord, Role)| Membership {
+        namespace: namespace.username,
+        role: role.as_str().into(),
+    };
     Ok(WhoAmI {
         account: by.account.to_string(),
         username: by.username.to_string(),
@@ -35,6 +43,7 @@ pub async fn whoami(actors: &Actors, by: &Principal) -> Result<WhoAmI> {
         role: by.role.to_string(),
         plan: Plan::parse(&namespace.plan).as_str().into(),
         api_key: by.api_key.map(|key| key.to_string()),
+        namespaces: memberships.into_iter().map(membership).collect(),
         public_url: actors.public_url.as_str().trim_end_matches('/').to_owned(),
         version: env!("CARGO_PKG_VERSION").into(),
     })

@@ -58,6 +58,16 @@ pub struct GlobalArgs {
         help_heading = "Global options"
     )]
     pub gateway: Option<String>,
+    /// Namespace to act in, one you are a member of [default: the one chosen with `team use`, else your own]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "AEROSTACK_NAMESPACE",
+        hide_env_values = true,
+        help_heading = "Global options"
+    )]
+    pub namespace: Option<String>,
     /// Show what is asked of the server and how long it took
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub verbose: bool,

@@ -34,7 +34,8 @@ const PAGES: usize = 10_000;
 pub struct Client {
     http: awc::Client,
     base: Url,
-    authorization: SecretString,
+    authorization: Option<SecretString>,
+    namespace: Option<String>,
     verbose: bool,
 }
 
@@ -43,14 +44,18 @@ pub type Query<'a> = Vec<(&'a str, String)>;
 
 impl Client {
     /// A client of the gateway at `base`.
-    pub fn new(base: Url, key: &SecretString, verbose: bool) -> Outcome<Self> {
-        if header::HeaderValue::from_str(key.expose_secret()).is_err() {
+    pub fn new(base: Url, key: Option<&SecretString>, verbose: bool) -> Outcome<Self> {
+        if key.is_some_and(|key| header::HeaderValue::from_str(key.expose_secret()).is_err()) {
             return Err(Failure::usage("the API key holds characters that no API key has"));
         }
         let connector = awc::Connector::new().timeout(CONNECT).handshake_timeout(CONNECT).rustls_0_23(tls()?);
         let http = awc::Client::builder().connector(connector).disable_redirects().timeout(ANSWER).finish();
-        let authorization = SecretString::from(format!("Bearer {}", key.expose_secret()));
-        Ok(Client { http, base, authorization, verbose })
+        let authorization = key.map(|key| SecretString::from(format!("Bearer {}", key.expose_secret())));
+        Ok(Client { http, base, authorization, namespace: None, verbose })
+    }
+    /// The same, acting in a namespace.
+    pub fn acting_in(self, namespace: Option<String>) -> Self {
+        Client { namespace, ..self }
     }
 
     /// GET one object.
@@ -103,13 +108,14 @@ impl Client {
         body: Option<&impl Serialize>,
     ) -> Outcome<T> {
         let url = self.address(path, &query)?;
-        let mut authorization = header::HeaderValue::from_str(self.authorization.expose_secret())
-            .map_err(|_secret| Failure::usage("the API key holds characters that no API key has"))?;
-        authorization.set_sensitive(true);
-        let request = self
-            .http
-            .request(method.clone(), url.as_str())
-            .insert_header((header::AUTHORIZATION, authorization))
+        let mut request = self.http.request(method.clone(), url.as_str());
+        if let Some(secret) = &self.authorization {
+            let mut authorization = header::HeaderValue::from_str(secret.expose_secret())
+                .map_err(|_secret| Failure::usage("the API key holds characters that no API key has"))?;
+            authorization.set_sensitive(true);
+            request = request.insert_header((header::AUTHORIZATION, authorization));
+        }
+        let request = request
             .insert_header((header::ACCEPT, "application/json"))
             .insert_header((header::USER_AGENT, concat!("aerostack-cli/", env!("CARGO_PKG_VERSION"))));
         let started = clock::instant();
@@ -158,7 +164,7 @@ impl Client {
     }
     fn explain(&self, failure: Failure) -> Failure {
         match failure.status() {
-            Some(401) => {
+            Some(401) if self.authorization.is_some() => {
                 failure.with_hint(format!("aerostack login --url {}", self.base.as_str().trim_end_matches('/')))
             }
             _ => failure,
@@ -191,8 +197,9 @@ impl Client {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1", "admin"]).extend(path);
         }
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
+        let namespace = self.namespace.iter().map(|name| ("namespace", name));
+        if !query.is_empty() || self.namespace.is_some() {
+            url.query_pairs_mut().extend_pairs(query).extend_pairs(namespace);
         }
         Ok(url)
     }
@@ -232,7 +239,7 @@ mod tests {
     use super::*;
 
     fn client(base: &str) -> Client {
-        Client::new(Url::parse(base).unwrap(), &SecretString::from("aak_x"), false).unwrap()
+        Client::new(Url::parse(base).unwrap(), Some(&SecretString::from("aak_x")), false).unwrap()
     }
 
     #[actix_web::test]

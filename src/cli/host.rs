@@ -13,7 +13,7 @@ use super::{
     text,
 };
 use crate::{
-    admin::dto::{AuditVerdict, NamespacePlan},
+    admin::dto::{AuditVerdict, KeyReset, NamespacePlan},
     domain::audit_checkpoint::Known,
     error::Result,
 };
@@ -33,6 +33,21 @@ pub enum AdminCommand {
         namespace: String,
         /// free, pro, team or enterprise; left out: the present one is shown
         plan: Option<String>,
+        /// Where
+        #[command(flatten)]
+        installation: Installation,
+    },
+    /// Make an API key for somebody who has none any more; it is shown this once
+    #[command(
+        after_help = "Examples:\n  aerostack admin reset-key --data-dir /var/lib/aerostack\n  aerostack admin reset-key --account acme --revoke-others --data-dir /var/lib/aerostack"
+    )]
+    ResetKey {
+        /// User name [default: the owner of the installation]
+        #[arg(long, value_name = "NAME")]
+        account: Option<String>,
+        /// Revoke all other keys of the account
+        #[arg(long)]
+        revoke_others: bool,
         /// Where
         #[command(flatten)]
         installation: Installation,
@@ -80,6 +95,15 @@ pub enum HostCommand {
         /// To what.
         plan: Option<String>,
     },
+    /// Make an API key.
+    ResetKey {
+        /// Where.
+        installation: Installation,
+        /// Whose; none: the owner's of the installation.
+        account: Option<String>,
+        /// Revoke the account's other keys.
+        revoke_others: bool,
+    },
 }
 
 /// What came of it.
@@ -89,6 +113,8 @@ pub enum HostAnswer {
     Verdict(AuditVerdict),
     /// The plan in force.
     Plan(NamespacePlan),
+    /// The key that was made.
+    Key(KeyReset),
 }
 
 /// Whether a command works beside the gateway.
@@ -110,6 +136,9 @@ pub fn run(
         Command::Admin(AdminCommand::Plan { namespace, plan, installation }) => {
             (HostCommand::Plan { installation, namespace, plan }, Failure::from)
         }
+        Command::Admin(AdminCommand::ResetKey { account, revoke_others, installation }) => {
+            (HostCommand::ResetKey { installation, account, revoke_others }, Failure::from)
+        }
         Command::Audit(AuditCommand::Verify(args)) => {
             let (from, checkpoints) = args.known()?;
             (HostCommand::VerifyAudit { installation: args.installation, from, checkpoints }, Failure::uncheckable)
@@ -119,7 +148,19 @@ pub fn run(
     match on_host(command).map_err(cannot)? {
         HostAnswer::Verdict(verdict) => audit_verify::show(terminal, &verdict),
         HostAnswer::Plan(plan) => show_plan(terminal, &plan),
+        HostAnswer::Key(made) => show_key(terminal, &made),
     }
+}
+
+fn show_key(terminal: &mut Terminal, made: &KeyReset) -> Outcome {
+    if terminal.wants_json() {
+        return terminal.json(made);
+    }
+    terminal.value(&made.key)?;
+    let revoked = text::counted(made.revoked, "other key");
+    terminal.note(&format!("API key of {}, shown only this once. Revoked: {revoked}.", made.username));
+    terminal.hint("aerostack login --token-stdin");
+    Ok(())
 }
 
 fn show_plan(terminal: &mut Terminal, plan: &NamespacePlan) -> Outcome {

@@ -6,15 +6,16 @@ use serde_json::json;
 
 use super::{
     failure::{Failure, Outcome},
+    login_browser,
     output::{Align, Cell, Column, Sheet, Terminal},
     profile, prompt,
     session::{Session, no_such_profile},
 };
-use crate::admin::dto::WhoAmI;
+use crate::admin::dto::{ApiKey, WhoAmI};
 
 /// Runnable examples of `login`.
 pub const LOGIN_EXAMPLES: &str = "Examples:
-  aerostack login
+  aerostack login --url https://mcp.example.com
   aerostack login --url https://mcp.example.com --token-stdin < key.txt
   aerostack login --url https://mcp.example.com --profile work";
 
@@ -35,6 +36,12 @@ pub struct LoginArgs {
     /// The API key; other users of this machine can see it in the process list, so prefer --token-stdin
     #[arg(long, value_name = "KEY", conflicts_with = "token_stdin")]
     api_key: Option<String>,
+    /// Confirm in a browser, on any machine (the default on a terminal)
+    #[arg(long, conflicts_with_all = ["token_stdin", "api_key", "paste_key"])]
+    browser: bool,
+    /// Paste an API key
+    #[arg(long, conflicts_with_all = ["token_stdin", "api_key"])]
+    paste_key: bool,
 }
 
 /// Choosing between saved gateways.
@@ -54,46 +61,105 @@ pub enum ProfileCommand {
     },
 }
 
-fn key_of(args: LoginArgs, terminal: &mut Terminal) -> Outcome<SecretString> {
-    if let Some(key) = args.api_key {
+/// The key that was given, if one was: as an argument, on stdin, in the environment, or typed.
+fn key_given(args: &LoginArgs, terminal: &mut Terminal) -> Outcome<Option<SecretString>> {
+    if let Some(key) = &args.api_key {
         terminal.warn(
             "--api-key shows the key to everybody on this machine while the command runs; --token-stdin does not",
         );
-        return Ok(SecretString::from(key));
+        return Ok(Some(SecretString::from(key.as_str())));
     }
     if args.token_stdin {
-        return prompt::from_stdin();
+        return prompt::from_stdin().map(Some);
+    }
+    if args.browser {
+        return Ok(None);
     }
     match std::env::var("AEROSTACK_API_KEY").ok().filter(|key| !key.is_empty()) {
-        Some(key) => Ok(SecretString::from(key)),
-        None => prompt::hidden("API key (aak_…)", "echo \"$KEY\" | aerostack login --token-stdin"),
+        Some(key) => Ok(Some(SecretString::from(key))),
+        None if args.paste_key || !prompt::someone_is_there() => {
+            prompt::hidden("API key (aak_…)", "echo \"$KEY\" | aerostack login --token-stdin").map(Some)
+        }
+        None => Ok(None),
     }
 }
 
-/// Asks the gateway who the key belongs to, then saves it.
+/// What a key is called that is made for this machine.
+pub fn key_name() -> String {
+    format!("login of {}", machine())
+}
+
+/// This machine and its user, as other people know them.
+pub fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = Some(name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| "a computer".into());
+    match std::env::var("USER").ok().filter(|user| !user.is_empty()) {
+        Some(user) => format!("{user} on {name}"),
+        None => name,
+    }
+}
+
+/// The profile that a login is saved as: the one that was named or belongs to this gateway, else `default` if it is free,
+/// else one named after the gateway.
+pub fn name_to_save(session: &Session) -> String {
+    if let Some(name) = session.profile_name() {
+        return name.to_owned();
+    }
+    let taken = session.profiles.profiles.contains_key("default");
+    let host = || session.url().host_str().unwrap_or("gateway").trim_matches(['[', ']']).to_owned();
+    if taken { host() } else { "default".to_owned() }
+}
+
+/// Asks the gateway who the key belongs to, then saves it. Without a key: has somebody confirm in a browser.
 pub async fn login(session: &mut Session, terminal: &mut Terminal, args: LoginArgs) -> Outcome {
     let url = session.url().as_str().trim_end_matches('/').to_owned();
     let loopback = session.url().host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "localhost" | "[::1]"));
     if session.url().scheme() == "http" && !loopback {
         terminal.warn(&format!("{url} is not encrypted: the key crosses the network in clear"));
     }
-    let key = key_of(args, terminal)?;
+    let (key, made) = match key_given(&args, terminal)? {
+        Some(key) => (key, false),
+        None => (login_browser::key(session, terminal).await?, true),
+    };
     let who: WhoAmI = session.client_with(&key)?.get(&["whoami"], vec![]).await?;
-    let name = session.profile_name().unwrap_or("default").to_owned();
-    profile::save_login(&session.store, &name, &url, &key)?;
+    let name = name_to_save(session);
+    profile::save_login(&session.store, &name, &url, &key, made)?;
     let sentence = format!("Logged in to {url} as {} ({}), profile \"{name}\".", who.username, who.role);
     terminal.done(&sentence, &who, &who.username)
 }
 
-/// Forgets the saved key of the profile.
-pub fn logout(session: &Session, terminal: &mut Terminal) -> Outcome {
-    let name = session.profile_name().ok_or_else(|| Failure::not_logged_in("Not logged in"))?;
-    if !session.store.forget_api_key(name)? {
+/// Forgets the saved key of the profile; revokes it first if it was made for the profile.
+pub async fn logout(session: &mut Session, terminal: &mut Terminal) -> Outcome {
+    let name = session.profile_name().ok_or_else(|| Failure::not_logged_in("Not logged in"))?.to_owned();
+    let revoked = match session.store.made_by_login(&name)? {
+        true => revoke_own(session).await,
+        false => Ok(false),
+    };
+    if !session.store.forget_api_key(&name)? {
         return Err(Failure::not_logged_in(format!("Profile \"{name}\" has no saved key")));
     }
-    terminal.done(&format!("Forgot the key of profile \"{name}\"."), &json!({"profile": name}), name)?;
-    terminal.hint("the key itself still works until it is revoked on the gateway");
+    let gone = matches!(revoked, Ok(true));
+    let what = if gone { "Revoked and forgot" } else { "Forgot" };
+    terminal.done(
+        &format!("{what} the key of profile \"{name}\"."),
+        &json!({"profile": name, "revoked": gone}),
+        &name,
+    )?;
+    if let Err(failure) = revoked {
+        terminal.warn(&format!("the key could not be revoked: {}", failure.headline()));
+    }
+    if !gone {
+        terminal.hint("the key itself still works until it is revoked on the gateway: aerostack key list");
+    }
     Ok(())
+}
+
+async fn revoke_own(session: &mut Session) -> Outcome<bool> {
+    let client = session.client()?;
+    let who: WhoAmI = client.get(&["whoami"], vec![]).await?;
+    let Some(key) = who.api_key else { return Ok(false) };
+    let _gone: ApiKey = client.delete(&["api-keys", &key], vec![]).await?;
+    Ok(true)
 }
 
 /// Shows who the key belongs to.

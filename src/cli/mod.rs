@@ -1,6 +1,7 @@
 //! The command line: an HTTP client of the admin API with the seeds' words. It never touches the database or an actor,
 //! so whatever it can do, a script with an API key can do too. `serve` is only parsed here; `main` hands in what runs it.
 
+mod account;
 mod analytics;
 mod args;
 mod audit;
@@ -12,7 +13,9 @@ mod export;
 mod failure;
 mod host;
 mod import;
+mod key;
 mod login;
+mod login_browser;
 mod mcp;
 mod mcp_pins;
 mod mcp_tools;
@@ -25,6 +28,8 @@ mod serve_args;
 mod session;
 mod skill;
 mod skill_files;
+mod team;
+mod team_receipt;
 mod text;
 mod token;
 mod token_rotate;
@@ -75,10 +80,10 @@ pub enum Command {
     /// Run the gateway
     #[command(after_help = serve_args::EXAMPLES)]
     Serve(Box<ServeArgs>),
-    /// Save an API key for this user
+    /// Log in: with a browser, or with an API key
     #[command(after_help = login::LOGIN_EXAMPLES)]
     Login(login::LoginArgs),
-    /// Forget the saved API key
+    /// Forget the saved API key; one that `login` made is revoked
     #[command(after_help = "Examples:\n  aerostack logout\n  aerostack logout --profile staging")]
     Logout,
     /// Show who the API key belongs to
@@ -87,6 +92,15 @@ pub enum Command {
     /// Choose between saved gateways
     #[command(subcommand, after_help = login::PROFILE_EXAMPLES)]
     Profile(login::ProfileCommand),
+    /// Your password and your sessions on the pages
+    #[command(subcommand, after_help = account::EXAMPLES)]
+    Account(account::AccountCommand),
+    /// Your API keys: make, list, revoke
+    #[command(subcommand, visible_alias = "keys", after_help = key::EXAMPLES)]
+    Key(key::KeyCommand),
+    /// The team: invite, list, roles, remove, join
+    #[command(subcommand, after_help = team::EXAMPLES)]
+    Team(team::TeamCommand),
     /// Workspaces, their tokens and their audit log
     #[command(subcommand, visible_alias = "ws", after_help = workspace::EXAMPLES)]
     Workspace(workspace::WorkspaceCommand),
@@ -134,6 +148,9 @@ pub fn run(
     if let Command::Login(args) = &mut command {
         global.gateway = args.url.take().or(global.gateway);
     }
+    if let Command::Team(team::TeamCommand::Join(args)) = &command {
+        global.gateway = Some(args.link.gateway.to_string());
+    }
     let mut terminal = Terminal::standard(&global);
     if host::is_meant(&command) {
         return match host::run(&mut terminal, command, on_host) {
@@ -171,8 +188,11 @@ async fn dispatch(session: &mut Session, terminal: &mut Terminal, command: Comma
     match command {
         Command::Serve(_) | Command::Connect(_) | Command::Admin(_) => Ok(()),
         Command::Login(args) => login::login(session, terminal, args).await,
-        Command::Logout => login::logout(session, terminal),
+        Command::Logout => login::logout(session, terminal).await,
         Command::Whoami => login::whoami(session, terminal).await,
+        Command::Account(command) => account::run(session, terminal, command).await,
+        Command::Key(command) => key::run(session, terminal, command).await,
+        Command::Team(command) => team::run(session, terminal, command).await,
         Command::Profile(command) => login::profile(session, terminal, command),
         Command::Workspace(command) => workspace::run(session, terminal, command).await,
         Command::Token(command) => token::run(session, terminal, command).await,
@@ -346,6 +366,9 @@ mod tests {
             "aerostack skill list",
             "aerostack skill install @acme/internal-crm-skill",
             "aerostack skill install johndoe/github-skill",
+            "aerostack team invite alice@example.com",
+            "aerostack team list",
+            "aerostack team remove alice@example.com",
             "aerostack serve --demo --bind 127.0.0.1:9000 --data-dir /tmp/x",
         ] {
             if let Err(error) = Cli::try_parse_from(words(line)) {

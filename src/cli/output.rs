@@ -209,7 +209,11 @@ impl Terminal {
             }
         }
     }
-    /// A line below a table, for people only.
+    /// Whether sentences are wanted, not an object or one value.
+    pub fn is_plain(&self) -> bool {
+        !self.quiet && self.format != Format::Json
+    }
+    /// A line above or below a table, for people only.
     pub fn footer(&mut self, line: &str) -> Outcome {
         if self.is_table() && !self.quiet { self.out_line(&text::harmless(line)) } else { Ok(()) }
     }
@@ -243,6 +247,10 @@ impl Terminal {
         if !self.quiet {
             self.err_line(&text::harmless(line));
         }
+    }
+    /// Something that the person must read, on stderr, even with `-q`.
+    pub fn say(&mut self, line: &str) {
+        self.err_line(&text::harmless(line));
     }
     /// What to do next, on stderr.
     pub fn hint(&mut self, line: &str) {

@@ -27,6 +27,9 @@ pub struct Profile {
     /// Workspace chosen with `workspace use`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub workspace: Option<String>,
+    /// Namespace chosen with `team use`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
     /// Output format unless another is asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
@@ -46,6 +49,9 @@ pub struct Profiles {
 #[derive(Clone, Default, Serialize, Deserialize)]
 struct Credential {
     api_key: String,
+    /// The key was made for this profile, so that logging out revokes it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    made_by_login: bool,
 }
 
 type Credentials = BTreeMap<String, Credential>;
@@ -98,10 +104,14 @@ impl ProfileStore {
     pub fn api_key(&self, profile: &str) -> Outcome<Option<SecretString>> {
         Ok(self.credentials()?.remove(profile).map(|c| SecretString::from(c.api_key)))
     }
+    /// Whether the API key of a profile was made for it.
+    pub fn made_by_login(&self, profile: &str) -> Outcome<bool> {
+        Ok(self.credentials()?.get(profile).is_some_and(|saved| saved.made_by_login))
+    }
     /// Saves the API key of a profile.
-    pub fn save_api_key(&self, profile: &str, key: &SecretString) -> Outcome {
+    pub fn save_api_key(&self, profile: &str, key: &SecretString, made_by_login: bool) -> Outcome {
         let mut all = self.credentials()?;
-        all.insert(profile.to_owned(), Credential { api_key: key.expose_secret().to_owned() });
+        all.insert(profile.to_owned(), Credential { api_key: key.expose_secret().to_owned(), made_by_login });
         self.write(&self.credentials_file(), &to_toml(&all)?)
     }
     /// Forgets the API key of a profile; says whether there was one.
@@ -197,7 +207,7 @@ fn to_toml<T: Serialize>(value: &T) -> Outcome<String> {
 pub fn write_local(url: &str, api_key: &SecretString, profile_name: &str) -> Result<PathBuf> {
     let save = || -> Outcome<PathBuf> {
         let store = ProfileStore::of_this_user()?;
-        save_login(&store, profile_name, url, api_key)?;
+        save_login(&store, profile_name, url, api_key, false)?;
         Ok(store.folder)
     };
     save().map_err(|failure| {
@@ -205,9 +215,10 @@ pub fn write_local(url: &str, api_key: &SecretString, profile_name: &str) -> Res
     })
 }
 
-/// Saves URL and key under `name` and makes it current. The chosen workspace stays if the URL does.
-pub fn save_login(store: &ProfileStore, name: &str, url: &str, api_key: &SecretString) -> Outcome {
-    store.save_api_key(name, api_key)?;
+/// Saves URL and key under `name` and makes it current. What was chosen stays if the URL does. `made`: the key was made
+/// for this profile.
+pub fn save_login(store: &ProfileStore, name: &str, url: &str, api_key: &SecretString, made: bool) -> Outcome {
+    store.save_api_key(name, api_key, made)?;
     let mut profiles = store.profiles()?;
     let entry = profiles.profiles.entry(name.to_owned()).or_default();
     if entry.url != url {
@@ -225,7 +236,7 @@ mod tests {
     fn a_login_is_saved_and_forgotten() {
         let folder = tempfile::tempdir().unwrap();
         let store = ProfileStore::at(folder.path().join("aerostack"));
-        save_login(&store, "local", "http://127.0.0.1:8787", &SecretString::from("aak_x")).unwrap();
+        save_login(&store, "local", "http://127.0.0.1:8787", &SecretString::from("aak_x"), false).unwrap();
         assert_eq!(store.profiles().unwrap().current.as_deref(), Some("local"));
         assert_eq!(store.api_key("local").unwrap().unwrap().expose_secret(), "aak_x");
         assert!(!fs::read_to_string(store.config_file()).unwrap().contains("aak_x"), "no key in config.toml");
@@ -239,7 +250,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let store = ProfileStore::at(folder.path().join("aerostack"));
-        store.save_api_key("local", &SecretString::from("aak_x")).unwrap();
+        store.save_api_key("local", &SecretString::from("aak_x"), false).unwrap();
         let file = store.credentials_file();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(&store.folder).unwrap().permissions().mode() & 0o777, 0o700);
@@ -252,7 +263,7 @@ mod tests {
     fn a_broken_credentials_file_does_not_show_its_content() {
         let folder = tempfile::tempdir().unwrap();
         let store = ProfileStore::at(folder.path().join("aerostack"));
-        store.save_api_key("local", &SecretString::from("aak_CANARY")).unwrap();
+        store.save_api_key("local", &SecretString::from("aak_CANARY"), false).unwrap();
         let mut text = fs::read_to_string(store.credentials_file()).unwrap();
         text.push_str("aak_CANARY = [");
         store.write(&store.credentials_file(), &text).unwrap();

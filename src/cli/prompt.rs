@@ -24,6 +24,13 @@ pub fn hidden(question: &str, instead: &str) -> Outcome<SecretString> {
     not_empty(typed)
 }
 
+/// Asks for a value that there may be none of, without showing it.
+pub fn hidden_or_none(question: &str) -> Outcome<Option<SecretString>> {
+    let typed = rpassword::prompt_password(format!("{question}: "))
+        .map_err(|error| Failure::local(format!("cannot read from the terminal: {error}")))?;
+    Ok((!typed.is_empty()).then(|| SecretString::from(typed)))
+}
+
 /// The whole of stdin, without the line end that `echo` adds.
 pub fn from_stdin() -> Outcome<SecretString> {
     let mut text = String::new();

@@ -80,17 +80,28 @@ impl Session {
             Some(client) => client,
             None => {
                 let key = self.api_key()?;
-                self.client_with(&key)?
+                Client::new(self.url.clone(), Some(&key), self.global.verbose)?.acting_in(self.namespace())
             }
         };
         Ok(self.client.insert(client))
     }
-    /// A connection with another key (a login that is not saved yet).
+    /// A connection with another key (a login that is not saved yet), in its own namespace unless one was named.
     pub fn client_with(&self, key: &SecretString) -> Outcome<Client> {
-        Client::new(self.url.clone(), key, self.global.verbose)
+        let namespace = self.global.namespace.clone();
+        Ok(Client::new(self.url.clone(), Some(key), self.global.verbose)?.acting_in(namespace))
+    }
+    /// A connection for what needs no key.
+    pub fn client_without_key(&self) -> Outcome<Client> {
+        Client::new(self.url.clone(), None, self.global.verbose)
+    }
+    /// The namespace to act in: the flag, `AEROSTACK_NAMESPACE`, or the one chosen with `team use`; none: the key's own.
+    fn namespace(&self) -> Option<String> {
+        let named = self.global.namespace.clone().filter(|name| !name.is_empty());
+        named.or_else(|| self.profile()?.namespace.clone())
     }
 
-    fn api_key(&self) -> Outcome<SecretString> {
+    /// The key that belongs to the gateway.
+    pub fn api_key(&self) -> Outcome<SecretString> {
         if let Some(key) = std::env::var("AEROSTACK_API_KEY").ok().filter(|key| !key.is_empty()) {
             return Ok(SecretString::from(key));
         }
@@ -173,8 +184,8 @@ mod tests {
     fn session(url: Option<&str>, name: Option<&str>) -> (Session, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let store = ProfileStore::at(folder.path().join("c"));
-        store.save_api_key("local", &SecretString::from("aak_local")).unwrap();
-        store.save_api_key("prod", &SecretString::from("aak_prod")).unwrap();
+        store.save_api_key("local", &SecretString::from("aak_local"), false).unwrap();
+        store.save_api_key("prod", &SecretString::from("aak_prod"), false).unwrap();
         let global =
             GlobalArgs { gateway: url.map(Into::into), profile: name.map(Into::into), ..GlobalArgs::default() };
         (Session::choose(global, store, profiles()).unwrap(), folder)

@@ -75,7 +75,7 @@ async fn run(line: &[&str], canned: &[(&str, u16, Value)]) -> Said {
 
     let folder = tempfile::tempdir().unwrap();
     let store = ProfileStore::at(folder.path().join("c"));
-    super::profile::save_login(&store, "local", &url, &secrecy::SecretString::from("aak_test")).unwrap();
+    super::profile::save_login(&store, "local", &url, &secrecy::SecretString::from("aak_test"), false).unwrap();
     let cli = Cli::try_parse_from(std::iter::once("aerostack").chain(line.iter().copied())).unwrap();
     let (out, err) = (Sink::default(), Sink::default());
     let mut terminal = Terminal::writing_to(Box::new(out.clone()), Box::new(err.clone()), &cli.global);

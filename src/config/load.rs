@@ -18,6 +18,8 @@ const NOT_SETTINGS: &[&str] = &[
     "AEROSTACK_PROFILE",
     "AEROSTACK_OUTPUT",
     "AEROSTACK_TOKEN",
+    "AEROSTACK_NAMESPACE",
+    "AEROSTACK_MAIL_PASSWORD",
 ];
 /// Prefixes of variables that are not settings of a section.
 const NOT_SETTING_PREFIXES: &[&str] = &[
@@ -123,6 +125,7 @@ impl Config {
             self.server.ops_bind.is_empty() || self.server.ops_bind.parse::<std::net::SocketAddr>().is_ok(),
             "server.ops_bind must be an address such as 127.0.0.1:8788",
         );
+        self.people_problems(&mut problems);
         problems
     }
 }

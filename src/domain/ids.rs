@@ -65,6 +65,12 @@ ids! {
     InstallationId, "ins_";
     /// A stored secret.
     SecretId, "sec_";
+    /// Somebody signed in on the pages (`ses_…` is the cookie's value, never its id).
+    SessionId, "sin_";
+    /// An invitation to a namespace (`inv_…` is the link's code, never its id).
+    InviteId, "ivt_";
+    /// A command line that waits for a browser.
+    LoginId, "lgn_";
     /// One tool call.
     CallId, "call_";
 }

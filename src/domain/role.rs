@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::ids::{AccountId, ApiKeyId},
+    domain::ids::{AccountId, ApiKeyId, SessionId},
     error::{Result, err},
 };
 
@@ -72,6 +72,8 @@ pub struct Principal {
     pub role: Role,
     /// The API key used, if one was.
     pub api_key: Option<ApiKeyId>,
+    /// The session used, if one was.
+    pub session: Option<SessionId>,
 }
 
 impl Principal {
@@ -81,7 +83,13 @@ impl Principal {
             return Ok(());
         }
         Err(err::forbidden(format!("This needs the role {role}; yours is {}", self.role))
-            .with_hint(format!("ask an owner of @{} to do it or to change your role", self.username)))
+            .with_hint("ask an owner of this namespace to do it or to change your role"))
+    }
+
+    /// Goes on only if this role may be given, or taken from somebody, by who acts: nobody gives more than they have.
+    pub fn may_give(&self, role: Role) -> Result<()> {
+        self.require(Role::Admin)?;
+        self.require(role)
     }
 
     /// The gateway itself, acting in `namespace` (first start, retention, demo).
@@ -93,6 +101,7 @@ impl Principal {
             label: "aerostack".into(),
             role: Role::Owner,
             api_key: None,
+            session: None,
         }
     }
 }
@@ -108,5 +117,8 @@ mod tests {
         assert!(someone.require(Role::Viewer).is_ok());
         assert!(someone.require(Role::Member).is_ok());
         assert!(someone.require(Role::Admin).is_err());
+        assert!(someone.may_give(Role::Viewer).is_err(), "a member lets nobody in");
+        someone.role = Role::Admin;
+        assert!(someone.may_give(Role::Admin).is_ok() && someone.may_give(Role::Owner).is_err());
     }
 }

@@ -40,6 +40,7 @@ pub async fn ensure_owner(actors: &Actors, demo: bool) -> Result<FirstStart> {
         .issue_api_key(IssueApiKey {
             account: owner.id,
             namespace: owner.id,
+            bound: false,
             name: "first start".into(),
             expires_in_seconds: None,
             max_role: None,

@@ -2,8 +2,8 @@
 
 use entities::{account, member};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, Set,
-    Unchanged, sea_query::OnConflict,
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    Set, Unchanged, sea_query::OnConflict,
 };
 
 use crate::{
@@ -46,6 +46,11 @@ pub struct MemberRecord {
     pub invited_by: Option<AccountId>,
     /// Since when.
     pub created_at: Timestamp,
+}
+
+/// How lists and the audit log name an account in a namespace.
+pub fn label(account: &AccountRecord, namespace: &AccountRecord) -> String {
+    account.email.clone().unwrap_or_else(|| format!("{}@{}", account.username, namespace.username))
 }
 
 /// Writes a new account and makes it the owner of its own namespace.
@@ -91,6 +96,19 @@ pub async fn by_username(db: &impl ConnectionTrait, username: &str) -> Result<Op
 pub async fn by_email(db: &impl ConnectionTrait, email: &str) -> Result<Option<AccountRecord>> {
     let row = account::Entity::find().filter(account::Column::Email.eq(email.to_lowercase())).one(db).await?;
     Ok(row.map(record))
+}
+
+/// Gives an account that has none this email address.
+pub async fn set_email(tx: &Tx, id: AccountId, email: &str) -> Result<()> {
+    let row =
+        account::ActiveModel { id: Unchanged(id.0), email: Set(Some(email.to_lowercase())), ..Default::default() };
+    let updated = row.update_without_returning(tx.conn()).await;
+    on_conflict(updated.map(drop), || err::conflict("Another account has this email address"))
+}
+
+/// Holds others who change the same namespace's members until this transaction ends; whether it is there.
+pub async fn lock(tx: &Tx, namespace: AccountId) -> Result<bool> {
+    Ok(account::Entity::find_by_id(namespace.0).lock_exclusive().one(tx.conn()).await?.is_some())
 }
 
 /// How many accounts there are; none means this is the first start.

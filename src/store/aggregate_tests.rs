@@ -188,6 +188,7 @@ on_both_databases! {
     async fn an_api_key_is_found_by_hash_until_revoked(store: TestStore) {
         let alice = account(&store, "alice").await.id;
         let key = ApiKeyRecord {
+            bound: false,
             id: ApiKeyId::generate(),
             account: alice,
             namespace: alice,

@@ -26,6 +26,8 @@ pub struct ApiKeyRecord {
     pub account: AccountId,
     /// The namespace it acts in unless the caller names another.
     pub namespace: AccountId,
+    /// Whether it acts in that namespace only.
+    pub bound: bool,
     /// What it is called.
     pub name: String,
     /// Last characters of the value.
@@ -55,6 +57,7 @@ pub async fn insert(tx: &Tx, record: &ApiKeyRecord, hash: &TokenHash) -> Result<
         id: Set(record.id.0),
         account_id: Set(record.account.0),
         namespace_id: Set(record.namespace.0),
+        bound: Set(record.bound),
         name: Set(record.name.clone()),
         hash: Set(hash.0.to_vec()),
         hint: Set(record.hint.clone()),
@@ -103,6 +106,25 @@ pub async fn revoke(tx: &Tx, account: AccountId, id: ApiKeyId, at: Timestamp) ->
     record(api_key::Model { revoked_at: Some(stored(at)), ..row }).map(Some)
 }
 
+/// Revokes all keys of an account whose namespace this is; gives back how many there were.
+pub async fn revoke_in(tx: &Tx, account: AccountId, namespace: AccountId, at: Timestamp) -> Result<u64> {
+    let row = api_key::ActiveModel { revoked_at: Set(Some(stored(at))), ..Default::default() };
+    let done = api_key::Entity::update_many()
+        .set(row)
+        .filter(api_key::Column::AccountId.eq(account.0))
+        .filter(api_key::Column::NamespaceId.eq(namespace.0))
+        .filter(api_key::Column::RevokedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(done.rows_affected)
+}
+
+/// An account's key by id.
+pub async fn get(db: &impl ConnectionTrait, account: AccountId, id: ApiKeyId) -> Result<Option<ApiKeyRecord>> {
+    let row = api_key::Entity::find_by_id(id.0).filter(api_key::Column::AccountId.eq(account.0)).one(db).await?;
+    row.map(record).transpose()
+}
+
 /// Notes when keys were last used.
 pub async fn touch_last_used(tx: &Tx, used: &[(ApiKeyId, Timestamp)]) -> Result<()> {
     for (id, at) in used {
@@ -118,6 +140,7 @@ fn record(row: api_key::Model) -> Result<ApiKeyRecord> {
         id: ApiKeyId(row.id),
         account: AccountId(row.account_id),
         namespace: AccountId(row.namespace_id),
+        bound: row.bound,
         name: row.name,
         hint: row.hint,
         max_role: row.max_role.map(|role| parsed("api_keys.max_role", &role)).transpose()?,

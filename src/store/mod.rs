@@ -17,12 +17,16 @@ pub mod api_keys;
 pub mod audit;
 pub mod audit_check;
 pub mod histogram;
+pub mod invites;
 pub mod kept_answers;
 pub mod keyring;
+pub mod login_requests;
+pub mod passwords;
 pub mod secrets;
 pub mod servers;
 pub mod sessions;
 pub mod settings;
+pub mod sign_ins;
 pub mod skills;
 pub mod tokens;
 pub mod tool_pins;
@@ -38,6 +42,8 @@ mod analytics_tests;
 mod audit_tests;
 #[cfg(test)]
 mod durability_tests;
+#[cfg(test)]
+mod people_tests;
 #[cfg(test)]
 mod policy_tests;
 #[cfg(test)]

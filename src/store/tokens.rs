@@ -3,7 +3,7 @@
 use entities::{workspace, workspace_token};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, Set, Unchanged,
+    QuerySelect, QueryTrait, Set, Unchanged,
 };
 
 use crate::{
@@ -180,6 +180,21 @@ pub async fn revoke(
         workspace_token::ActiveModel { id: Unchanged(id.0), revoked_at: Set(Some(stored(at))), ..Default::default() };
     revoked.update_without_returning(tx.conn()).await?;
     Ok(Some((hash, record(workspace_token::Model { revoked_at: Some(stored(at)), ..row })?)))
+}
+
+/// All tokens of a namespace's workspaces that were issued to an account, whatever their state.
+pub async fn of_member(db: &impl ConnectionTrait, namespace: AccountId, member: AccountId) -> Result<Vec<TokenRecord>> {
+    let here = workspace::Entity::find()
+        .select_only()
+        .column(workspace::Column::Id)
+        .filter(workspace::Column::NamespaceId.eq(namespace.0));
+    let rows = workspace_token::Entity::find()
+        .filter(workspace_token::Column::MemberId.eq(member.0))
+        .filter(workspace_token::Column::WorkspaceId.in_subquery(here.into_query()))
+        .order_by_asc(workspace_token::Column::Id)
+        .all(db)
+        .await?;
+    rows.into_iter().map(record).collect()
 }
 
 /// Another value for a token.

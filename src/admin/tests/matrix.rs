@@ -26,6 +26,7 @@ async fn member(gateway: &Gateway, name: &'static str, role: Role) -> Somebody {
     let wanted = IssueApiKey {
         account,
         namespace,
+        bound: false,
         name: "cli".into(),
         expires_in_seconds: None,
         max_role: None,
@@ -123,8 +124,8 @@ async fn every_route_for_every_role_on_own_and_foreign_objects() {
     let mut asked_for = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
-            // Restarting actors under the test would restart what answers it.
-            if path.ends_with("/restart") {
+            // Restarting actors under the test would restart what answers it; signing in is for those without a key.
+            if path.ends_with("/restart") || path.ends_with("/session") {
                 continue;
             }
             let verb = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();

@@ -1,0 +1,157 @@
+//! `/join/{code}`: an invitation. Looking at it uses nothing up (mail scanners look, too); sending the form accepts it.
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    web::{self, Path},
+};
+use askama::Template;
+use secrecy::ExposeSecret as _;
+use serde::Deserialize;
+
+use crate::{
+    actors::token_people::invite_over,
+    admin::{
+        Admin, auth,
+        dto::{AcceptInvite, Joined},
+        invites, sessions,
+    },
+    domain::{
+        role::Principal,
+        token::{self, Credential},
+    },
+    error::{Error, ErrorCode, Result},
+    store::{accounts::AccountRecord, invites::InviteRecord},
+    web::{page, problem, somebody, status_of},
+};
+
+#[derive(Template)]
+#[template(path = "join.html")]
+struct Invitation<'a> {
+    code: &'a str,
+    namespace: &'a str,
+    role: &'a str,
+    email: &'a str,
+    workspace: Option<String>,
+    signed_in: Option<&'a str>,
+    username: &'a str,
+    problem: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "joined.html")]
+struct Done<'a> {
+    joined: &'a Joined,
+    mcp_json: String,
+    url: &'a str,
+}
+
+/// The form; empty for somebody who is signed in.
+#[derive(Deserialize)]
+pub struct Form {
+    username: Option<String>,
+    password: Option<String>,
+}
+
+/// The invitation of a code.
+async fn find(admin: &Admin, request: &HttpRequest, code: &str) -> Result<(InviteRecord, AccountRecord)> {
+    let client = auth::address(admin, request);
+    let found = match token::parse(Credential::Inv, code) {
+        Some(hash) => admin.actors.tokens.look_at_invite(hash, client).await?,
+        None => {
+            admin.actors.tokens.count_open(client)?;
+            None
+        }
+    };
+    found.ok_or_else(|| {
+        auth::note_stranger(admin, request, "invite_refused");
+        invite_over()
+    })
+}
+
+fn form(
+    admin: &Admin,
+    (invite, namespace): &(InviteRecord, AccountRecord),
+    code: &str,
+    who: Option<&Principal>,
+    refused: Option<(&Error, &str)>,
+) -> HttpResponse {
+    let slug = |id| admin.actors.catalog.load().workspace_by_id(id).map(|view| view.slug.to_string());
+    let shown = Invitation {
+        code,
+        namespace: &namespace.username,
+        role: invite.role.as_str(),
+        email: &invite.email,
+        workspace: invite.workspace.and_then(slug),
+        signed_in: who.map(|who| &*who.username),
+        username: refused.map_or("", |(_, username)| username),
+        problem: refused.map_or("", |(error, _)| error.message()),
+    };
+    page(refused.map_or(StatusCode::OK, |(error, _)| status_of(error)), &shown)
+}
+
+/// Shows an invitation.
+pub async fn show(admin: web::Data<Admin>, request: HttpRequest, code: Path<String>) -> HttpResponse {
+    let looked = async {
+        let found = find(&admin, &request, &code).await?;
+        Ok::<_, Error>((found, somebody(&admin, &request).await?))
+    };
+    match looked.await {
+        Ok((found, who)) => form(&admin, &found, &code, who.as_ref(), None),
+        Err(error) => problem(&error),
+    }
+}
+
+/// Accepts it.
+pub async fn submit(
+    admin: web::Data<Admin>,
+    request: HttpRequest,
+    code: Path<String>,
+    sent: web::Form<Form>,
+) -> HttpResponse {
+    let looked = async {
+        admin.cookies.require_own_page(&request)?;
+        let found = find(&admin, &request, &code).await?;
+        Ok::<_, Error>((found, somebody(&admin, &request).await?))
+    };
+    let (found, who) = match looked.await {
+        Ok(looked) => looked,
+        Err(error) => return problem(&error),
+    };
+    let typed = sent.username.clone().unwrap_or_default();
+    let input = match &who {
+        Some(_) => AcceptInvite::default(),
+        None => AcceptInvite { username: sent.username.clone(), password: sent.password.clone(), api_key_name: None },
+    };
+    let client = auth::address(&admin, &request);
+    match invites::accept(&admin.actors, who.clone(), &code, input, client).await {
+        Ok((joined, account)) => done(&admin, &request, &joined, account, who.is_none()).await,
+        Err(error) if error.code() == ErrorCode::Gone => problem(&error),
+        Err(error) => form(&admin, &found, &code, who.as_ref(), Some((&error, &typed))),
+    }
+}
+
+async fn done(
+    admin: &Admin,
+    request: &HttpRequest,
+    joined: &Joined,
+    account: AccountRecord,
+    newcomer: bool,
+) -> HttpResponse {
+    let mcp_json = joined.token.as_ref().map(|token| serde_json::to_string_pretty(&token.mcp_json).unwrap_or_default());
+    let url = admin.actors.public_url.as_str().trim_end_matches('/');
+    let mut answer = page(StatusCode::CREATED, &Done { joined, mcp_json: mcp_json.unwrap_or_default(), url });
+    if !newcomer || admin.cookies.require_usable().is_err() {
+        return answer;
+    }
+    // Who has just chosen a password does not have to type it again. Without a session, everything is done all the same.
+    match admin.actors.tokens.begin_session(account, sessions::place(admin, request)).await {
+        Ok(begun) => {
+            if let Err(cause) = answer.add_cookie(&admin.cookies.begin(begun.raw.expose_secret())) {
+                tracing::warn!(%cause, "a cookie could not be set");
+            }
+        }
+        Err(error) => tracing::warn!(%error, "somebody who joined has to sign in by hand"),
+    }
+    answer
+}

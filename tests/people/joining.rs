@@ -1,0 +1,154 @@
+//! Accepting an invitation: on the page, over the API and on the command line; once, in time, by the right person.
+
+use std::thread;
+
+use serde_json::json;
+
+use crate::support::{
+    Browser,
+    people::{PASSWORD, setup},
+    place::Place,
+    place_with, servers,
+};
+
+#[test]
+fn a_page_makes_an_account_and_a_token_and_looking_uses_nothing_up() {
+    let toy = servers::plain(&["echo"]);
+    let Place { gateway, admin, .. } = place_with(setup(), &[("toy", &toy)]);
+    let code = gateway.invite(json!({ "email": "alice@example.com", "workspace": "eng" }));
+    let mut browser = Browser::new(gateway.address);
+    for _ in 0..5 {
+        let page = browser.get(&format!("/join/{code}")).expect(200);
+        assert!(page.text().contains("Join @acme") && page.text().contains("alice@example.com"), "{}", page.text());
+        assert_eq!(page.header("referrer-policy"), Some("strict-origin"));
+        assert_eq!(page.header("cache-control"), Some("no-store"));
+        assert_eq!(page.header("x-frame-options"), Some("DENY"));
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+        assert!(
+            !page.text().contains("<script") && !page.text().contains("http://") && !page.text().contains("https://")
+        );
+    }
+    // Typed wrong: the form comes again, the invitation lives, and what was typed is only text.
+    let typed =
+        browser.submit(&format!("/join/{code}"), &[("username", "\"><b>x"), ("password", PASSWORD)]).expect(422);
+    assert!(!typed.text().contains("<b>x"), "{}", typed.text());
+    browser.submit(&format!("/join/{code}"), &[("username", "alice"), ("password", "short")]).expect(422);
+    let done = browser.submit(&format!("/join/{code}"), &[("username", "alice"), ("password", PASSWORD)]).expect(201);
+    let raw = done.text().split("mwt_").nth(1).map(|rest| format!("mwt_{}", &rest[..36])).expect("a token");
+    assert!(gateway.editor("eng", &raw).tools().contains(&"toy__echo".to_owned()));
+    assert!(browser.get("/account").expect(200).text().contains("@acme"), "signed in");
+    let rows = admin.get("/workspaces/eng/tokens").json();
+    assert!(rows["data"].as_array().unwrap().iter().any(|row| row["name"] == "alice"), "{rows}");
+    // Used up: as one that never was.
+    let never = "inv_0123456789ABCDEFGHIJKLMNOPQRST0wPdvp";
+    let used = Browser::new(gateway.address).get(&format!("/join/{code}")).expect(410);
+    assert_eq!(used.text(), Browser::new(gateway.address).get(&format!("/join/{never}")).expect(410).text());
+    assert!(!gateway.log().contains(&code) && !gateway.log().contains(PASSWORD));
+}
+
+#[test]
+fn of_twenty_who_accept_at_once_one_joins() {
+    let gateway = setup().start();
+    let code = gateway.invite(json!({ "email": "alice@example.com" }));
+    let mut statuses: Vec<u16> = thread::scope(|scope| {
+        let ways: Vec<_> = (0..20)
+            .map(|n| (n, &gateway, &code))
+            .map(|(n, gateway, code)| scope.spawn(move || gateway.accept(code, &format!("alice{n}")).status))
+            .collect();
+        ways.into_iter().map(|way| way.join().unwrap()).collect()
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses[0], 201, "{statuses:?}");
+    // Those who come when the account is there are told so; the invitation is used up for all of them.
+    assert!(statuses[1..].iter().all(|status| [409, 410].contains(status)), "{statuses:?}");
+    assert_eq!(gateway.admin().get("/team/members").json()["data"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn replaced_revoked_and_foreign_invitations_are_refused_alike() {
+    let gateway = setup().start();
+    let owner = gateway.admin();
+    let old = gateway.invite(json!({ "email": "alice@example.com" }));
+    let new = gateway.invite(json!({ "email": "alice@example.com" }));
+    let rows = owner.get("/team/members").json();
+    let pending: Vec<_> = rows["data"].as_array().unwrap().iter().filter(|row| row["status"] == "pending").collect();
+    assert_eq!(pending.len(), 1, "{rows}");
+    let id = pending[0]["invite"].as_str().unwrap();
+    let (mallory, _) = gateway.member("mallory", "viewer", None);
+    // Of another namespace: unknown.
+    mallory.delete(&format!("/team/invites/{id}")).expect(404);
+    mallory.delete(&format!("/team/invites/ivt_{}", "0".repeat(32))).expect(404);
+    owner.delete(&format!("/team/invites/{id}")).expect(200);
+    owner.delete(&format!("/team/invites/{id}")).expect(404);
+    let bodies: Vec<String> = [old.as_str(), new.as_str(), "inv_0123456789ABCDEFGHIJKLMNOPQRST0wPdvp"]
+        .iter()
+        .map(|code| {
+            let mut body = gateway.accept(code, "alice").expect(410).json();
+            body["request_id"] = json!(null);
+            body["instance"] = json!(null);
+            body.to_string()
+        })
+        .collect();
+    assert!(bodies.iter().all(|body| *body == bodies[0]), "{bodies:?}");
+}
+
+#[test]
+fn an_invitation_is_for_one_address() {
+    let gateway = setup().start();
+    let (mallory, _) = gateway.member("mallory", "viewer", None);
+    let code = gateway.invite(json!({ "email": "alice@example.com", "role": "admin" }));
+    let accept = format!("/team/invites/{code}/accept");
+    mallory.post(&accept, json!({})).expect(403);
+    let (alice, joined) = {
+        // An account of that address exists: nobody makes a second one, its owner accepts.
+        gateway.accept(&code, "alice").expect(201);
+        let again = gateway.invite(json!({ "email": "carol@example.com", "role": "viewer" }));
+        let carol = gateway.accept(&again, "carol").expect(201).json();
+        (gateway.with_key(carol["api_key"].as_str().unwrap()), carol)
+    };
+    assert_eq!((&joined["created"], &joined["role"]), (&json!(true), &json!("viewer")));
+    gateway.admin().delete("/team/members/carol").expect(200);
+    let back = gateway.invite(json!({ "email": "carol@example.com", "role": "member" }));
+    gateway.accept(&back, "carol2").expect(409);
+    let again = alice.post(&format!("/team/invites/{back}/accept"), json!({})).expect(201).json();
+    assert_eq!((&again["created"], &again["role"]), (&json!(false), &json!("member")));
+    // Members are not invited twice.
+    gateway.admin().post("/team/invites", json!({ "email": "carol@example.com" })).expect(409);
+}
+
+#[test]
+fn joining_on_the_command_line_makes_an_account_a_profile_and_a_token() {
+    let gateway = setup().start();
+    gateway.admin().workspace("engineering");
+    let code = gateway.invite(json!({ "email": "alice@example.com", "workspace": "engineering" }));
+    let link = format!("http://{}/join/{code}", gateway.address);
+    let (exit, _, err) = gateway.aerostack("alice", &["team", "join", &link], "");
+    assert!(exit == 2 && err.contains("--username"), "{err}");
+    let arguments = ["team", "join", &link, "--username", "alice", "--password-stdin"];
+    let (exit, out, err) = gateway.aerostack("alice", &arguments, &format!("{PASSWORD}\n"));
+    assert_eq!(exit, 0, "{err}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[0], "✓ Joined @acme as member. Logged in as alice, profile \"default\".", "{out}");
+    assert!(lines[1].starts_with("mwt_") && gateway.editor("engineering", lines[1]).tools().is_empty(), "{out}");
+    let (_, out, _) = gateway.aerostack("alice", &["whoami", "-o", "json"], "");
+    assert!(out.contains("\"username\": \"alice\"") && out.contains("\"namespace\": \"acme\""), "{out}");
+    let (exit, out, err) = gateway.aerostack("alice", &["team", "use", "acme"], "");
+    assert_eq!((exit, out.as_str()), (0, "✓ Now acting in @acme as member.\n"), "{err}");
+    let (_, out, _) = gateway.aerostack("alice", &["workspace", "list"], "");
+    assert!(out.contains("engineering"), "{out}");
+    let (exit, _, err) = gateway.aerostack("alice", &arguments, &format!("{PASSWORD}\n"));
+    assert!(exit == 3 && err.contains("410"), "{err}");
+}
+
+#[test]
+fn a_form_from_elsewhere_does_nothing() {
+    let gateway = setup().start();
+    let code = gateway.invite(json!({ "email": "alice@example.com" }));
+    let browser = Browser::new(gateway.address);
+    let form = browser.form(&format!("/join/{code}"), &[("username", "alice"), ("password", PASSWORD)]);
+    for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("x-nothing", "x")] {
+        form.clone().header(name, value).send(gateway.address).expect(403);
+    }
+    gateway.accept(&code, "alice").expect(201);
+}

@@ -1,0 +1,8 @@
+//! People: inviting, joining, signing in, keys, namespaces, leaving; over HTTP and on the command line.
+
+mod joining;
+mod keys;
+mod leaving;
+mod logins;
+mod sessions;
+mod team;
