@@ -24,8 +24,8 @@ use crate::{
     cli::{ServeArgs, profile},
     config::{Config, Flags},
     demo::{self, Demo},
-    domain::clock,
-    error::{Error, ErrorCode, Result},
+    domain::{clock, server::http_url},
+    error::{Error, ErrorCode, Result, err},
     gateway::{self, Gateway, call::park::ParkedCalls, origin::Addressed, resume::Trails, session::Sessions},
     ops::{self, Ops, Readiness},
     protocol::session_id::StateKey,
@@ -158,8 +158,15 @@ fn public_url(config: &Config) -> Result<Url> {
     let scheme = if server.tls_cert.is_empty() { "http" } else { "https" };
     let text =
         if server.public_url.is_empty() { format!("{scheme}://{}", server.bind) } else { server.public_url.clone() };
-    Url::parse(&text)
-        .map_err(|cause| Error::new(ErrorCode::Validation, format!("server.public_url is not a URL: {cause}")))
+    let wrong = |what: &str| Err(err::validation(format!("server.public_url is not the gateway's address: {what}")));
+    match http_url(&text) {
+        Err(cause) => wrong(&cause),
+        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+            wrong("it carries a user name or password")
+        }
+        Ok(url) if url.query().is_some() || url.fragment().is_some() => wrong("it goes on with ? or #"),
+        Ok(url) => Ok(url),
+    }
 }
 
 fn listens_on_loopback_only(config: &Config, public_url: &Url) -> bool {

@@ -129,7 +129,7 @@ impl Tokens {
     pub async fn authenticate(&self, slug: &str, hash: &TokenHash, client: IpAddr) -> Result<Option<Arc<Grant>>> {
         let grant = match self.lookup(hash) {
             Some(grant) => Some(grant),
-            None => self.0.authority.failed.attempt(client, self.ask(Find(*hash))).await?,
+            None => Box::pin(self.0.authority.failed.attempt(client, self.ask(Find(*hash)))).await?,
         };
         Ok(grant.filter(|grant| *grant.slug == *slug && grant.is_valid()))
     }

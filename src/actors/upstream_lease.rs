@@ -134,8 +134,8 @@ impl Lease {
         let patience = self.patience(deadline);
         let outcome = match (&self.ready.endpoint, &self.ready.skill) {
             (Some(endpoint), _) => endpoint.send(Outgoing { body: &body, method, name, extra }, patience).await,
-            (None, Some(skill)) => skill.send(&body, extra, patience).await,
-            (None, None) => self.relay(body, method, patience).await,
+            (None, Some(skill)) => Box::pin(skill.send(&body, extra, patience)).await,
+            (None, None) => Box::pin(self.relay(body, method, patience)).await,
         };
         match outcome {
             Ok(Answer::Events(mut events)) => {

@@ -186,7 +186,7 @@ impl Upstreams {
         let lane = self.lane(def, scope, client);
         let ready = match lane.hand.ready() {
             Some(ready) => ready,
-            None => upstream_lease::make_ready(&lane.hand, &lane.address, None, deadline).await?,
+            None => Box::pin(upstream_lease::make_ready(&lane.hand, &lane.address, None, deadline)).await?,
         };
         Ok(Lease::new(lane.hand, lane.address, ready, permit))
     }

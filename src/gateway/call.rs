@@ -76,6 +76,8 @@ pub async fn run(gateway: Arc<Gateway>, caller: Caller, request: Request) -> Cal
     let grant = caller.grant.clone();
     let held = Some((places, under_way));
     let ticket = active::Ticket { gateway, caller, request, target, cancel: cancel.clone(), agreed: false, held };
+    // It is handed on from step to step; behind a pointer that costs nothing.
+    let ticket = Box::new(ticket);
     let work = Gated::new(&grant, perform(ticket, cancel));
     let ended = if outlives { Detached(Some(work)).await } else { work.await };
     ended.unwrap_or_else(|| {
@@ -83,7 +85,7 @@ pub async fn run(gateway: Arc<Gateway>, caller: Caller, request: Request) -> Cal
     })
 }
 
-async fn perform(ticket: active::Ticket, cancel: Option<CancellationToken>) -> CallOutcome {
+async fn perform(ticket: Box<active::Ticket>, cancel: Option<CancellationToken>) -> CallOutcome {
     let Some(cancel) = cancel else { return begin(ticket).await };
     tokio::select! {
         biased;
@@ -93,7 +95,7 @@ async fn perform(ticket: active::Ticket, cancel: Option<CancellationToken>) -> C
 }
 
 /// A client of 2026-07-28 may come back to a call that waits for it.
-async fn begin(mut ticket: active::Ticket) -> CallOutcome {
+async fn begin(mut ticket: Box<active::Ticket>) -> CallOutcome {
     match park::presented(&ticket) {
         Ok(park::Presented::Nothing) => {}
         Ok(park::Presented::Consent) => ticket.agreed = true,
@@ -104,7 +106,7 @@ async fn begin(mut ticket: active::Ticket) -> CallOutcome {
     attempt(ticket).await
 }
 
-async fn attempt(ticket: active::Ticket) -> CallOutcome {
+async fn attempt(ticket: Box<active::Ticket>) -> CallOutcome {
     let mut active = match active::Active::start(ticket).await {
         Ok(active) => active,
         Err(error) => return CallOutcome::Failure(error),

@@ -88,13 +88,13 @@ impl Gateway {
     async fn answer(&self, caller: &Caller, request: &Request) -> Result<Option<Vec<u8>>> {
         let modern = caller.speech.is_modern();
         if let Some(kind) = list::kind_of(&request.method) {
-            return self.list(caller, request, kind).await.map(Some);
+            return Box::pin(self.list(caller, request, kind)).await.map(Some);
         }
         match request.method.as_str() {
             "server/discover" if modern => Ok(Some(list::discovery(&*self.workspace(caller)?))),
-            "resources/subscribe" if !modern => self.subscribe(caller, request).await.map(Some),
-            "resources/unsubscribe" if !modern => self.unsubscribe(caller, request).await.map(Some),
-            "logging/setLevel" if !modern => self.set_log_level(caller, request).await.map(Some),
+            "resources/subscribe" if !modern => Box::pin(self.subscribe(caller, request)).await.map(Some),
+            "resources/unsubscribe" if !modern => Box::pin(self.unsubscribe(caller, request)).await.map(Some),
+            "logging/setLevel" if !modern => Box::pin(self.set_log_level(caller, request)).await.map(Some),
             "ping" if !modern => Ok(Some(b"{}".to_vec())),
             _ => Ok(None),
         }

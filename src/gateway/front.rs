@@ -244,7 +244,7 @@ async fn post(gateway: web::Data<Gateway>, request: HttpRequest, payload: Payloa
     let grant = match gateway.enter(&request).await {
         Ok(grant) => grant,
         Err(refusal) => {
-            let id = id_of(payload).await;
+            let id = Box::pin(id_of(payload)).await;
             return with_cors(&request, refusal.response(id.as_deref()));
         }
     };
@@ -284,7 +284,7 @@ impl Gateway {
             Ok(Document::Object(env)) => self.receive_one(request, grant, body, env).await,
             Ok(Document::Array(elements)) => {
                 let messages = elements.into_iter().map(|range| body.slice(range)).collect();
-                self.receive_batch(request, grant, messages).await
+                Box::pin(self.receive_batch(request, grant, messages)).await
             }
             Ok(Document::Other) => reply::error_response(
                 &Error::new(ErrorCode::InvalidRequest, "The body is not a JSON-RPC message"),
@@ -295,6 +295,7 @@ impl Gateway {
         }
     }
 
+    // What is rare is boxed, here and in `answer`, so that a plain call does not carry its size.
     async fn receive_one(
         self: &Arc<Self>,
         request: &HttpRequest,
@@ -311,18 +312,23 @@ impl Gateway {
             Incoming::Notification { method } => (method.into_owned(), None),
             Incoming::Response { id } => {
                 let id = id.and_then(scan::string_text).unwrap_or_default().into_owned();
-                return self.receive_response(request, &grant, &id, ClientAnswer::new(body, &env)).await;
+                let answer = ClientAnswer::new(body, &env);
+                return Box::pin(self.receive_response(request, &grant, &id, answer)).await;
             }
         };
         let era = match era::classify(request.headers(), &body, &env, &method, id.is_some()) {
             Ok(era) => era,
             Err(error) => return reply::error_response(&error, id.as_deref(), true),
         };
-        let Some(id) = id else { return self.receive_notification(request, grant, &body, &env, &method, era).await };
+        let Some(id) = id else {
+            return Box::pin(self.receive_notification(request, grant, &body, &env, &method, era)).await;
+        };
         let message = Request { body, env, method, id, cancel: None };
         match era {
             Era::Handshake => self.handshake(request, grant, &message),
-            Era::Modern if message.method == "subscriptions/listen" => self.listen(request, grant, message).await,
+            Era::Modern if message.method == "subscriptions/listen" => {
+                Box::pin(self.listen(request, grant, message)).await
+            }
             Era::Modern => {
                 if let Err(error) = self.check_demands(request.headers(), &grant, &message) {
                     return reply::error_response(&error, Some(&message.id), true);

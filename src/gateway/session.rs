@@ -140,7 +140,7 @@ impl Sessions {
         let known = OPENED.with_borrow_mut(|opened| opened.since(forgetting).get(id).cloned());
         let session = match known {
             Some(session) => session,
-            None => self.unseal(grant, id).await?,
+            None => Box::pin(self.unseal(grant, id)).await?,
         };
         let state = &session.state;
         let foreign = state.token != grant.token || state.workspace != grant.workspace;

@@ -89,19 +89,8 @@ pub async fn approve(tx: &Tx, installation: InstallationId, definitions: &[Defin
             decided_by: Set(Some(by.to_owned())),
             decided_at: Set(now),
         });
-        let changed = OnConflict::columns([tool_pin::Column::InstallationId, tool_pin::Column::Tool])
-            .update_columns([
-                tool_pin::Column::ApprovedHash,
-                tool_pin::Column::Approved,
-                tool_pin::Column::SeenHash,
-                tool_pin::Column::Seen,
-                tool_pin::Column::SeenAt,
-                tool_pin::Column::Rejected,
-                tool_pin::Column::DecidedBy,
-                tool_pin::Column::DecidedAt,
-            ])
-            .to_owned();
-        tool_pin::Entity::insert_many(rows).on_conflict(changed).exec_without_returning(tx.conn()).await?;
+        use tool_pin::Column::{Approved, ApprovedHash, DecidedAt, DecidedBy};
+        put(tx, rows, &[Approved, ApprovedHash, DecidedAt, DecidedBy]).await?;
     }
     Ok(())
 }
@@ -123,16 +112,17 @@ pub async fn note_seen(tx: &Tx, installation: InstallationId, definitions: &[Def
             decided_by: Set(None),
             decided_at: Set(None),
         });
-        let changed = OnConflict::columns([tool_pin::Column::InstallationId, tool_pin::Column::Tool])
-            .update_columns([
-                tool_pin::Column::SeenHash,
-                tool_pin::Column::Seen,
-                tool_pin::Column::SeenAt,
-                tool_pin::Column::Rejected,
-            ])
-            .to_owned();
-        tool_pin::Entity::insert_many(rows).on_conflict(changed).exec_without_returning(tx.conn()).await?;
+        put(tx, rows, &[]).await?;
     }
+    Ok(())
+}
+
+/// Writes rows; where there is one already, what was seen is replaced, and `also` these.
+async fn put(tx: &Tx, rows: impl Iterator<Item = tool_pin::ActiveModel>, also: &[tool_pin::Column]) -> Result<()> {
+    use tool_pin::Column::{InstallationId, Rejected, Seen, SeenAt, SeenHash, Tool};
+    let mut changed = OnConflict::columns([InstallationId, Tool]);
+    changed.update_columns([SeenHash, Seen, SeenAt, Rejected].iter().chain(also).copied());
+    tool_pin::Entity::insert_many(rows).on_conflict(changed).exec_without_returning(tx.conn()).await?;
     Ok(())
 }
 

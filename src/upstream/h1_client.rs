@@ -107,7 +107,7 @@ impl Connections {
         loop {
             let (mut socket, fresh) = match self.take(origin) {
                 Some(socket) => (socket, false),
-                None => (self.connect(origin).await?, true),
+                None => (Box::pin(self.connect(origin)).await?, true),
             };
             match socket.write(head, body).await {
                 Ok(()) => {}

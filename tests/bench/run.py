@@ -115,6 +115,8 @@ class Gateway:
         self.cli("workspace", "create", "bench")
         self.cli("mcp", "add", "fixture", "--url", f"http://127.0.0.1:{UPSTREAM}/mcp")
         self.cli("mcp", "install", "fixture", "--workspace", "bench")
+        # The other harness has a server of its own there, whose tool is described otherwise.
+        self.cli("mcp", "pins", "mode", "fixture", "track", "--workspace", "bench")
         self.cli("secrets", "set", "fixture", "TOKEN", SECRET)
         self.cli("secrets", "inject", "fixture", "TOKEN", "--bearer")
         return self.cli("workspace", "token", "create", "bench", "--name", "bench", "--output", "token")

@@ -113,6 +113,24 @@ fn wrong_settings_are_all_named_at_once() {
 }
 
 #[test]
+fn a_public_url_is_taken_as_it_is_written_or_not_at_all() {
+    for wrong in [
+        "gateway.example.com",
+        "ftp://x",
+        "https:///gateway",
+        "https://a b",
+        "https://u:p@h",
+        "https://h/?x",
+        "https://h#x",
+    ] {
+        let output = TestGateway::setup().set("server.public_url", wrong).fails();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(64), "{wrong}: {text}");
+        assert!(text.contains("server.public_url is not the gateway's address"), "{wrong}: {text}");
+    }
+}
+
+#[test]
 fn listening_beyond_this_machine_needs_a_public_url() {
     let output = TestGateway::setup().bind("0.0.0.0:0").fails();
     assert_eq!(output.status.code(), Some(64));

@@ -48,7 +48,7 @@ pub struct Ticket {
 
 /// A call under way. Dropped before its end, it is cancelled at the server and recorded as cut.
 pub struct Active {
-    pub(super) ticket: Ticket,
+    pub(super) ticket: Box<Ticket>,
     pub(super) lease: Lease,
     /// Hears what the server says outside of answers; only in a session of the client's own.
     pub(super) attendance: Option<Attendance>,
@@ -84,7 +84,7 @@ const CUT: Outcome = Outcome::Error(ErrorCode::Cut.rpc());
 
 impl Active {
     /// Takes a lease on the server.
-    pub async fn start(ticket: Ticket) -> Result<Self> {
+    pub async fn start(ticket: Box<Ticket>) -> Result<Self> {
         let deadline = clock::instant() + ticket.target.route.def.call_total(&ticket.gateway.config.upstream);
         let mut record = Record::begin(&ticket);
         let mut waiting = Waiting { ticket: &ticket, record: &mut record, ends: Some(CUT) };
@@ -116,7 +116,7 @@ impl Active {
         let first = self.send_once(&[]).await;
         let answer = match first {
             Err(UpstreamError::SessionExpired) => {
-                self.lease.renew(self.deadline).await?;
+                Box::pin(self.lease.renew(self.deadline)).await?;
                 self.attendance = self.lease.attend();
                 self.minted = self.lease.mint_id();
                 self.send_once(&[]).await
@@ -259,7 +259,8 @@ async fn lease(ticket: &Ticket, deadline: Instant) -> Result<Lease> {
     match caller.client(request).filter(|_| target.kind.may_be_asked_back()) {
         Some(client) => {
             drop(lease);
-            let lease = gateway.upstreams.lease_own(def, scope, client, deadline).await?;
+            let own = gateway.upstreams.lease_own(def, scope, client, deadline);
+            let lease = Box::pin(own).await?;
             if let Some(level) = caller.log_level() {
                 lease.want_log_level(level);
             }

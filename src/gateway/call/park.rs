@@ -233,7 +233,7 @@ async fn go_on(talk: &mut Talk, steps: &mpsc::Sender<Result<Step, Error>>) -> bo
 }
 
 /// Continues a call that waits, wherever it does.
-pub async fn resume(call: &[u8; 16], mut ticket: Ticket) -> CallOutcome {
+pub async fn resume(call: &[u8; 16], mut ticket: Box<Ticket>) -> CallOutcome {
     let token = ticket.caller.grant.token;
     let found = ticket.gateway.parked.calls.get(call);
     let returns = found.filter(|waiting| waiting.token == token).and_then(|waiting| waiting.returns.clone());
