@@ -11,7 +11,7 @@ use crate::{domain::clock, protocol::scan::Envelope};
 /// A request of the client.
 pub(super) struct Request {
     pub(super) line: Bytes,
-    pub(super) env: Envelope,
+    pub(super) env: Box<Envelope>,
     pub(super) id: Bytes,
     pub(super) method: String,
     /// The revision it names itself, if it is of the stateless era.

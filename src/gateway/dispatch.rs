@@ -29,7 +29,7 @@ pub struct Request {
     /// Its body, as it came (one element's bytes in a batch).
     pub body: Bytes,
     /// Where things are in it.
-    pub env: Envelope,
+    pub env: Box<Envelope>,
     /// Its method.
     pub method: String,
     /// Its id, as written.

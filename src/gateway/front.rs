@@ -301,7 +301,7 @@ impl Gateway {
         request: &HttpRequest,
         grant: Arc<Grant>,
         body: Bytes,
-        env: Envelope,
+        env: Box<Envelope>,
     ) -> HttpResponse {
         let incoming = match classify(&body, &env) {
             Ok(incoming) => incoming,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::protocol::scan::{Document, ScanLimits, scan, tests::any_json};
 
-fn env(body: &str) -> Envelope {
+fn env(body: &str) -> Box<Envelope> {
     let Document::Object(env) = scan(body.as_bytes(), ScanLimits::default()).unwrap() else { panic!() };
     env
 }

@@ -179,7 +179,7 @@ mod tests {
     use super::*;
     use crate::protocol::scan::{Document, ScanLimits, scan};
 
-    fn env(body: &str) -> Envelope {
+    fn env(body: &str) -> Box<Envelope> {
         let Document::Object(env) = scan(body.as_bytes(), ScanLimits::default()).unwrap() else { panic!() };
         env
     }

@@ -193,7 +193,7 @@ impl Active {
     }
 
     /// Scans something the server sent, after taking out our secrets.
-    pub async fn read(&self, body: Bytes) -> Result<(Bytes, Envelope), UpstreamError> {
+    pub async fn read(&self, body: Bytes) -> Result<(Bytes, Box<Envelope>), UpstreamError> {
         let (body, hits) = self.lease.scrubber().scrub(body);
         if hits > 0 {
             let server = &self.ticket.target.route.def.slug;

@@ -12,7 +12,7 @@ fn scanned(body: &[u8]) -> Result<Document, ScanError> {
     scan(body, ScanLimits::default())
 }
 
-fn envelope(body: &str) -> Envelope {
+fn envelope(body: &str) -> Box<Envelope> {
     match scanned(body.as_bytes()) {
         Ok(Document::Object(envelope)) => envelope,
         other => panic!("{body}: {other:?}"),

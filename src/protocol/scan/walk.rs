@@ -49,7 +49,7 @@ pub(super) struct Walk<'a> {
     values: usize,
     frames: SmallVec<[Frame; 12]>,
     keys: Keys<'a>,
-    found: Envelope,
+    found: Box<Envelope>,
     elements: Vec<Range<usize>>,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Walk<'a> {
     #[inline]
     pub(super) fn new(body: &'a [u8], limits: ScanLimits, root: Role) -> Self {
         let (frames, keys) = (SmallVec::new(), Keys::new(body));
-        let (found, elements) = (Envelope::default(), Vec::new());
+        let (found, elements) = (Box::default(), Vec::new());
         Walk { body, limits, root, at: 0, values: 0, frames, keys, found, elements }
     }
 
