@@ -121,6 +121,7 @@ fn a_token_that_expires_soon_is_marked_logged_and_counted() {
     place.gateway.restart();
     let metrics = || place.gateway.operators("/metrics").text();
     until("it is counted", || metrics().lines().any(|line| line == "aerostack_tokens_expiring 1"));
+    // Once by each start; the first one may have looked before the token was there.
     let log = place.gateway.log();
-    assert_eq!(log.matches("a token expires soon").count(), 1, "{log}");
+    assert!((1..=2).contains(&log.matches("a token expires soon").count()), "{log}");
 }
