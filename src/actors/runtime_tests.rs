@@ -153,8 +153,9 @@ async fn a_full_mailbox_refuses_at_once() {
 
     let begun = clock::instant();
     let refused = (0..1000).filter(|_| busy.tell(Count) == Err(TellError::Full)).count();
-    assert!(begun.elapsed() < Duration::from_millis(250), "refusing never waits");
-    assert!((985..=992).contains(&refused), "8 to 15 of 1000 were queued, {refused} refused");
+    assert!(begun.elapsed() < SOON, "refusing never waits");
+    // The message that blocks may itself still be in the queue.
+    assert!((985..=993).contains(&refused), "7 to 15 of 1000 were queued, {refused} refused");
 
     let waiting: Vec<_> = (0..4)
         .map(|_| {
