@@ -1,5 +1,5 @@
 //! The TokenAuthority's requests about people: sessions, passwords, invitations, members, logins. Their way is the same as
-//! that of tokens ([`Tokens`](crate::actors::token_authority::Tokens)): one message, one turn, one transaction.
+//! that of tokens ([`Tokens`]): one message, one turn, one transaction.
 
 use std::net::IpAddr;
 
