@@ -16,7 +16,8 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
     assert!(within(DEADLINE, &mut condition), "not within {DEADLINE:?}: {what}");
 }
 
-/// Whether `condition` holds within `limit`.
+/// Whether `condition` holds within `limit`. It is looked at less often the longer it takes: what is asked of the admin
+/// API or with a token may be asked only so often a minute.
 pub fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let begun = clock::instant();
     loop {
@@ -26,7 +27,7 @@ pub fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
         if begun.elapsed() > limit {
             return false;
         }
-        std::thread::park_timeout(Duration::from_millis(2));
+        std::thread::park_timeout((begun.elapsed() / 10).clamp(Duration::from_millis(2), Duration::from_millis(100)));
     }
 }
 
