@@ -77,7 +77,8 @@ class Gateway:
                     environ = (entry / "environ").read_bytes().decode(errors="replace")
                 except OSError:
                     continue
-                if any(f"children/{one}" in environ for one in ids) and b"__spawn" not in (entry / "cmdline").read_bytes():
+                ours = (entry / "cmdline").read_bytes().split(b"\0")[1:2]
+                if any(f"children/{one}" in environ for one in ids) and ours not in ([b"__spawn"], [b"__watch"]):
                     found.append(int(entry.name))
         return found
 

@@ -76,6 +76,37 @@ fn a_killed_gateway_takes_its_programs_along() {
     }
 }
 
+/// The process of the gateway's programs that was told to do this step of a start.
+fn step(place: &Place, step: &str) -> u32 {
+    let told = |id: &u32| std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    let does = |id: &u32| told(id).split(|byte| *byte == 0).nth(1) == Some(step.as_bytes());
+    place.gateway.family().into_iter().find(does).unwrap_or_else(|| panic!("nobody does {step}"))
+}
+
+#[test]
+fn whichever_process_is_killed_no_other_one_is_left_behind() {
+    let place = programs(patient(), &[("toy", &["stubborn", "family"])]);
+    for round in 0..12 {
+        until("it answers", || call(&place, "toy__echo"));
+        let family = place.gateway.family();
+        assert!(family.len() >= 4, "{family:?}");
+        let killed = match round % 3 {
+            0 => step(&place, "__spawn"),
+            1 => step(&place, "__watch"),
+            _ => place.editor.call("toy__pid", json!({})).result()["content"][0]["text"]
+                .as_str()
+                .unwrap()
+                .parse()
+                .unwrap(),
+        };
+        assert!(std::process::Command::new("kill").args(["-9", &killed.to_string()]).status().unwrap().success());
+        until("all of them are gone", || {
+            family.iter().all(|id| !std::path::Path::new(&format!("/proc/{id}")).exists())
+        });
+    }
+    assert_eq!(zombies(place.gateway.pid()), Vec::<String>::new());
+}
+
 #[test]
 fn a_stopped_gateway_ends_its_programs_before_it_ends() {
     let mut place = programs(patient(), &[("toy", &["family"]), ("stubborn", &["stubborn", "family"])]);

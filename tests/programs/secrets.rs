@@ -84,7 +84,8 @@ fn a_changed_secret_is_used_by_the_very_next_call() {
     let inject = json!({ "mode": "env", "name": "OTHER_NAME" });
     place.admin.patch("/mcp-servers/one/secrets/API_KEY", inject).expect(200);
     assert!(environment(&place, "one__env").contains(&"OTHER_NAME=short-2".to_owned()));
-    until("the replaced processes are gone", || place.gateway.family().len() == 4);
+    // Of each of the two programs: its launcher, the one that watches, itself.
+    until("the replaced processes are gone", || place.gateway.family().len() == 6);
 }
 
 #[test]

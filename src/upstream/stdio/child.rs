@@ -92,11 +92,13 @@ impl Child {
         let closing = CancellationToken::new();
         actix_rt::spawn(write(stdin, queue, Duration::from_secs(config.write_timeout_seconds), closing.clone()));
         let (report, ended) = watch::channel(None);
-        let folder = launch.folder.clone();
+        let (folder, over) = (launch.folder.clone(), closing.clone());
         actix_rt::spawn(async move {
             // The launcher mirrors how the program ended; being killed itself is -1.
             let status = process.wait().await;
             report.send_replace(Some(status.ok().and_then(|status| status.code()).unwrap_or(-1)));
+            // If it was killed, the family is still there: this ends it.
+            over.cancel();
             // Nobody uses it any more; deleting it may take a while.
             let _deleted = actix_rt::task::spawn_blocking(move || drop(folder)).await;
         });

@@ -1,6 +1,6 @@
 //! The last step before a program runs: the process that is about to become it gives up what it does not need. It dies
-//! with its launcher, cannot gain privileges, has limits, and (Landlock, where the kernel has it) neither sees the
-//! gateway's files nor reaches other processes by signal, abstract socket or `/proc`.
+//! with the one that watches it, cannot gain privileges, has limits, and (Landlock, where the kernel has it) neither
+//! sees the gateway's files nor reaches other processes by signal, abstract socket or `/proc`.
 
 use std::{
     ffi::OsString,
@@ -28,8 +28,8 @@ const LANDLOCK: ABI = ABI::V6;
 pub(super) fn become_program(orders: &Orders, command: &[OsString]) -> String {
     let Some((program, args)) = command.split_first() else { return "no command".into() };
     let bound = set_parent_process_death_signal(Some(Signal::KILL));
-    if bound.is_err() || getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(orders.launcher) {
-        return "its launcher has ended".into();
+    if bound.is_err() || getppid().map(|pid| pid.as_raw_nonzero().get()) != Some(orders.watcher) {
+        return "nobody watches it any more".into();
     }
     limit(orders);
     if let Err(cause) = rustix::thread::set_no_new_privs(true) {

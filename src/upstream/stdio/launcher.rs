@@ -1,16 +1,22 @@
 //! `aerostack __spawn`: between the gateway and each program it runs. Started anew from the gateway's own binary, so
 //! that nothing of the gateway's memory, files or environment is inherited.
 //!
-//! The launcher leads a session of its own and is the subreaper of everything that descends from it. It does not touch
-//! the pipes: it only watches the program's input. When the gateway closes that, or is gone, it ends the whole family,
-//! and returns when nobody is left. The program itself is started through a second step (`__exec`, see `confine`) that
-//! gives up privileges first. Neither step allocates threads or runs anything else.
+//! The launcher leads a session of its own and is the subreaper of everything that descends from it. It does nothing
+//! but wait for a second process of its kind (`__watch`), a subreaper too, which does not touch the pipes either: it
+//! watches the program's input. When the gateway closes that, or is gone, it ends the whole family, and returns when
+//! nobody is left. Should it be killed itself, the launcher ends the family; should the launcher be killed, the gateway
+//! sees that and closes the input. So no single process can be killed in such a way that another one stays. The program
+//! is started through a third step (`__exec`, see `confine`) that gives up privileges first. None of the steps makes
+//! threads or runs anything else.
 
 use std::{
     ffi::OsString,
-    os::unix::process::CommandExt as _,
+    os::{
+        fd::OwnedFd,
+        unix::process::{CommandExt as _, ExitStatusExt as _},
+    },
     path::PathBuf,
-    process::{Command, ExitCode},
+    process::{Child, Command, ExitCode},
     time::Duration,
 };
 
@@ -35,6 +41,7 @@ use crate::{
 };
 
 const SPAWN: &str = "__spawn";
+const WATCH: &str = "__watch";
 const EXEC: &str = "__exec";
 /// This binary, also after an upgrade has replaced its file.
 const SELF: &str = "/proc/self/exe";
@@ -62,9 +69,12 @@ pub struct Orders {
     pub(super) hide: Vec<PathBuf>,
     pub(super) open: Vec<PathBuf>,
     pub(super) cwd: PathBuf,
-    /// The launcher's process id, once there is one.
+    /// The gateway's process id, once the launcher has seen it.
     #[serde(default)]
-    pub(super) launcher: i32,
+    gateway: i32,
+    /// The process id of the one that watches, once there is one.
+    #[serde(default)]
+    pub(super) watcher: i32,
 }
 
 /// A program to start, with its surroundings.
@@ -108,7 +118,8 @@ impl Launch<'_> {
             hide: self.hide.to_vec(),
             open: vec![self.folder.path.clone()],
             cwd: self.program.cwd.as_ref().map_or_else(|| home.clone(), PathBuf::from),
-            launcher: 0,
+            gateway: 0,
+            watcher: 0,
         };
         let mut command = Command::new(SELF);
         command.arg0("aerostack").arg(SPAWN).arg(serde_json::to_string(&orders)?);
@@ -131,14 +142,15 @@ impl Launch<'_> {
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut args = args.into_iter().skip(1);
     let step = args.next()?;
-    if step != SPAWN && step != EXEC {
+    if step != SPAWN && step != WATCH && step != EXEC {
         return None;
     }
     let orders = args.next().and_then(|text| serde_json::from_str::<Orders>(text.to_str()?).ok());
     let command: Vec<OsString> = args.collect();
     let ended = match orders {
         None => Err("this command is the gateway's own".to_owned()),
-        Some(orders) if step == SPAWN => supervise(orders, &command),
+        Some(orders) if step == SPAWN => guard(orders, &command),
+        Some(orders) if step == WATCH => watch(orders, &command),
         Some(orders) => Err(become_program(&orders, &command)),
     };
     Some(ExitCode::from(ended.unwrap_or_else(|cause| {
@@ -147,23 +159,61 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     })))
 }
 
-fn supervise(mut orders: Orders, command: &[OsString]) -> Result<Code, String> {
-    let gateway = getppid();
+fn failed(what: &'static str) -> impl Fn(rustix::io::Errno) -> String {
+    move |cause| format!("{what}: {cause}")
+}
+
+/// Adopts whatever will descend from this process, and shows nobody its memory.
+fn adopt() -> Result<(), String> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("closing its memory"))?;
+    rustix::process::set_child_subreaper(Some(getpid())).map_err(failed("becoming subreaper"))
+}
+
+/// The next step, with what it is told.
+fn next(step: &str, orders: &Orders, command: &[OsString]) -> Result<Command, String> {
+    let told = serde_json::to_string(orders).map_err(|cause| cause.to_string())?;
+    let mut next = Command::new(SELF);
+    next.arg0("aerostack").arg(step).arg(told).args(command);
+    Ok(next)
+}
+
+fn id(child: &Child) -> Result<Pid, String> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or_else(|| "it has no process id".into())
+}
+
+/// Output is the family's: when they are gone, the gateway reads its end.
+fn let_go_of_output() -> Result<(), String> {
+    let nowhere = std::fs::File::options().write(true).open("/dev/null").map_err(|cause| cause.to_string())?;
+    rustix::stdio::dup2_stdout(&nowhere).map_err(failed("letting go of its output"))
+}
+
+/// The launcher: waits for the one that watches, and ends the family if that could not.
+fn guard(mut orders: Orders, command: &[OsString]) -> Result<Code, String> {
+    orders.gateway = getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
     // What whoever started the gateway left open is nobody else's either.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
-    let failed = |what: &'static str| move |cause: rustix::io::Errno| format!("{what}: {cause}");
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("closing its memory"))?;
-    rustix::process::set_child_subreaper(Some(getpid())).map_err(failed("becoming subreaper"))?;
+    adopt()?;
     // A session of its own: no signal of a terminal reaches it. It leads none yet, so this cannot fail.
     let _leads_already = rustix::process::setsid();
-    orders.launcher = getpid().as_raw_nonzero().get();
-    let told = serde_json::to_string(&orders).map_err(|cause| cause.to_string())?;
-    let child = Command::new(SELF).arg0("aerostack").arg(EXEC).arg(told).args(command).process_group(0).spawn();
-    let child = child.map_err(|cause| format!("starting it: {cause}"))?;
-    let main = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or("it has no process id")?;
-    // Its output is the family's: when they are gone, the gateway reads the end.
-    let nowhere = std::fs::File::options().write(true).open("/dev/null").map_err(|cause| cause.to_string())?;
-    rustix::stdio::dup2_stdout(&nowhere).map_err(failed("letting go of its output"))?;
+    let mut watcher = next(WATCH, &orders, command)?.spawn().map_err(|cause| format!("starting it: {cause}"))?;
+    let main = id(&watcher)?;
+    let_go_of_output()?;
+    let ended = watcher.wait().map_err(|cause| format!("waiting for it: {cause}"))?;
+    if let Some(code) = ended.code() {
+        return Ok(Code::try_from(code).unwrap_or(255));
+    }
+    tree::end(main, &mut None, LEFTOVER);
+    Ok(128 + ended.signal().and_then(|signal| Code::try_from(signal).ok()).unwrap_or(0))
+}
+
+/// The one that watches: starts the program, and ends all of its family in the end.
+fn watch(mut orders: Orders, command: &[OsString]) -> Result<Code, String> {
+    let gateway = Pid::from_raw(orders.gateway).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    adopt()?;
+    orders.watcher = getpid().as_raw_nonzero().get();
+    let child = next(EXEC, &orders, command)?.process_group(0).spawn();
+    let main = id(&child.map_err(|cause| format!("starting it: {cause}"))?)?;
+    let_go_of_output()?;
     Ok(Family { orders, main, gateway, ended: None }.watch().unwrap_or(255))
 }
 
@@ -171,7 +221,8 @@ fn supervise(mut orders: Orders, command: &[OsString]) -> Result<Code, String> {
 struct Family {
     orders: Orders,
     main: Pid,
-    gateway: Option<Pid>,
+    /// None: gone before it could be looked at.
+    gateway: Option<OwnedFd>,
     ended: Option<Code>,
 }
 
@@ -199,8 +250,15 @@ impl Family {
         }
     }
 
+    /// Whether the gateway is gone.
+    fn is_abandoned(&self) -> bool {
+        let Some(gateway) = &self.gateway else { return true };
+        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut [PollFd::new(gateway, PollFlags::IN)], Some(&at_once)).is_ok_and(|ended| ended > 0)
+    }
+
     /// Waits until the program ends or (`input`) its input is closed, at most `limit`; whether it is closed.
-    fn wait(&self, exit: &std::os::fd::OwnedFd, limit: Duration, input: bool) -> bool {
+    fn wait(&self, exit: &OwnedFd, limit: Duration, input: bool) -> bool {
         let stdin = std::io::stdin();
         // Without any event asked for, only the end of all writers is told, and nothing is read.
         let mut watched = [PollFd::new(exit, PollFlags::IN), PollFd::new(&stdin, PollFlags::empty())];
@@ -214,17 +272,17 @@ impl Family {
 
     /// The input is closed: the program gets half the time to end by itself, and the other half once it was asked to.
     /// When the gateway is gone there is nobody to wait for.
-    fn stop(&mut self, exit: &std::os::fd::OwnedFd) -> Duration {
+    fn stop(&mut self, exit: &OwnedFd) -> Duration {
         let half = Duration::from_millis(self.orders.stop_ms / 2);
         let begun = clock::instant();
-        while self.ended.is_none() && begun.elapsed() < half && getppid() == self.gateway {
+        while self.ended.is_none() && begun.elapsed() < half && !self.is_abandoned() {
             self.wait(exit, Duration::from_millis(50), false);
             let _none_left = tree::reap(self.main, &mut self.ended);
         }
         match self.ended {
             Some(_) => LEFTOVER,
-            None if getppid() == self.gateway => half,
-            None => ORPHANED.min(half),
+            None if self.is_abandoned() => ORPHANED.min(half),
+            None => half,
         }
     }
 

@@ -1,5 +1,5 @@
-//! The launcher's family: everything that descends from it, also what has left its session or process group or was
-//! orphaned (the launcher is the subreaper of them all). Ends all of it, and reaps it.
+//! A program's family: everything that descends from this process, its subreaper, also what has left its session or
+//! process group or was orphaned. Ends all of it, and reaps it.
 
 use std::time::{Duration, Instant};
 
