@@ -57,6 +57,8 @@ error_codes! {
     Unauthorized, "unauthorized", -32003, 401, 401, "Unauthorized";
     /// The `Origin` or `Host` header is not one of ours.
     OriginRefused, "origin_refused", -32600, 403, 403, "Origin or host not allowed";
+    /// A change of somebody signed in that does not bring the token of their session's pages.
+    CsrfRefused, "csrf_refused", -32600, 403, 403, "Not sent by a page of this session";
     /// HTTP method not served here.
     MethodNotAllowed, "method_not_allowed", -32600, 405, 405, "Method not allowed";
     /// The client excludes what we can answer.

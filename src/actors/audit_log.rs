@@ -61,7 +61,7 @@ pub struct Refused {
     pub namespace: Option<AccountId>,
     /// The workspace it happened in, if it is known.
     pub workspace: Option<WorkspaceId>,
-    /// What was refused: `auth_failed`, `foreign_token`, `origin_refused`, `forbidden`.
+    /// What was refused: `auth_failed`, `foreign_token`, `origin_refused`, `csrf_refused`, `forbidden`.
     pub action: &'static str,
     /// What was asked for: (kind, name), never a credential.
     pub target: (&'static str, Arc<str>),

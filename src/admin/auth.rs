@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     actors::{audit_log::Refused, token_authority::Asked},
-    admin::{Admin, BASE, reply::Refusal, request},
+    admin::{Admin, BASE, cookie, reply::Refusal, request},
     domain::{
         clock,
         peer::client_address,
@@ -103,8 +103,7 @@ pub async fn authenticate(admin: &Admin, request: &ServiceRequest) -> Result<(Op
                 ErrorCode::Unauthorized | ErrorCode::RateLimited => {
                     note_stranger(admin, request.request(), "auth_failed");
                 }
-                ErrorCode::OriginRefused => note_stranger(admin, request.request(), "origin_refused"),
-                _ => {}
+                _ => note_forged(admin, request.request(), &error),
             }
             return Err(error);
         }
@@ -127,15 +126,31 @@ async fn identify(admin: &Admin, request: &ServiceRequest) -> Result<Principal> 
         let hash = bearer(request).and_then(|text| token::parse(Credential::Aak, text)).ok_or_else(unauthorized)?;
         return admin.actors.tokens.api_key(Asked { hash, namespace }, client).await?.ok_or_else(unauthorized);
     }
-    session(admin, request.request(), namespace).await?.ok_or_else(unauthorized)
+    session(admin, request.request(), namespace, None).await?.ok_or_else(unauthorized)
 }
 
-/// Who is signed in with the cookie that the request brings. A change must come from a page of this gateway.
-pub async fn session(admin: &Admin, request: &HttpRequest, namespace: Option<String>) -> Result<Option<Principal>> {
-    let value = admin.cookies.read(request);
-    let Some(hash) = value.and_then(|value| token::parse(Credential::Ses, &value)) else { return Ok(None) };
+/// Who is signed in with the cookie that the request brings. A change must come from a page of this gateway and bring
+/// the session's token, in a header or as `field` of a form.
+pub async fn session(
+    admin: &Admin,
+    request: &HttpRequest,
+    namespace: Option<String>,
+    field: Option<&str>,
+) -> Result<Option<Principal>> {
+    let Some(value) = admin.cookies.read(request) else { return Ok(None) };
+    let Some(hash) = token::parse(Credential::Ses, &value) else { return Ok(None) };
     admin.cookies.require_own_page(request)?;
+    cookie::require_csrf_token(request, &value, field)?;
     admin.actors.tokens.session(Asked { hash, namespace }, address(admin, request)).await
+}
+
+/// Counts a change that no page of the session asked for, if `error` says so.
+pub fn note_forged(admin: &Admin, request: &HttpRequest, error: &Error) {
+    match error.code() {
+        ErrorCode::OriginRefused => note_stranger(admin, request, "origin_refused"),
+        ErrorCode::CsrfRefused => note_stranger(admin, request, "csrf_refused"),
+        _ => {}
+    }
 }
 
 /// Counts a refusal of somebody unknown, for the audit log of the installation's owner.

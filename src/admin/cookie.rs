@@ -1,19 +1,52 @@
 //! The cookie of a session on the pages, and what a request that brings it must prove: that it comes from a page of this
 //! gateway (S-81, S-84). A bearer credential needs no such proof, because no browser adds it by itself.
+//!
+//! There are two proofs, and a change needs both: what the browser says about the page ([`Cookies::require_own_page`]),
+//! and the [`csrf_token`] that only pages of the same session show.
 
 use actix_web::{
     HttpRequest,
     cookie::{Cookie, SameSite, time::Duration},
-    http::{Method, header},
+    http::header,
 };
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use url::Url;
 
-use crate::error::{Error, ErrorCode, Result};
+use crate::{
+    domain::{audit_checkpoint::hex, framing::Framed},
+    error::{Error, ErrorCode, Result},
+};
+
+/// The header in which a script of a page sends the [`csrf_token`]; forms have a field for it.
+pub const CSRF_HEADER: &str = "x-csrf-token";
 
 /// Its name where everything is encrypted: browsers then accept it from this host over TLS only.
 const ENCRYPTED: &str = "__Host-aerostack";
 /// Its name on a gateway of this machine.
 const LOCAL: &str = "aerostack";
+
+/// What pages of a session show and a change from them brings back: made from the cookie, which no script can read and
+/// no other site knows. It is worth nothing without the cookie, and nothing in another session.
+pub fn csrf_token(cookie: &str) -> String {
+    let digest = Sha256::digest(Framed::new("aerostack/csrf/v1").bytes(cookie.as_bytes()).finish());
+    hex(digest.get(..16).unwrap_or_default())
+}
+
+/// Refuses a change that does not bring the token of the session whose cookie it brings: in the header, or as `field`
+/// of a form.
+pub fn require_csrf_token(request: &HttpRequest, cookie: &str, field: Option<&str>) -> Result<()> {
+    if request.method().is_safe() {
+        return Ok(());
+    }
+    let header = request.headers().get(CSRF_HEADER).map(|value| value.as_bytes());
+    let given = header.or(field.map(str::as_bytes)).unwrap_or_default();
+    if given.ct_eq(csrf_token(cookie).as_bytes()).into() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::CsrfRefused, "This was not sent by a page of the session that is signed in now")
+        .with_hint("load the page again and repeat it; programs send an API key: Authorization: Bearer aak_…"))
+}
 
 /// How cookies of this gateway look.
 #[derive(Debug, Clone)]
@@ -86,7 +119,7 @@ impl Cookies {
     /// A browser says where a request comes from: `Sec-Fetch-Site`, and for every POST `Origin`. One of them must say
     /// "from here", and none of them anything else.
     pub fn require_own_page(&self, request: &HttpRequest) -> Result<()> {
-        if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        if request.method().is_safe() {
             return Ok(());
         }
         let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
@@ -157,6 +190,24 @@ mod tests {
             assert!(asks(foreign).is_err(), "{foreign:?}");
         }
         assert!(cookies.require_own_page(&TestRequest::get().to_http_request()).is_ok());
+    }
+
+    #[test]
+    fn a_change_brings_the_token_of_its_own_session() {
+        let asks = |header: Option<&str>, field: Option<&str>| {
+            let request = header.into_iter().fold(TestRequest::post(), |request, token| {
+                request.insert_header((CSRF_HEADER, token.to_owned()))
+            });
+            require_csrf_token(&request.to_http_request(), "ses_mine", field)
+        };
+        let (own, other) = (csrf_token("ses_mine"), csrf_token("ses_other"));
+        assert!(own.len() == 32 && !own.contains("mine"));
+        assert!(asks(Some(&own), None).is_ok() && asks(None, Some(&own)).is_ok());
+        for (header, field) in [(None, None), (Some(&*other), None), (None, Some(&*other)), (Some(""), None)] {
+            assert_eq!(asks(header, field).unwrap_err().code(), ErrorCode::CsrfRefused, "{header:?} {field:?}");
+        }
+        assert!(asks(None, Some(&own[..31])).is_err() && asks(Some(&other), Some(&own)).is_err());
+        assert!(require_csrf_token(&TestRequest::get().to_http_request(), "ses_mine", None).is_ok());
     }
 
     #[test]

@@ -238,6 +238,8 @@ pub struct SignedIn {
     pub session: String,
     /// User name of the account.
     pub username: String,
+    /// What changes with this session's cookie bring as `X-CSRF-Token`.
+    pub csrf_token: String,
     /// Its end, however much it is used.
     pub expires_at: DateTime<Utc>,
 }

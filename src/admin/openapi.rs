@@ -48,7 +48,10 @@ pub fn document() -> OpenApi {
     let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("aak_…").build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("api_key", SecurityScheme::Http(scheme));
-    let cookie = ApiKeyValue::with_description("__Host-aerostack", "Changes must come from a page of this gateway.");
+    let cookie = ApiKeyValue::with_description(
+        "__Host-aerostack",
+        "Changes must come from a page of this gateway and bring the session's token as `X-CSRF-Token`.",
+    );
     components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     let requirement = |name| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
     document.security = Some(vec![requirement("api_key"), requirement("session")]);

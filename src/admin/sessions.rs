@@ -15,6 +15,7 @@ use crate::{
     admin::{
         Admin, auth,
         auth::Caller,
+        cookie,
         dto::{ChangePassword, Ended, Page, Session, SignIn, SignedIn},
         openapi::Problems,
         reply::Reply,
@@ -108,6 +109,7 @@ pub async fn sign_in_route(
     let answer = SignedIn {
         session: begun.record.id.to_string(),
         username: begun.account.username,
+        csrf_token: cookie::csrf_token(begun.raw.expose_secret()),
         expires_at: begun.record.expires_at,
     };
     let cookie = admin.cookies.begin(begun.raw.expose_secret());

@@ -11,13 +11,14 @@ use crate::{
         sessions, whoami,
     },
     error::Result,
-    web::{page, problem, sign_in_first, somebody, status_of},
+    web::{csrf_token, page, problem, sign_in_first, somebody, status_of},
 };
 
 #[derive(Template)]
 #[template(path = "account.html")]
 struct Account<'a> {
     who: &'a WhoAmI,
+    csrf: String,
     problem: &'a str,
     done: &'a str,
 }
@@ -27,19 +28,30 @@ struct Account<'a> {
 pub struct Form {
     current: String,
     new: String,
+    csrf: Option<String>,
 }
 
 /// Shows the account.
 pub async fn show(admin: web::Data<Admin>, request: HttpRequest) -> HttpResponse {
     match described(&admin, &request).await {
-        Ok(Some(who)) => page(StatusCode::OK, &Account { who: &who, problem: "", done: "" }),
+        Ok(Some(who)) => account(&admin, &request, StatusCode::OK, &who, ("", "")),
         Ok(None) => sign_in_first(&request),
         Err(error) => problem(&error),
     }
 }
 
+fn account(
+    admin: &Admin,
+    request: &HttpRequest,
+    status: StatusCode,
+    who: &WhoAmI,
+    (problem, done): (&str, &str),
+) -> HttpResponse {
+    page(status, &Account { who, csrf: csrf_token(admin, request), problem, done })
+}
+
 async fn described(admin: &Admin, request: &HttpRequest) -> Result<Option<WhoAmI>> {
-    match somebody(admin, request).await? {
+    match somebody(admin, request, None).await? {
         Some(by) => Ok(Some(whoami::whoami(&admin.actors, &by).await?)),
         None => Ok(None),
     }
@@ -47,7 +59,8 @@ async fn described(admin: &Admin, request: &HttpRequest) -> Result<Option<WhoAmI
 
 /// Changes the password.
 pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, form: web::Form<Form>) -> HttpResponse {
-    let by = match somebody(&admin, &request).await {
+    let form = form.into_inner();
+    let by = match somebody(&admin, &request, form.csrf.as_deref()).await {
         Ok(Some(by)) => by,
         Ok(None) => return sign_in_first(&request),
         Err(error) => return problem(&error),
@@ -56,10 +69,9 @@ pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, form: web::Fo
         Ok(who) => who,
         Err(error) => return problem(&error),
     };
-    let form = form.into_inner();
     let change = ChangePassword { current: Some(form.current), new: form.new };
     match sessions::change_password(&admin.actors, &by, change, auth::address(&admin, &request)).await {
-        Ok(_) => page(StatusCode::OK, &Account { who: &who, problem: "", done: "The password is changed." }),
-        Err(error) => page(status_of(&error), &Account { who: &who, problem: error.message(), done: "" }),
+        Ok(_) => account(&admin, &request, StatusCode::OK, &who, ("", "The password is changed.")),
+        Err(error) => account(&admin, &request, status_of(&error), &who, (error.message(), "")),
     }
 }

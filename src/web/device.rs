@@ -8,7 +8,7 @@ use crate::{
     admin::{Admin, auth, logins},
     error::{Result, err},
     store::login_requests::LoginRecord,
-    web::{Message, page, problem, sign_in_first, somebody},
+    web::{Message, csrf_token, page, problem, sign_in_first, somebody},
 };
 
 #[derive(Template)]
@@ -17,6 +17,7 @@ struct Device<'a> {
     problem: &'a str,
     login: Option<&'a LoginRecord>,
     username: &'a str,
+    csrf: &'a str,
 }
 
 /// The code, as it was typed.
@@ -30,16 +31,18 @@ pub struct Typed {
 pub struct Form {
     code: String,
     answer: String,
+    csrf: Option<String>,
 }
 
 /// Asks for the code, or shows what waits under it.
 pub async fn show(admin: web::Data<Admin>, request: HttpRequest, query: web::Query<Typed>) -> HttpResponse {
-    let by = match somebody(&admin, &request).await {
+    let by = match somebody(&admin, &request, None).await {
         Ok(Some(by)) => by,
         Ok(None) => return sign_in_first(&request),
         Err(error) => return problem(&error),
     };
-    let empty = Device { problem: "", login: None, username: &by.username };
+    let csrf = csrf_token(&admin, &request);
+    let empty = Device { problem: "", login: None, username: &by.username, csrf: &csrf };
     let Some(code) = query.into_inner().code.filter(|code| !code.is_empty()) else {
         return page(StatusCode::OK, &empty);
     };
@@ -56,7 +59,7 @@ pub async fn show(admin: web::Data<Admin>, request: HttpRequest, query: web::Que
 /// Says yes or no.
 pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, form: web::Form<Form>) -> HttpResponse {
     let yes = form.answer == "yes";
-    match answer(&admin, &request, form.into_inner().code, yes).await {
+    match answer(&admin, &request, form.into_inner(), yes).await {
         Ok(None) => sign_in_first(&request),
         Ok(Some(())) => {
             let text = if yes { "The command line is logged in. You can close this page." } else { "It gets no key." };
@@ -66,9 +69,9 @@ pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, form: web::Fo
     }
 }
 
-async fn answer(admin: &Admin, request: &HttpRequest, code: String, yes: bool) -> Result<Option<()>> {
-    let Some(by) = somebody(admin, request).await? else { return Ok(None) };
-    let waiting = logins::waiting(&admin.actors, code, auth::address(admin, request)).await?;
+async fn answer(admin: &Admin, request: &HttpRequest, form: Form, yes: bool) -> Result<Option<()>> {
+    let Some(by) = somebody(admin, request, form.csrf.as_deref()).await? else { return Ok(None) };
+    let waiting = logins::waiting(&admin.actors, form.code, auth::address(admin, request)).await?;
     let login = waiting.ok_or_else(|| err::gone("This login is over").with_hint("Begin again: aerostack login"))?;
     logins::answer(&admin.actors, &by, login.id, yes).await?;
     Ok(Some(()))

@@ -22,7 +22,7 @@ use crate::{
     },
     error::{Error, ErrorCode, Result},
     store::{accounts::AccountRecord, invites::InviteRecord},
-    web::{page, problem, somebody, status_of},
+    web::{csrf_token, page, problem, somebody, status_of},
 };
 
 #[derive(Template)]
@@ -34,6 +34,7 @@ struct Invitation<'a> {
     email: &'a str,
     workspace: Option<String>,
     signed_in: Option<&'a str>,
+    csrf: String,
     username: &'a str,
     problem: &'a str,
 }
@@ -51,6 +52,7 @@ struct Done<'a> {
 pub struct Form {
     username: Option<String>,
     password: Option<String>,
+    csrf: Option<String>,
 }
 
 /// The invitation of a code.
@@ -70,7 +72,7 @@ async fn find(admin: &Admin, request: &HttpRequest, code: &str) -> Result<(Invit
 }
 
 fn form(
-    admin: &Admin,
+    (admin, request): (&Admin, &HttpRequest),
     (invite, namespace): &(InviteRecord, AccountRecord),
     code: &str,
     who: Option<&Principal>,
@@ -84,6 +86,7 @@ fn form(
         email: &invite.email,
         workspace: invite.workspace.and_then(slug),
         signed_in: who.map(|who| &*who.username),
+        csrf: csrf_token(admin, request),
         username: refused.map_or("", |(_, username)| username),
         problem: refused.map_or("", |(error, _)| error.message()),
     };
@@ -94,10 +97,10 @@ fn form(
 pub async fn show(admin: web::Data<Admin>, request: HttpRequest, code: Path<String>) -> HttpResponse {
     let looked = async {
         let found = find(&admin, &request, &code).await?;
-        Ok::<_, Error>((found, somebody(&admin, &request).await?))
+        Ok::<_, Error>((found, somebody(&admin, &request, None).await?))
     };
     match looked.await {
-        Ok((found, who)) => form(&admin, &found, &code, who.as_ref(), None),
+        Ok((found, who)) => form((&admin, &request), &found, &code, who.as_ref(), None),
         Err(error) => problem(&error),
     }
 }
@@ -112,7 +115,7 @@ pub async fn submit(
     let looked = async {
         admin.cookies.require_own_page(&request)?;
         let found = find(&admin, &request, &code).await?;
-        Ok::<_, Error>((found, somebody(&admin, &request).await?))
+        Ok::<_, Error>((found, somebody(&admin, &request, sent.csrf.as_deref()).await?))
     };
     let (found, who) = match looked.await {
         Ok(looked) => looked,
@@ -127,7 +130,7 @@ pub async fn submit(
     match invites::accept(&admin.actors, who.clone(), &code, input, client).await {
         Ok((joined, account)) => done(&admin, &request, &joined, account, who.is_none()).await,
         Err(error) if error.code() == ErrorCode::Gone => problem(&error),
-        Err(error) => form(&admin, &found, &code, who.as_ref(), Some((&error, &typed))),
+        Err(error) => form((&admin, &request), &found, &code, who.as_ref(), Some((&error, &typed))),
     }
 }
 

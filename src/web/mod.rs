@@ -4,6 +4,20 @@
 //!
 //! The referrer policy is `strict-origin`: no page's path, which may hold an invitation's code, leaves with a request,
 //! and the browser still says `Origin` when a form is sent (with `no-referrer` it would say `null`).
+//!
+//! # Changes from a page
+//!
+//! A change by somebody who is signed in brings the token of their session ([`cookie`], S-81); without it the answer is
+//! 403 `csrf_refused`, here and on the admin API alike. A page gets it by [`csrf_token`] and passes it on in one of two
+//! ways:
+//!
+//! - A form has it in a hidden field: the template has a member `csrf` and writes `{% include "csrf.html" %}` inside the
+//!   form, the form's struct has `csrf: Option<String>`, and the handler asks [`somebody`] with it.
+//! - A script takes it from `<meta name="csrf-token" content="{{ csrf }}">` in the page's head and sends it as the header
+//!   `X-CSRF-Token` with every POST, PATCH and DELETE (htmx: `hx-headers` on the body). The header counts before the
+//!   field.
+//!
+//! It stays the same as long as the session does.
 
 mod account;
 mod device;
@@ -24,9 +38,9 @@ use actix_web::{
 use askama::Template;
 
 use crate::{
-    admin::{Admin, auth},
+    admin::{Admin, auth, cookie},
     domain::role::Principal,
-    error::{Error, ErrorCode, Result},
+    error::{Error, Result},
 };
 
 /// Largest form, in bytes.
@@ -168,16 +182,24 @@ fn sign_in_first(request: &HttpRequest) -> HttpResponse {
     go_to(&format!("/signin?next={next}"))
 }
 
-/// Who is signed in, if somebody is.
-async fn somebody(admin: &Admin, request: &HttpRequest) -> Result<Option<Principal>> {
-    match auth::session(admin, request, None).await {
-        // A change that another page asked for.
-        Err(error) if error.code() == ErrorCode::OriginRefused => {
-            auth::note_stranger(admin, request, "origin_refused");
-            Err(error)
-        }
-        other => other,
+/// Who is signed in, if somebody is. A form brings the session's token in its field `csrf`.
+async fn somebody(admin: &Admin, request: &HttpRequest, csrf: Option<&str>) -> Result<Option<Principal>> {
+    let found = auth::session(admin, request, None, csrf).await;
+    if let Err(error) = &found {
+        auth::note_forged(admin, request, error);
     }
+    found
+}
+
+/// The token that forms and scripts of a page bring back; empty without a session, where none is needed.
+fn csrf_token(admin: &Admin, request: &HttpRequest) -> String {
+    admin.cookies.read(request).map(|value| cookie::csrf_token(&value)).unwrap_or_default()
+}
+
+/// What a form brings that has nothing to say.
+#[derive(serde::Deserialize)]
+struct Bare {
+    csrf: Option<String>,
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::{
     admin::{Admin, sessions},
     error::ErrorCode,
-    web::{after_sign_in, go_to, page, problem, somebody, status_of},
+    web::{Bare, after_sign_in, go_to, page, problem, somebody, status_of},
 };
 
 #[derive(Template)]
@@ -39,7 +39,7 @@ pub async fn show(admin: web::Data<Admin>, request: HttpRequest, query: web::Que
     if let Err(error) = admin.cookies.require_usable() {
         return problem(&error);
     }
-    match somebody(&admin, &request).await {
+    match somebody(&admin, &request, None).await {
         Ok(Some(_)) => go_to(next),
         Ok(None) => page(StatusCode::OK, &SignIn { problem: "", username: "", next }),
         Err(error) => problem(&error),
@@ -69,8 +69,8 @@ pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, form: web::Fo
 }
 
 /// Signs out.
-pub async fn leave(admin: web::Data<Admin>, request: HttpRequest) -> HttpResponse {
-    let left = match somebody(&admin, &request).await {
+pub async fn leave(admin: web::Data<Admin>, request: HttpRequest, form: web::Form<Bare>) -> HttpResponse {
+    let left = match somebody(&admin, &request, form.csrf.as_deref()).await {
         Ok(Some(by)) => sessions::sign_out(&admin.actors, &by).await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),

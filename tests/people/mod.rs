@@ -1,5 +1,6 @@
 //! People: inviting, joining, signing in, keys, namespaces, leaving; over HTTP and on the command line.
 
+mod forgery;
 mod joining;
 mod keys;
 mod leaving;

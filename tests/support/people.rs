@@ -25,11 +25,13 @@ pub fn setup() -> Setup {
 pub struct Browser {
     pub address: SocketAddr,
     pub cookie: Option<String>,
+    /// What the session's pages show and its changes bring back.
+    pub csrf: Option<String>,
 }
 
 impl Browser {
     pub fn new(address: SocketAddr) -> Self {
-        Browser { address, cookie: None }
+        Browser { address, cookie: None, csrf: None }
     }
     fn with_cookie(&self, request: Request) -> Request {
         match &self.cookie {
@@ -45,10 +47,12 @@ impl Browser {
     /// A form, as a browser sends it from a page of the gateway.
     #[track_caller]
     pub fn submit(&mut self, path: &str, fields: &[(&str, &str)]) -> Response {
-        let request = self.form(path, fields).header("origin", &format!("http://{}", self.address));
+        let csrf = self.csrf.iter().map(|token| ("csrf", token.as_str()));
+        let fields: Vec<_> = fields.iter().copied().chain(csrf).collect();
+        let request = self.form(path, &fields).header("origin", &format!("http://{}", self.address));
         self.keep(request.header("sec-fetch-site", "same-origin").send(self.address))
     }
-    /// The same without saying from where.
+    /// The same without saying from where, and without the session's token.
     pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> Request {
         let mut request =
             self.with_cookie(Request::new("POST", path)).header("content-type", "application/x-www-form-urlencoded");
@@ -60,7 +64,9 @@ impl Browser {
     /// A call of the admin API with the cookie, as a page makes it.
     #[track_caller]
     pub fn api(&self, method: &'static str, path: &str, body: Option<&Value>) -> Response {
-        self.api_request(method, path, body).header("sec-fetch-site", "same-origin").send(self.address)
+        let request = self.api_request(method, path, body).header("sec-fetch-site", "same-origin");
+        let csrf = self.csrf.iter();
+        csrf.fold(request, |request, token| request.header("x-csrf-token", token)).send(self.address)
     }
     pub fn api_request(&self, method: &'static str, path: &str, body: Option<&Value>) -> Request {
         let mut request = self.with_cookie(Request::new(method, format!("/api/v1/admin{path}")));
@@ -74,8 +80,16 @@ impl Browser {
         if let Some(cookie) = response.header("set-cookie") {
             let pair = cookie.split(';').next().unwrap_or_default().to_owned();
             self.cookie = Some(pair).filter(|pair| !pair.ends_with('='));
+            self.csrf = self.cookie.is_some().then(|| self.shown_token());
         }
         response
+    }
+    /// The token in a page's form.
+    #[track_caller]
+    fn shown_token(&self) -> String {
+        let page = self.with_cookie(Request::get("/account")).send(self.address).expect(200).text();
+        let field = page.split("name=\"csrf\" value=\"").nth(1).expect("a field");
+        field.split('"').next().unwrap_or_default().to_owned()
     }
     /// Signs in on the page.
     #[track_caller]
