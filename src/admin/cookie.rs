@@ -195,9 +195,9 @@ mod tests {
     #[test]
     fn a_change_brings_the_token_of_its_own_session() {
         let asks = |header: Option<&str>, field: Option<&str>| {
-            let request = header.into_iter().fold(TestRequest::post(), |request, token| {
-                request.insert_header((CSRF_HEADER, token.to_owned()))
-            });
+            let request = header
+                .into_iter()
+                .fold(TestRequest::post(), |request, token| request.insert_header((CSRF_HEADER, token.to_owned())));
             require_csrf_token(&request.to_http_request(), "ses_mine", field)
         };
         let (own, other) = (csrf_token("ses_mine"), csrf_token("ses_other"));

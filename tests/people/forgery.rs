@@ -13,7 +13,7 @@ fn changing_routes(gateway: &TestGateway) -> Vec<(&'static str, String)> {
     let document = Request::get("/openapi.json").send(gateway.address).expect(200).json();
     let filled = |path: &str| {
         let path = path.strip_prefix("/api/v1/admin").expect("a route of the admin API");
-        path.replace("{slug}", "engineering").replace('{', "").replace('}', "")
+        path.replace("{slug}", "engineering").replace(['{', '}'], "")
     };
     let mut routes = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
