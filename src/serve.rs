@@ -117,7 +117,8 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     let actors = Arc::new(Actors::start(config.clone(), public_url.clone(), keys, policy).await?);
     let first = first_start::ensure_owner(&actors, demo.is_some()).await?;
     first_start::ensure_folder(&actors)?;
-    actors.upstreams.host().sweep();
+    let servers: Vec<_> = actors.catalog.load().definitions().map(|def| def.id).collect();
+    actors.upstreams.host().sweep(&servers);
     actors.reload_programs().await?;
 
     let tracer = Tracer::start(&config.telemetry, upstream::client::tls_config)?;

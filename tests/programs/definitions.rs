@@ -76,3 +76,18 @@ fn definitions_outlive_a_restart_and_new_files_count_from_the_next_start() {
     assert!(place.gateway.log().contains("wrong.toml"), "the log names the file");
     until("the old one answers", || place.editor.call("toy__pid", json!({})).json().get("result").is_some());
 }
+
+#[test]
+fn what_a_removed_servers_program_kept_is_deleted_with_the_next_start() {
+    let mut place = programs(TestGateway::setup(), &[("toy", &[]), ("other", &[])]);
+    until("running", || place.gateway.family().len() == 6);
+    let children = place.gateway.setup.data_dir().join("children");
+    let folders = || std::fs::read_dir(&children).unwrap().flatten().count();
+    std::fs::create_dir(children.join("notes")).unwrap();
+    assert_eq!(folders(), 3);
+    place.admin.delete("/workspaces/eng/servers/toy").expect(200);
+    place.admin.delete("/mcp-servers/toy").expect(200);
+    place.gateway.restart();
+    until("only what is in use is left", || folders() == 2 && children.join("notes").exists());
+    place.editor.call("other__pid", json!({})).expect(200).result();
+}

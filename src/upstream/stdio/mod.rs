@@ -14,6 +14,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use crate::{
     config::StdioConfig,
@@ -92,14 +93,23 @@ impl Host {
         Ok(Folder { path: made.path().to_owned(), _fleeting: Some(Arc::new(made)) })
     }
 
-    /// Deletes what gateways that were killed left of clients' programs.
-    pub fn sweep(&self) {
+    /// Deletes what gateways that were killed left of clients' programs, and the folders of servers that are no more.
+    pub fn sweep(&self, servers: &[ServerId]) {
         let inside = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
-        for folder in inside(self.home()).flat_map(|server| inside(server.path().join(CLIENTS))) {
-            let name = folder.file_name().to_string_lossy().into_owned();
-            let gateway = name.split_once('-').map_or("", |(gateway, _)| gateway);
-            if !gateway.is_empty() && !Path::new("/proc").join(gateway).exists() {
-                let _left_for_the_next = std::fs::remove_dir_all(folder.path());
+        // A folder that was chosen may hold more than what is this gateway's.
+        let ours = self.config.home_dir.as_os_str().is_empty();
+        let known: Vec<String> = servers.iter().map(|server| server.0.simple().to_string()).collect();
+        for server in inside(self.home()) {
+            let name = server.file_name().to_string_lossy().into_owned();
+            if ours && Uuid::try_parse(&name).is_ok() && !known.contains(&name) {
+                let _left_for_the_next = std::fs::remove_dir_all(server.path());
+            }
+            for client in inside(server.path().join(CLIENTS)) {
+                let name = client.file_name().to_string_lossy().into_owned();
+                let gateway = name.split_once('-').map_or("", |(gateway, _)| gateway);
+                if !gateway.is_empty() && !Path::new("/proc").join(gateway).exists() {
+                    let _left_for_the_next = std::fs::remove_dir_all(client.path());
+                }
             }
         }
     }
