@@ -32,6 +32,9 @@ pub struct GlobalArgs {
     /// Leave out the head line of tables and CSV
     #[arg(long, global = true, help_heading = "Global options")]
     pub no_headers: bool,
+    /// Only these columns (their names in CSV) or members (in JSON and YAML)
+    #[arg(long, global = true, value_name = "NAMES", value_delimiter = ',', help_heading = "Global options")]
+    pub fields: Vec<String>,
     /// Exact times instead of `2 min ago`
     #[arg(long, global = true, help_heading = "Global options")]
     pub absolute: bool,
@@ -104,6 +107,8 @@ pub enum Format {
     Json,
     /// Comma separated values, for spreadsheets
     Csv,
+    /// The API's own objects, as YAML
+    Yaml,
     /// Only the raw token (`token create`)
     Token,
 }

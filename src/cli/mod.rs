@@ -11,6 +11,7 @@ mod connect;
 mod explain;
 mod export;
 mod failure;
+mod help;
 mod host;
 mod import;
 mod key;
@@ -28,6 +29,7 @@ mod serve_args;
 mod session;
 mod skill;
 mod skill_files;
+mod structured;
 mod team;
 mod team_receipt;
 mod text;
@@ -63,7 +65,7 @@ use crate::error::Result;
     about = "A self-hosted MCP gateway for teams: one URL and one token per person, the keys stay in the vault",
     propagate_version = true,
     disable_help_subcommand = true,
-    after_help = "Examples:\n  aerostack serve\n  aerostack workspace create engineering\n  aerostack workspace token create engineering --name \"Alice Chen\"\n\nExit codes: 0 ok, 1 failure, 2 usage, 3 not found, 4 not logged in, 5 forbidden, 6 conflict,\n7 rate limited, 8 server unreachable or failing, 130 interrupted"
+    after_help = "Examples:\n  aerostack serve\n  aerostack workspace create engineering\n  aerostack workspace token create engineering --name \"Alice Chen\"\n\nMore: aerostack help exit-codes, aerostack help environment, aerostack help output"
 )]
 pub struct Cli {
     /// Options that every command takes.
@@ -128,6 +130,15 @@ pub enum Command {
     /// What an operator does on the gateway's machine
     #[command(subcommand, after_help = host::EXAMPLES)]
     Admin(host::AdminCommand),
+    /// Help of a command, or about exit-codes, environment, output
+    #[command(after_help = help::EXAMPLES)]
+    Help(help::HelpArgs),
+    /// Print a shell's completions
+    #[command(after_help = help::COMPLETION_EXAMPLES)]
+    Completion(help::CompletionArgs),
+    /// Write manual pages
+    #[command(after_help = help::MAN_EXAMPLES)]
+    Man(help::ManArgs),
     /// Who called which tool, how often
     #[command(after_help = analytics::EXAMPLES)]
     Analytics(analytics::AnalyticsArgs),
@@ -152,8 +163,12 @@ pub fn run(
         global.gateway = Some(args.link.gateway.to_string());
     }
     let mut terminal = Terminal::standard(&global);
-    if host::is_meant(&command) {
-        return match host::run(&mut terminal, command, on_host) {
+    if help::is_meant(&command) || host::is_meant(&command) {
+        let outcome = match help::is_meant(&command) {
+            true => help::run(&mut terminal, &command),
+            false => host::run(&mut terminal, command, on_host),
+        };
+        return match outcome {
             Ok(()) => ExitCode::SUCCESS,
             Err(failure) => {
                 terminal.failure(&failure);
@@ -187,6 +202,7 @@ async fn dispatch(session: &mut Session, terminal: &mut Terminal, command: Comma
     }
     match command {
         Command::Serve(_) | Command::Connect(_) | Command::Admin(_) => Ok(()),
+        Command::Help(_) | Command::Completion(_) | Command::Man(_) => help::run(terminal, &command),
         Command::Login(args) => login::login(session, terminal, args).await,
         Command::Logout => login::logout(session, terminal).await,
         Command::Whoami => login::whoami(session, terminal).await,

@@ -13,7 +13,7 @@ use super::{
     args::{Colors, Format, GlobalArgs, Output},
     failure::{Failure, Outcome},
     session::Session,
-    text,
+    structured, text,
 };
 use crate::domain::{
     clock::{self, Timestamp},
@@ -31,6 +31,7 @@ pub struct Terminal {
     format: Format,
     asked: Option<Format>,
     client: Option<&'static str>,
+    fields: Vec<String>,
     quiet: bool,
     headers: bool,
     absolute: bool,
@@ -39,6 +40,7 @@ pub struct Terminal {
 }
 
 /// One column: its head, its name in CSV, and whether it holds numbers.
+#[derive(Clone, Copy)]
 pub struct Column(pub &'static str, pub &'static str, pub Align);
 
 /// To which side a column's cells lean.
@@ -95,6 +97,20 @@ impl Sheet {
     /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
         self.rows.push(cells.into_iter().collect());
+    }
+    /// Only the columns of these names, in this order.
+    fn only(&self, fields: &[String]) -> Outcome<Sheet> {
+        let at = |field: &String| {
+            self.columns.iter().position(|column| column.1 == field).ok_or_else(|| {
+                let known: Vec<&str> = self.columns.iter().map(|column| column.1).collect();
+                Failure::usage(format!("There is no column \"{field}\""))
+                    .with_hint(format!("known: {}", known.join(", ")))
+            })
+        };
+        let places = fields.iter().map(at).collect::<Outcome<Vec<usize>>>()?;
+        let columns = places.iter().filter_map(|at| self.columns.get(*at).copied()).collect();
+        let row = |row: &Vec<Cell>| places.iter().filter_map(|at| row.get(*at).cloned()).collect();
+        Ok(Sheet { columns, rows: self.rows.iter().map(row).collect() })
     }
     fn table(&self, headers: bool) -> String {
         let mut table = Table::new();
@@ -156,6 +172,7 @@ impl Terminal {
             format: asked.unwrap_or(Format::Table),
             asked,
             client,
+            fields: global.fields.clone(),
             quiet: global.quiet,
             headers: !global.no_headers,
             absolute: global.absolute,
@@ -179,7 +196,7 @@ impl Terminal {
     }
     /// Whether the API's own objects were asked for.
     pub fn wants_json(&self) -> bool {
-        self.format == Format::Json && !self.quiet
+        matches!(self.format, Format::Json | Format::Yaml) && !self.quiet
     }
     /// Whether results are for people.
     pub fn is_table(&self) -> bool {
@@ -192,8 +209,13 @@ impl Terminal {
             let lines: Vec<String> = items.iter().map(|item| text::harmless(quiet(item))).collect();
             return lines.iter().try_for_each(|line| self.out_line(line));
         }
+        if self.wants_json() {
+            let items = structured::members(items, &self.fields)?;
+            return self.json(&items);
+        }
+        let chosen = if self.fields.is_empty() { None } else { Some(sheet.only(&self.fields)?) };
+        let sheet = chosen.as_ref().unwrap_or(sheet);
         match self.format {
-            Format::Json => self.json(items),
             Format::Csv => {
                 let bytes = sheet.csv(self.headers)?;
                 if self.out_is_terminal {
@@ -221,15 +243,18 @@ impl Terminal {
     pub fn done<T: Serialize + ?Sized>(&mut self, sentence: &str, object: &T, essential: &str) -> Outcome {
         match self.format {
             _ if self.quiet => self.out_line(&text::harmless(essential)),
-            Format::Json => self.json(object),
+            Format::Json | Format::Yaml => self.json(object),
             _ => {
                 let mark = if self.unicode { "✓" } else { "OK" };
                 self.out_line(&format!("{GOOD}{mark}{GOOD:#} {}", text::harmless(sentence)))
             }
         }
     }
-    /// Prints an object as JSON; characters that could drive a terminal are escaped.
+    /// Prints an object as JSON (or YAML, if that was asked for); characters that could drive a terminal are escaped.
     pub fn json<T: Serialize + ?Sized>(&mut self, object: &T) -> Outcome {
+        if self.format == Format::Yaml {
+            return self.out_line(&escape_json(&structured::yaml(object)?));
+        }
         let text = serde_json::to_string_pretty(object)
             .map_err(|error| Failure::local(format!("cannot write JSON: {error}")))?;
         self.out_line(&escape_json(&text))
@@ -264,7 +289,7 @@ impl Terminal {
     }
     /// The failure that ends the command.
     pub fn failure(&mut self, failure: &Failure) {
-        if self.format == Format::Json {
+        if matches!(self.format, Format::Json | Format::Yaml) {
             let text = serde_json::to_string(failure.document()).unwrap_or_else(|_| json!({}).to_string());
             return self.err_line(&escape_json(&text));
         }

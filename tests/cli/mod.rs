@@ -1,6 +1,7 @@
 //! The command line against a running gateway, as a person and as a script use it: the documents' own commands.
 
 mod connect;
+mod conventions;
 mod documents;
 mod gateway;
 mod policy;
