@@ -395,11 +395,28 @@ pub struct AnalyticsConfig {
     pub flush_ms: u64,
     /// Calls that may wait for a write; more are dropped and counted.
     pub queue: usize,
+    /// People in the process who may watch calls as they end.
+    pub live_readers: usize,
+    /// Of these, of one account.
+    pub live_readers_per_account: usize,
+    /// Calls waiting for one of them who does not keep up; more are left out, and how many is said.
+    pub live_queue: usize,
+    /// Seconds between two looks whether somebody who watches still may.
+    pub live_check_seconds: u64,
 }
 
 impl Default for AnalyticsConfig {
     fn default() -> Self {
-        AnalyticsConfig { retention_days: 90, batch: 2000, flush_ms: 250, queue: 100_000 }
+        AnalyticsConfig {
+            retention_days: 90,
+            batch: 2000,
+            flush_ms: 250,
+            queue: 100_000,
+            live_readers: 64,
+            live_readers_per_account: 8,
+            live_queue: 1000,
+            live_check_seconds: 2,
+        }
     }
 }
 

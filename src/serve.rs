@@ -286,7 +286,7 @@ async fn stop(actors: &Actors, servers: Vec<actix_web::dev::ServerHandle>) {
     let server = &actors.config.server;
     tracing::info!("stopping");
     tokio::time::sleep(Duration::from_secs(server.drain_delay_seconds)).await;
-    actors.streams.goodbye();
+    actors.goodbye();
     let finish = futures_util::future::join_all(servers.iter().map(|server| server.stop(true)));
     let limit = Duration::from_secs(server.shutdown_timeout_seconds + 1);
     if tokio::time::timeout(limit, finish).await.is_err() {

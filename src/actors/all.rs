@@ -12,6 +12,7 @@ use crate::{
     actors::{
         analytics_sink::Analytics,
         audit_log::Audit,
+        call_feed::CallFeed,
         client::Questions,
         client_session::ClientSessions,
         key_source::ConfiguredKeys,
@@ -59,6 +60,8 @@ pub struct Actors {
     pub limiters: RateLimiters,
     /// Call statistics.
     pub analytics: Analytics,
+    /// Who watches calls as they end.
+    pub feed: Arc<CallFeed>,
     /// The audit log.
     pub audit: Audit,
     /// Open streams.
@@ -127,8 +130,12 @@ impl Actors {
             Host { config: config.stdio.clone(), data_dir: std::path::absolute(data_dir).unwrap_or(data_dir.into()) },
         );
         let metrics = Arc::new(Metrics::default());
-        let counted = metrics.clone();
-        let watch = Arc::new(move |batch: &[ToolCallEvent]| counted.observe(batch));
+        let feed = Arc::new(CallFeed::new(&config.analytics));
+        let (counted, shown) = (metrics.clone(), feed.clone());
+        let watch = Arc::new(move |batch: &[ToolCallEvent]| {
+            counted.observe(batch);
+            shown.publish(batch);
+        });
         let analytics = Analytics::start(&runtime, store.clone(), &config.analytics, watch);
         Ok(Actors {
             config,
@@ -141,6 +148,7 @@ impl Actors {
             upstreams,
             limiters,
             analytics,
+            feed,
             audit,
             streams,
             questions,
@@ -177,11 +185,17 @@ impl Actors {
         Ok(())
     }
 
+    /// Ends the streams of clients and of whoever watches.
+    pub fn goodbye(&self) {
+        self.streams.goodbye();
+        self.feed.close();
+    }
+
     /// Lets everything finish, within `deadline`: streams, sessions with servers, then the sinks, then the databases.
     pub async fn drain(&self, deadline: Duration) {
         let end = clock::instant() + deadline;
         let left = || end.saturating_duration_since(clock::instant());
-        self.streams.goodbye();
+        self.goodbye();
         self.upstreams.drain(end).await;
         self.catalog.drain(left()).await;
         supervisor::drain(self.tokens.actor(), left()).await;

@@ -2,12 +2,14 @@
 //! somebody who acts. They are looked up in the database each time (the admin API is no hot path), so a revoked key and a
 //! changed role count at once.
 
+use chrono::TimeDelta;
 use sea_orm::ConnectionTrait;
 use secrecy::SecretString;
 
 use crate::{
     actors::{authority::Authority, token_rules},
     domain::{
+        clock::Timestamp,
         ids::{AccountId, ApiKeyId, SessionId},
         role::{Principal, Role},
         slug,
@@ -18,6 +20,7 @@ use crate::{
         Tx, accounts,
         api_keys::{self, ApiKeyRecord},
         audit::AuditEntry,
+        sign_ins::{self, SignInRecord},
     },
 };
 
@@ -41,6 +44,29 @@ pub(super) struct Acting {
     pub(super) max_role: Option<Role>,
     pub(super) api_key: Option<ApiKeyId>,
     pub(super) session: Option<SessionId>,
+}
+
+impl Acting {
+    fn of_key(key: &ApiKeyRecord) -> Self {
+        Acting {
+            account: key.account,
+            home: key.namespace,
+            bound: key.bound,
+            max_role: key.max_role,
+            api_key: Some(key.id),
+            session: None,
+        }
+    }
+    pub(super) fn of_session(session: &SignInRecord) -> Self {
+        Acting {
+            account: session.account,
+            home: session.account,
+            bound: false,
+            max_role: None,
+            api_key: None,
+            session: Some(session.id),
+        }
+    }
 }
 
 /// A namespace that is not there and one that somebody is not in look the same.
@@ -130,21 +156,44 @@ impl Authority {
                 let Some(key) = api_keys::by_hash(&db, &asked.hash).await?.filter(|key| key.is_active(now)) else {
                     return Ok(None);
                 };
-                let acting = Acting {
-                    account: key.account,
-                    home: key.namespace,
-                    bound: key.bound,
-                    max_role: key.max_role,
-                    api_key: Some(key.id),
-                    session: None,
-                };
-                principal(&db, acting, asked.namespace.as_deref()).await
+                principal(&db, Acting::of_key(&key), asked.namespace.as_deref()).await
             })
             .await?;
         if let Some(key) = found.as_ref().and_then(|principal| principal.api_key) {
             self.used_keys.note(key);
         }
         Ok(found)
+    }
+
+    /// Who somebody is now who was let in before: the same credential in the same namespace, with the role of this moment.
+    /// It does not count as a use. `None`: the credential is over, or they are no longer a member.
+    pub(super) async fn still(&self, by: &Principal) -> Result<Option<Principal>> {
+        let (now, by) = (self.ledger.now(), by.clone());
+        let found = self
+            .store
+            .read(move |db| async move {
+                let key = match by.api_key {
+                    Some(key) => api_keys::get(&db, by.account, key).await?.filter(|key| key.is_active(now)),
+                    None => None,
+                };
+                let session = match by.session {
+                    Some(id) => sign_ins::list(&db, by.account, now).await?.into_iter().find(|one| one.id == id),
+                    None => None,
+                };
+                let acting = key.as_ref().map(Acting::of_key).or(session.as_ref().map(Acting::of_session));
+                let Some(acting) = acting else { return Ok(None) };
+                let there = principal(&db, Acting { home: by.namespace, ..acting }, None).await?;
+                Ok(there.map(|principal| (principal, session)))
+            })
+            .await?;
+        let Some((principal, session)) = found else { return Ok(None) };
+        Ok(session.is_none_or(|session| !self.is_idle(&session, now)).then_some(principal))
+    }
+
+    /// Whether a session was not used for too long.
+    pub(super) fn is_idle(&self, session: &SignInRecord, now: Timestamp) -> bool {
+        let seen = self.used_sessions.get(session.id).map_or(session.seen_at, |used| used.max(session.seen_at));
+        now - seen > TimeDelta::minutes(self.people.session_idle_minutes.into())
     }
 
     pub(super) async fn issue_api_key(&self, wanted: IssueApiKey) -> Result<IssuedApiKey> {

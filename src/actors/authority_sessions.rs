@@ -170,22 +170,14 @@ impl Authority {
         let Some(session) = found.filter(|session| session.ended_at.is_none() && now < session.expires_at) else {
             return Ok(None);
         };
-        let seen = self.used_sessions.get(session.id).map_or(session.seen_at, |used| used.max(session.seen_at));
-        if now - seen > TimeDelta::minutes(self.people.session_idle_minutes.into()) {
+        if self.is_idle(&session, now) {
             return Ok(None);
         }
-        let acting = Acting {
-            account: session.account,
-            home: session.account,
-            bound: false,
-            max_role: None,
-            api_key: None,
-            session: Some(session.id),
-        };
+        let (id, acting) = (session.id, Acting::of_session(&session));
         let principal =
             self.store.read(move |db| async move { principal(&db, acting, asked.namespace.as_deref()).await }).await?;
         if principal.is_some() {
-            self.used_sessions.note(session.id);
+            self.used_sessions.note(id);
         }
         Ok(principal)
     }

@@ -40,6 +40,7 @@ mod vault;
 mod vault_changes;
 
 pub mod all;
+pub mod call_feed;
 pub mod catalog;
 pub mod catalog_abilities;
 pub mod catalog_books;

@@ -47,6 +47,11 @@ impl Tokens {
         self.authority().failed.attempt(client, self.ask(FindSession(asked))).await
     }
 
+    /// Who somebody is now who was let in before, without counting as a use; `None`: they would not be let in again.
+    pub async fn still(&self, by: &Principal) -> Result<Option<Principal>> {
+        self.authority().still(by).await
+    }
+
     /// When a session was last seen in this process.
     pub fn session_last_seen(&self, session: SessionId) -> Option<Timestamp> {
         self.authority().used_sessions.get(session)

@@ -1,6 +1,6 @@
 //! Who called which tool how often, from the merged statistics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{
     HttpResponse,
@@ -23,7 +23,7 @@ use crate::{
     },
     domain::{
         clock::{self, Timestamp},
-        ids::{TokenId, WorkspaceId},
+        ids::{AccountId, TokenId, WorkspaceId},
         near, period,
         role::{Principal, Role},
     },
@@ -108,22 +108,27 @@ impl People {
         }
         Ok(People { tokens, everybody })
     }
+    /// Whether a token was there when this was read.
+    pub fn knows(&self, token: TokenId) -> bool {
+        self.tokens.iter().any(|known| known.id == token)
+    }
     /// The name calls with this token are shown under.
     pub fn name(&self, token: TokenId) -> String {
         let found = self.tokens.iter().find(|known| known.id == token);
         found.map_or_else(|| token.to_string(), |known| known.name.clone())
     }
+    /// The members that tokens belong to.
+    pub fn members(&self) -> BTreeSet<AccountId> {
+        self.tokens.iter().filter_map(|token| token.member).collect()
+    }
+    /// The tokens of whom `fits` says so, by their name and the member they belong to.
+    pub fn tokens_of(&self, fits: impl Fn(&str, Option<AccountId>) -> bool) -> Vec<TokenId> {
+        self.tokens.iter().filter(|token| fits(&token.name, token.member)).map(|token| token.id).collect()
+    }
     /// The tokens to count: those of `user`, or all the caller may see (`None`: of everybody, deleted ones too).
     pub fn chosen(&self, user: Option<&str>) -> Result<Option<Vec<TokenId>>> {
-        let ids = |wanted: Option<&str>| -> Vec<TokenId> {
-            self.tokens
-                .iter()
-                .filter(|token| wanted.is_none_or(|name| token.name == name))
-                .map(|token| token.id)
-                .collect()
-        };
-        let Some(user) = user else { return Ok((!self.everybody).then(|| ids(None))) };
-        let found = ids(Some(user));
+        let Some(user) = user else { return Ok((!self.everybody).then(|| self.tokens_of(|_, _| true))) };
+        let found = self.tokens_of(|name, _| name == user);
         match (found.is_empty(), self.everybody) {
             (false, _) => Ok(Some(found)),
             (true, true) => {

@@ -1,6 +1,8 @@
 //! The audit log of a workspace: administrative acts and installations from the tamper-evident log, tool calls merged
 //! in by time from the analytics.
 
+use std::collections::HashMap;
+
 use actix_web::{
     HttpResponse,
     web::{self, Path},
@@ -17,23 +19,22 @@ use crate::{
         dto::{AuditEntry, Page},
         openapi::Problems,
         reply::Reply,
-        request::{Query, decode_cursor, encode_cursor},
+        request::{Query, cut, decode_cursor, encode_cursor, newest},
         workspaces,
     },
     domain::{
         clock::{self, Timestamp},
-        ids::{CallId, WorkspaceId},
+        ids::{AccountId, CallId, TokenId, WorkspaceId},
         role::{Principal, Role},
     },
     error::{Error, ErrorCode, Result},
     store::{
+        accounts,
         audit::{self, AuditFilter, AuditKind, AuditRecord},
         usage::{self, CallFilter, CallRecord, UsageFilter},
     },
 };
 
-const ENTRIES: u64 = 50;
-const MOST: u64 = 1000;
 const TOOL_CALL: &str = "tool_call";
 
 /// Which acts to show.
@@ -84,13 +85,13 @@ impl Before {
 pub async fn list(actors: &Actors, by: &Principal, slug: &str, query: AuditQuery) -> Result<Page<AuditEntry>> {
     by.require(Role::Admin)?;
     let workspace = workspaces::find(actors, by, slug).await?.id;
-    let limit = query.limit.unwrap_or(ENTRIES).clamp(1, MOST);
+    let limit = newest(query.limit);
     let before = query.cursor.as_deref().map_or_else(|| Ok(Before::now()), Before::decode)?;
-    let people = People::of(actors, by, workspace).await?;
+    let callers = Callers::of(actors, by, workspace).await?;
     if query.kind.as_deref() == Some("call") {
         let mut found = calls(
             actors,
-            &people,
+            &callers,
             workspace,
             &query,
             (query.since.unwrap_or(Timestamp::UNIX_EPOCH), &before),
@@ -99,7 +100,7 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, query: AuditQuery
         .await?;
         let more = cut(&mut found, limit);
         let next_cursor = found.last().filter(|_| more).map(|call| encode_cursor(&call.call.to_string()));
-        return Ok(Page { data: found.into_iter().map(|call| call_dto(&people, call)).collect(), next_cursor });
+        return Ok(Page { data: found.into_iter().map(|call| callers.dto(call)).collect(), next_cursor });
     }
     let filter = AuditFilter {
         workspace: Some(workspace),
@@ -116,8 +117,8 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, query: AuditQuery
     let mut data: Vec<AuditEntry> = Vec::new();
     if query.kind.is_none() && query.action.as_deref().is_none_or(|action| action == TOOL_CALL) {
         let from = oldest.map(|(_, at)| at).max(query.since).unwrap_or(Timestamp::UNIX_EPOCH);
-        let found = calls(actors, &people, workspace, &query, (from, &before), limit).await?;
-        data.extend(found.into_iter().map(|call| call_dto(&people, call)));
+        let found = calls(actors, &callers, workspace, &query, (from, &before), limit).await?;
+        data.extend(found.into_iter().map(|call| callers.dto(call)));
     }
     data.extend(records.into_iter().map(dto));
     data.sort_by_key(|entry| std::cmp::Reverse(entry.at));
@@ -129,7 +130,7 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, query: AuditQuery
 /// of workspaces.
 pub async fn of_namespace(actors: &Actors, by: &Principal, query: AuditQuery) -> Result<Page<AuditEntry>> {
     by.require(Role::Admin)?;
-    let limit = query.limit.unwrap_or(ENTRIES).clamp(1, MOST);
+    let limit = newest(query.limit);
     let before = query.cursor.as_deref().map_or_else(|| Ok(Before::now()), Before::decode)?;
     if query.kind.as_deref() == Some("call") {
         return Err(Error::new(ErrorCode::InvalidRequest, "Tool calls are in the logs of workspaces")
@@ -152,24 +153,62 @@ pub async fn of_namespace(actors: &Actors, by: &Principal, query: AuditQuery) ->
     Ok(Page { data: records.into_iter().map(dto).collect(), next_cursor })
 }
 
-/// Cuts a list that was asked for with one item too many; whether there are more.
-fn cut<T>(items: &mut Vec<T>, limit: u64) -> bool {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = items.len() > limit;
-    items.truncate(limit);
-    more
+/// Who makes calls, as the log names people: the member whose token it is, else the token's name.
+struct Callers {
+    people: People,
+    labels: HashMap<AccountId, String>,
+}
+
+impl Callers {
+    async fn of(actors: &Actors, by: &Principal, workspace: WorkspaceId) -> Result<Self> {
+        let people = People::of(actors, by, workspace).await?;
+        let (members, namespace) = (people.members(), by.namespace);
+        let labels = actors
+            .store
+            .read(move |db| async move {
+                let mut labels = HashMap::new();
+                let Some(namespace) = accounts::get(&db, namespace).await? else { return Ok(labels) };
+                for id in members {
+                    let account = accounts::get(&db, id).await?;
+                    labels.extend(account.map(|account| (id, accounts::label(&account, &namespace))));
+                }
+                Ok(labels)
+            })
+            .await?;
+        Ok(Callers { people, labels })
+    }
+
+    /// The tokens of `user`; `None`: everybody's. Somebody who only administers has none, and that is no error.
+    fn tokens(&self, user: Option<&str>) -> Option<Vec<TokenId>> {
+        let user = user?;
+        let is_theirs = |member: AccountId| self.labels.get(&member).is_some_and(|label| label == user);
+        Some(self.people.tokens_of(|name, member| name == user || member.is_some_and(is_theirs)))
+    }
+
+    fn dto(&self, call: CallRecord) -> AuditEntry {
+        let member = call.account.and_then(|account| self.labels.get(&account));
+        AuditEntry {
+            at: call.at,
+            actor: member.cloned().unwrap_or_else(|| self.people.name(call.token)),
+            kind: "call".to_owned(),
+            action: TOOL_CALL.to_owned(),
+            target: call.tool.clone(),
+            skill: Some(call.tool),
+            request_id: None,
+            times: None,
+        }
+    }
 }
 
 async fn calls(
     actors: &Actors,
-    people: &People,
+    callers: &Callers,
     workspace: WorkspaceId,
     query: &AuditQuery,
     (from, before): (Timestamp, &Before),
     limit: u64,
 ) -> Result<Vec<CallRecord>> {
-    // Somebody who only administers has no token: then there is nothing to merge in, and that is no error.
-    let Ok(tokens) = people.chosen(query.user.as_deref()) else { return Ok(Vec::new()) };
+    let tokens = callers.tokens(query.user.as_deref());
     let usage = UsageFilter { workspace, tokens, server: None, from, to: before.moment };
     let filter = CallFilter { usage, tool: None, failed: false, before: before.call, limit };
     actors.store.analytics(move |db| async move { usage::calls(&db, filter).await }).await
@@ -181,19 +220,6 @@ fn kinds(kind: Option<&str>) -> Result<Vec<AuditKind>> {
     known.map_err(|()| {
         Error::new(ErrorCode::InvalidRequest, "No such kind of act").with_hint("admin, install, call or security")
     })
-}
-
-fn call_dto(people: &People, call: CallRecord) -> AuditEntry {
-    AuditEntry {
-        at: call.at,
-        actor: people.name(call.token),
-        kind: "call".to_owned(),
-        action: TOOL_CALL.to_owned(),
-        target: call.tool.clone(),
-        skill: Some(call.tool),
-        request_id: None,
-        times: None,
-    }
 }
 
 fn dto(record: AuditRecord) -> AuditEntry {

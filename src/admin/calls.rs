@@ -16,7 +16,7 @@ use crate::{
         dto::{Call, Page},
         openapi::Problems,
         reply::Reply,
-        request::{Query, decode_cursor, encode_cursor},
+        request::{Query, cut, decode_cursor, encode_cursor, newest},
         servers, workspaces,
     },
     domain::{
@@ -30,9 +30,6 @@ use crate::{
         usage::{self, CallFilter, CallRecord, UsageFilter},
     },
 };
-
-const CALLS: u64 = 50;
-const MOST: u64 = 1000;
 
 /// Which calls to show.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -69,7 +66,7 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, query: CallQuery)
     let odd = |_| Error::new(ErrorCode::InvalidRequest, "The cursor is not one of ours");
     let before = query.cursor.as_deref().map(decode_cursor).transpose()?;
     let before = before.map(|text| text.parse::<CallId>().map_err(odd)).transpose()?;
-    let limit = query.limit.unwrap_or(CALLS).clamp(1, MOST);
+    let limit = newest(query.limit);
     let usage = UsageFilter {
         workspace,
         tokens: people.chosen(query.user.as_deref())?,
@@ -79,14 +76,13 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, query: CallQuery)
     };
     let filter = CallFilter { usage, tool: query.tool, failed: query.failed, before, limit: limit + 1 };
     let mut found = actors.store.analytics(move |db| async move { usage::calls(&db, filter).await }).await?;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > limit;
-    found.truncate(limit);
+    let more = cut(&mut found, limit);
     let next_cursor = found.last().filter(|_| more).map(|call| encode_cursor(&call.call.to_string()));
     Ok(Page { data: found.into_iter().map(|call| dto(&people, call)).collect(), next_cursor })
 }
 
-fn dto(people: &People, call: CallRecord) -> Call {
+/// A call as the caller may see it.
+pub(super) fn dto(people: &People, call: CallRecord) -> Call {
     let (outcome, code) = match call.outcome {
         Outcome::Ok => ("ok", None),
         Outcome::ToolError => ("tool_error", None),

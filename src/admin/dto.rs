@@ -334,6 +334,9 @@ pub struct UsageRow {
     pub last_call: Option<DateTime<Utc>>,
 }
 
+/// Header of every answer to somebody who is known: the gateway's version.
+pub const VERSION_HEADER: &str = "x-aerostack-version";
+
 /// One call.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Call {
@@ -363,6 +366,13 @@ pub struct Call {
     pub bytes_in: u64,
     /// Bytes of the answer.
     pub bytes_out: u64,
+}
+
+/// In a stream of calls: some were left out, because they were not read fast enough.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MissedCalls {
+    /// How many.
+    pub missed: u64,
 }
 
 /// Calls of a workspace in a period.

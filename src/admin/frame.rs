@@ -15,6 +15,7 @@ use crate::{
     admin::{
         Admin, auth,
         conventions::Asked,
+        dto::VERSION_HEADER,
         idempotency::{self, Begun},
         reply::{Refusal, of_status, problem},
     },
@@ -119,6 +120,9 @@ fn labelled(mut response: ServiceResponse<BoxBody>, id: &str, decision: Option<D
     put(REQUEST_ID, id);
     put(header::CACHE_CONTROL, "no-store");
     put(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    if decision.is_some() {
+        put(HeaderName::from_static(VERSION_HEADER), env!("CARGO_PKG_VERSION"));
+    }
     if let Some(decision) = decision.filter(|decision| decision.limit > 0) {
         put(HeaderName::from_static("ratelimit-policy"), &format!("\"api-key\";q={};w=60", decision.limit));
         let (left, reset) = (decision.remaining, decision.retry_after_ns.div_ceil(1_000_000_000));

@@ -30,6 +30,7 @@ pub mod invites;
 pub mod keys;
 pub mod known;
 pub mod leaving;
+pub mod live_calls;
 pub mod logins;
 pub mod openapi;
 pub mod pins;
@@ -114,7 +115,7 @@ macro_rules! route_table {
 
         /// The handlers' part of the OpenAPI document.
         #[derive(utoipa::OpenApi)]
-        #[openapi(paths($($($module::$handler,)+)+))]
+        #[openapi(paths($($($module::$handler,)+)+), components(schemas(dto::MissedCalls)))]
         struct Paths;
     };
 }
@@ -137,6 +138,7 @@ route_table! {
     "/workspaces/{slug}/tools" { get => installations::tools_route }
     "/workspaces/{slug}/analytics" { get => analytics::usage_route }
     "/workspaces/{slug}/calls" { get => calls::list_route }
+    "/workspaces/{slug}/calls/stream" { get => live_calls::stream_route }
     "/workspaces/{slug}/audit" { get => audit::list_route }
     "/audit" { get => audit::namespace_route }
     "/audit:verify" { post => audit_verify::verify_route }

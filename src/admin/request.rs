@@ -24,6 +24,9 @@ use crate::{
 /// Items on a page unless another number is asked for, and at most.
 const PAGE: usize = 50;
 const LARGEST_PAGE: usize = 500;
+/// The same for logs, of which the newest are asked for.
+const NEWEST: u64 = 50;
+const MOST_NEWEST: u64 = 1000;
 
 /// A JSON body, sent as `application/json`.
 pub struct Json<T>(pub T);
@@ -195,6 +198,19 @@ pub fn page<T>(items: Vec<T>, paging: &Paging, key: impl Fn(&T) -> String) -> Re
     let data: Vec<T> = rest.by_ref().take(paging.size()).collect();
     let next_cursor = rest.next().and_then(|_| data.last()).map(|last| encode_cursor(&key(last)));
     Ok(Page { data, next_cursor })
+}
+
+/// How many of the newest entries of a log are on a page: 50 unless another number is asked for, at most 1000.
+pub fn newest(limit: Option<u64>) -> u64 {
+    limit.unwrap_or(NEWEST).clamp(1, MOST_NEWEST)
+}
+
+/// Cuts a list that was asked for with one item too many; whether there are more.
+pub fn cut<T>(items: &mut Vec<T>, limit: u64) -> bool {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let more = items.len() > limit;
+    items.truncate(limit);
+    more
 }
 
 /// Makes a cursor. Opaque for callers: its inside may change.

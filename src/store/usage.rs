@@ -13,7 +13,7 @@ use crate::{
     },
     error::Result,
     store::{
-        analytics::{HOUR_US, Outcome},
+        analytics::{HOUR_US, Outcome, ToolCallEvent},
         column::unsigned,
         histogram::Histogram,
     },
@@ -244,6 +244,28 @@ pub struct CallRecord {
     pub bytes_in: u64,
     /// Size of the answer.
     pub bytes_out: u64,
+}
+
+impl From<ToolCallEvent> for CallRecord {
+    fn from(event: ToolCallEvent) -> Self {
+        CallRecord {
+            call: event.call,
+            at: event.at,
+            token: event.token,
+            account: event.account,
+            credential: event.credential,
+            client: event.client.to_string(),
+            era: event.era.to_owned(),
+            server: event.server,
+            server_slug: event.server_slug.to_string(),
+            tool: event.tool.to_string(),
+            outcome: event.outcome,
+            latency_us: event.latency_us,
+            upstream_us: event.upstream_us,
+            bytes_in: event.bytes_in,
+            bytes_out: event.bytes_out,
+        }
+    }
 }
 
 /// Which calls to list.

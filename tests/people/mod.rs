@@ -4,6 +4,7 @@ mod forgery;
 mod joining;
 mod keys;
 mod leaving;
+mod live;
 mod logins;
 mod sessions;
 mod team;
