@@ -134,7 +134,7 @@ const LAYERS: &[&[&str]] = &[
 const BESIDE: &[(&str, &str)] =
     &[("telemetry", "config"), ("telemetry", "domain"), ("config", "domain"), ("web", "admin")];
 /// The command line is an HTTP client: it may know only this much.
-const CLI_MAY: &[&str] = &["cli", "admin", "domain", "error", "config"];
+const CLI_MAY: &[&str] = &["cli", "admin", "domain", "error", "config", "protocol"];
 
 #[test]
 fn imports_point_down() {

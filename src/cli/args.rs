@@ -72,7 +72,7 @@ pub struct GlobalArgs {
     )]
     pub namespace: Option<String>,
     /// Show what is asked of the server and how long it took
-    #[arg(short, long, global = true, help_heading = "Global options")]
+    #[arg(short, long, visible_alias = "debug", global = true, help_heading = "Global options")]
     pub verbose: bool,
 }
 

@@ -1,12 +1,15 @@
 //! The HTTP client of the admin API: awc on the command's own runtime. Never follows a redirect (it would carry the key
 //! elsewhere), never uses a proxy from the environment, waits a bounded time, reads a bounded answer.
 
-use std::{sync::Arc, time::Duration};
+use std::{cell::RefCell, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use awc::{
+    ClientResponse,
     error::{ConnectError, SendRequestError},
     http::{Method, StatusCode, header},
 };
+use bytes::Bytes;
+use futures_util::Stream as _;
 use rustls::{ClientConfig, RootCertStore, pki_types::CertificateDer};
 use rustls_pki_types::pem::PemObject as _;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -19,14 +22,22 @@ use super::{
     output,
 };
 use crate::{
-    admin::dto::{Page, Problem},
-    domain::clock,
+    admin::dto::{Page, Problem, VERSION_HEADER},
+    domain::clock::{self, Timestamp},
+    protocol::{
+        headers::{EVENT_STREAM, JSON},
+        sse::{Decoder, Event},
+    },
 };
 
 /// Longest wait for an answer: testing a slow server takes the server's own time.
 const ANSWER: Duration = Duration::from_secs(90);
 const CONNECT: Duration = Duration::from_secs(5);
 const LARGEST: usize = 64 * 1024 * 1024;
+/// Largest event of a stream.
+const LARGEST_EVENT: usize = 1024 * 1024;
+/// Longest silence of a stream; the gateway sends comments far more often.
+const SILENCE: Duration = Duration::from_secs(60);
 /// Pages of a list that are fetched before we think the server goes in circles.
 const PAGES: usize = 10_000;
 
@@ -37,6 +48,45 @@ pub struct Client {
     authorization: Option<SecretString>,
     namespace: Option<String>,
     verbose: bool,
+    last: RefCell<Option<Glimpse>>,
+}
+
+/// What an answer says beside its body.
+#[derive(Debug, Clone)]
+pub struct Glimpse {
+    /// The gateway's version, told to whoever it knows.
+    pub version: Option<String>,
+    /// The gateway's time, to the second.
+    pub date: Option<Timestamp>,
+    /// From the request to the answer's head.
+    pub took: Duration,
+}
+
+/// Events of an answer, as they come. Dropping it closes the connection.
+pub struct Events {
+    response: ClientResponse,
+    decoder: Decoder,
+    base: Url,
+}
+
+impl Events {
+    /// The next event with data; `None` at the end of the stream.
+    pub async fn next(&mut self) -> Outcome<Option<Event>> {
+        let lost = |how: &str| Failure::unreachable(format!("the stream of {} {how}", self.base));
+        loop {
+            let event = self.decoder.next().map_err(|_too_large| lost("holds an event that is too large"))?;
+            if let Some(event) = event.filter(|event| !event.data.is_empty()) {
+                return Ok(Some(event));
+            }
+            let chunk = poll_fn(|cx| Pin::new(&mut self.response).poll_next(cx));
+            match actix_web::rt::time::timeout(SILENCE, chunk).await {
+                Ok(Some(Ok(bytes))) => self.decoder.feed(&bytes),
+                Ok(Some(Err(_))) => return Err(lost("broke off")),
+                Ok(None) => return Ok(None),
+                Err(_elapsed) => return Err(lost("fell silent")),
+            }
+        }
+    }
 }
 
 /// Query parameters that are set.
@@ -51,7 +101,7 @@ impl Client {
         let connector = awc::Connector::new().timeout(CONNECT).handshake_timeout(CONNECT).rustls_0_23(tls()?);
         let http = awc::Client::builder().connector(connector).disable_redirects().timeout(ANSWER).finish();
         let authorization = key.map(|key| SecretString::from(format!("Bearer {}", key.expose_secret())));
-        Ok(Client { http, base, authorization, namespace: None, verbose })
+        Ok(Client { http, base, authorization, namespace: None, verbose, last: RefCell::default() })
     }
     /// The same, acting in a namespace.
     pub fn acting_in(self, namespace: Option<String>) -> Self {
@@ -100,6 +150,18 @@ impl Client {
         self.ask(Method::DELETE, path, query, None::<&()>).await
     }
 
+    /// GET a stream of events.
+    pub async fn events(&self, path: &[&str], query: Query<'_>) -> Outcome<Events> {
+        let mut response = self.send(Method::GET, path, query, None::<&()>, EVENT_STREAM).await?;
+        let status = response.status();
+        let media = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if !status.is_success() || media.is_none_or(|media| !media.starts_with(EVENT_STREAM)) {
+            let bytes = self.body(&mut response).await?;
+            return Err(self.read::<Value>(status, &bytes).err().unwrap_or_else(|| self.not_ours(status)));
+        }
+        Ok(Events { response, decoder: Decoder::new(LARGEST_EVENT), base: self.base.clone() })
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -107,6 +169,20 @@ impl Client {
         query: Query<'_>,
         body: Option<&impl Serialize>,
     ) -> Outcome<T> {
+        let mut response = self.send(method, path, query, body, JSON).await?;
+        let bytes = self.body(&mut response).await?;
+        self.read(response.status(), &bytes)
+    }
+
+    /// Sends a request; its answer's body is still to be read.
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: Query<'_>,
+        body: Option<&impl Serialize>,
+        accept: &'static str,
+    ) -> Outcome<ClientResponse> {
         let url = self.address(path, &query)?;
         let mut request = self.http.request(method.clone(), url.as_str());
         if let Some(secret) = &self.authorization {
@@ -116,41 +192,51 @@ impl Client {
             request = request.insert_header((header::AUTHORIZATION, authorization));
         }
         let request = request
-            .insert_header((header::ACCEPT, "application/json"))
+            .insert_header((header::ACCEPT, accept))
             .insert_header((header::USER_AGENT, concat!("aerostack-cli/", env!("CARGO_PKG_VERSION"))));
         let started = clock::instant();
         let sending = match body {
             Some(body) => request.send_json(body),
             None => request.send(),
         };
-        let mut response = sending.await.map_err(|error| self.no_answer(&error))?;
-        let status = response.status();
-        let bytes = response
-            .body()
-            .limit(LARGEST)
-            .await
-            .map_err(|error| Failure::unreachable(format!("the answer of {} broke off: {error}", self.base)))?;
+        let response = sending.await.map_err(|error| self.no_answer(&error))?;
+        let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         if self.verbose {
-            let id = response.headers().get("x-request-id").and_then(|v| v.to_str().ok()).unwrap_or("-").to_owned();
             output::trace(&format!(
-                "{method} {} {} {} ms, request id {id}",
+                "{method} {} {} {} ms, request id {}",
                 url.path(),
-                status.as_u16(),
-                started.elapsed().as_millis()
+                response.status().as_u16(),
+                started.elapsed().as_millis(),
+                text("x-request-id").as_deref().unwrap_or("-")
             ));
         }
-        self.read(status, &bytes)
+        let date = text("date").and_then(|date| chrono::DateTime::parse_from_rfc2822(&date).ok());
+        self.last.replace(Some(Glimpse {
+            version: text(VERSION_HEADER),
+            date: date.map(|date| date.to_utc()),
+            took: started.elapsed(),
+        }));
+        Ok(response)
+    }
+
+    async fn body(&self, response: &mut ClientResponse) -> Outcome<Bytes> {
+        let body = response.body().limit(LARGEST).await;
+        body.map_err(|error| Failure::unreachable(format!("the answer of {} broke off: {error}", self.base)))
+    }
+
+    /// What the last answer said beside its body.
+    pub fn last(&self) -> Option<Glimpse> {
+        self.last.borrow().clone()
+    }
+
+    fn not_ours(&self, status: StatusCode) -> Failure {
+        let status = status.as_u16();
+        Failure::unreachable(format!("{} answered {status} but not as an aerostack gateway does", self.base))
+            .with_hint("check the URL: aerostack profile list")
     }
 
     fn read<T: DeserializeOwned>(&self, status: StatusCode, bytes: &[u8]) -> Outcome<T> {
-        let not_ours = || {
-            Failure::unreachable(format!(
-                "{} answered {} but not as an aerostack gateway does",
-                self.base,
-                status.as_u16()
-            ))
-            .with_hint("check the URL: aerostack profile list")
-        };
+        let not_ours = || self.not_ours(status);
         if status.is_success() {
             let bytes = if bytes.is_empty() { b"null" } else { bytes };
             return serde_json::from_slice(bytes).map_err(|_their_text| not_ours());

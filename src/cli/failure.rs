@@ -108,6 +108,10 @@ impl Failure {
     pub fn is_conflict(&self) -> bool {
         self.0.exit == exit_of(409)
     }
+    /// The gateway is away or does not work, so it may be asked again.
+    pub fn is_of_the_way(&self) -> bool {
+        self.0.exit == exit_of(500)
+    }
     /// What comes next would fail in the same way: nobody answers, or not for this key.
     pub fn ends_everything(&self) -> bool {
         [exit_of(401), exit_of(500)].contains(&self.0.exit)

@@ -50,6 +50,7 @@ Environment of the command line. A flag wins over a variable, a variable over th
   AEROSTACK_OUTPUT      output format (--output)
   AEROSTACK_TOKEN       workspace token, for connect
   AEROSTACK_CONFIG_DIR  folder of saved gateways and keys [default: $XDG_CONFIG_HOME/aerostack, ~/.config/aerostack]
+  AEROSTACK_NO_UPDATE_NOTICE   do not say that the gateway has another version
   NO_COLOR, CLICOLOR_FORCE, TERM=dumb   colours (--color)
   SSL_CERT_FILE         certificates to trust besides the public ones
 

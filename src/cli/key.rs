@@ -3,15 +3,12 @@
 use clap::Subcommand;
 
 use super::{
+    credential,
     failure::Outcome,
     output::{Align, Cell, Column, Sheet, Terminal},
     session::Session,
-    text,
 };
-use crate::{
-    admin::dto::{ApiKey, ApiKeyCreated, CreateApiKey, TokenStatus},
-    domain::period,
-};
+use crate::admin::dto::{ApiKey, ApiKeyCreated, CreateApiKey, TokenStatus};
 
 /// Runnable examples of `key`.
 pub const EXAMPLES: &str = "Examples:
@@ -61,19 +58,17 @@ pub enum KeyCommand {
 pub async fn run(session: &mut Session, terminal: &mut Terminal, command: KeyCommand) -> Outcome {
     match command {
         KeyCommand::Create { name, role, expires_in, bound } => {
-            let expires_in = expires_in.as_deref().map(period::parse_or_never).transpose()?.flatten();
+            let expires_in = credential::life(expires_in.as_deref())?;
             let body = CreateApiKey { name, role, expires_in, bound };
             let made: ApiKeyCreated = session.client()?.post(&["api-keys"], vec![], &body).await?;
             if terminal.wants_json() {
                 return terminal.json(&made);
             }
             terminal.value(&made.key)?;
-            let until =
-                made.about.expires_at.map_or("does not expire".into(), |at| format!("expires {}", text::minute(at)));
-            let name = &made.about.name;
+            let (about, until) = (&made.about, credential::end(made.about.expires_at));
             terminal.note(&format!(
-                "API key \"{name}\" for @{} ({until}). Shown only this once: save it now.",
-                made.about.namespace
+                "API key \"{}\" for @{} ({until}). Shown only this once: save it now.",
+                about.name, about.namespace
             ));
             Ok(())
         }
@@ -90,28 +85,17 @@ async fn list(session: &mut Session, terminal: &mut Terminal, active: bool) -> O
     if active {
         keys.retain(|key| key.status == TokenStatus::Active);
     }
-    let mut sheet = Sheet::new([
-        Column("KEY NAME", "name", Align::Left),
-        Column("CREATED", "created_at", Align::Left),
-        Column("LAST USED", "last_used_at", Align::Left),
-        Column("STATUS", "status", Align::Left),
-        Column("NAMESPACE", "namespace", Align::Left),
-        Column("ROLE", "role", Align::Left),
-        Column("ID", "id", Align::Left),
-    ]);
+    let more = [("NAMESPACE", "namespace"), ("ROLE", "role"), ("ID", "id")];
+    let more = more.map(|(head, name)| Column(head, name, Align::Left));
+    let mut sheet = Sheet::new(credential::columns("KEY NAME").into_iter().chain(more));
     for key in &keys {
-        let status = match key.status {
-            TokenStatus::Active if key.current => Cell::both("active (this one)", "active"),
-            TokenStatus::Active => Cell::text("active"),
-            TokenStatus::Revoked => Cell::text("revoked"),
-            TokenStatus::Expired => Cell::both("inactive (expired)", "expired"),
-        };
+        let active = || if key.current { "active (this one)".into() } else { "active".into() };
         let only = if key.bound { " only" } else { "" };
         sheet.row([
             Cell::text(&key.name),
             Cell::date(key.created_at),
             terminal.when(key.last_used_at),
-            status,
+            credential::status(key.status, active),
             Cell::both(format!("@{}{only}", key.namespace), &key.namespace),
             Cell::text(key.role.clone().unwrap_or_else(|| "as you".into())),
             Cell::text(&key.id),

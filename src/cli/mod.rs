@@ -8,6 +8,7 @@ mod audit;
 mod audit_verify;
 mod client;
 mod connect;
+mod credential;
 mod explain;
 mod export;
 mod failure;
@@ -17,10 +18,12 @@ mod import;
 mod key;
 mod login;
 mod login_browser;
+mod logs;
 mod mcp;
 mod mcp_pins;
 mod mcp_tools;
 mod output;
+mod ping;
 pub mod profile;
 mod programs;
 mod prompt;
@@ -139,6 +142,12 @@ pub enum Command {
     /// Write manual pages
     #[command(after_help = help::MAN_EXAMPLES)]
     Man(help::ManArgs),
+    /// Calls as they end
+    #[command(subcommand, after_help = logs::EXAMPLES)]
+    Logs(logs::LogsCommand),
+    /// Ask whether the gateway answers, knows the key, and goes by the same time
+    #[command(after_help = ping::EXAMPLES)]
+    Ping,
     /// Who called which tool, how often
     #[command(after_help = analytics::EXAMPLES)]
     Analytics(analytics::AnalyticsArgs),
@@ -193,7 +202,16 @@ pub fn run(
     }
 }
 
+/// Does what is asked, and says now and then that the gateway has another version.
 async fn dispatch(session: &mut Session, terminal: &mut Terminal, command: Command) -> Outcome {
+    let done = act(session, terminal, command).await;
+    if let Some(notice) = session.version_notice() {
+        terminal.note(&notice);
+    }
+    done
+}
+
+async fn act(session: &mut Session, terminal: &mut Terminal, command: Command) -> Outcome {
     if terminal.wants_a_token() && !command.has_token() {
         return Err(Failure::usage(
             "--output token, or the name of a client, works with `token create` and `token rotate` only",
@@ -218,6 +236,8 @@ async fn dispatch(session: &mut Session, terminal: &mut Terminal, command: Comma
         Command::Explain(args) => explain::run(session, terminal, args).await,
         Command::Audit(command) => audit_verify::run(session, terminal, command).await,
         Command::Analytics(args) => analytics::run(session, terminal, args).await,
+        Command::Logs(command) => logs::run(session, terminal, command).await,
+        Command::Ping => ping::run(session, terminal).await,
     }
 }
 

@@ -1,6 +1,8 @@
 //! The only file that writes to the terminal. Data and the one-line confirmations go to stdout, everything said beside
 //! them to stderr, so that `$(…)` and `>` catch exactly the result. Text from elsewhere is made harmless here, once.
 
+mod rows;
+
 use std::io::{self, ErrorKind, IsTerminal as _, Write};
 
 use anstream::{AutoStream, ColorChoice};
@@ -20,6 +22,8 @@ use crate::domain::{
     period,
 };
 
+pub use self::rows::Rows;
+
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
 const FAINT: Style = Style::new().dimmed();
@@ -37,6 +41,7 @@ pub struct Terminal {
     absolute: bool,
     unicode: bool,
     out_is_terminal: bool,
+    closed: bool,
 }
 
 /// One column: its head, its name in CSV, and whether it holds numbers.
@@ -178,6 +183,7 @@ impl Terminal {
             absolute: global.absolute,
             unicode: true,
             out_is_terminal: false,
+            closed: false,
         }
     }
     /// Takes the profile's output format unless one was asked for.
@@ -197,6 +203,10 @@ impl Terminal {
     /// Whether the API's own objects were asked for.
     pub fn wants_json(&self) -> bool {
         matches!(self.format, Format::Json | Format::Yaml) && !self.quiet
+    }
+    /// Whether nobody reads stdout any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
     /// Whether results are for people.
     pub fn is_table(&self) -> bool {
@@ -233,7 +243,7 @@ impl Terminal {
     }
     /// Whether sentences are wanted, not an object or one value.
     pub fn is_plain(&self) -> bool {
-        !self.quiet && self.format != Format::Json
+        !self.quiet && !self.wants_json()
     }
     /// A line above or below a table, for people only.
     pub fn footer(&mut self, line: &str) -> Outcome {
@@ -314,7 +324,10 @@ impl Terminal {
     fn out_bytes(&mut self, bytes: &[u8]) -> Outcome {
         match self.out.write_all(bytes).and_then(|()| self.out.flush()) {
             // `aerostack … | head` closes the pipe on purpose.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+                self.closed = true;
+                Ok(())
+            }
             other => Ok(other?),
         }
     }

@@ -16,8 +16,14 @@ use etcetera::BaseStrategy as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::failure::{Failure, Outcome};
-use crate::error::{Error, ErrorCode, Result};
+use super::{
+    failure::{Failure, Outcome},
+    text,
+};
+use crate::{
+    domain::clock,
+    error::{Error, ErrorCode, Result},
+};
 
 /// What is saved about one gateway, without its key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +144,19 @@ impl ProfileStore {
         let mut all: BTreeMap<String, String> = read_toml(&file)?;
         all.insert(url.trim_end_matches('/').to_owned(), token.expose_secret().to_owned());
         self.write(&file, &to_toml(&all)?)
+    }
+
+    /// Whether something was not said today. From now on it was. Nothing that cannot be written down is news.
+    pub fn is_news(&self, what: &str) -> bool {
+        let file = self.folder.join("notices.toml");
+        let mut said: BTreeMap<String, String> = read_toml(&file).unwrap_or_default();
+        let today = text::date(clock::now());
+        if said.get(what) == Some(&today) {
+            return false;
+        }
+        said.retain(|_, day| *day == today);
+        said.insert(what.to_owned(), today);
+        to_toml(&said).and_then(|text| self.write(&file, &text)).is_ok()
     }
 
     fn credentials(&self) -> Outcome<Credentials> {

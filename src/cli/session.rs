@@ -16,6 +16,17 @@ use crate::domain::{near, server::http_url};
 /// Where `aerostack serve` listens unless told otherwise.
 const DEFAULT_URL: &str = "http://127.0.0.1:8787";
 
+/// Hides the notice that the gateway has another version.
+const NO_NOTICE: &str = "AEROSTACK_NO_UPDATE_NOTICE";
+/// The version of this program.
+pub const OWN_VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Whether another program differs in more than its last number.
+pub fn is_another_version(theirs: &str) -> bool {
+    let line = |version: &str| version.split('.').take(2).map(str::to_owned).collect::<Vec<_>>();
+    line(theirs) != line(OWN_VERSION)
+}
+
 /// What a command works with.
 pub struct Session {
     /// Options that every command takes.
@@ -115,6 +126,17 @@ impl Session {
         saved.ok_or_else(|| {
             Failure::not_logged_in(format!("Not logged in to {}", self.url.as_str().trim_end_matches('/')))
                 .with_hint(format!("aerostack login --url {}", self.url.as_str().trim_end_matches('/')))
+        })
+    }
+
+    /// That the gateway has another version, at most once a day and gateway.
+    pub fn version_notice(&self) -> Option<String> {
+        let theirs = self.client.as_ref()?.last()?.version?;
+        if !is_another_version(&theirs) || std::env::var_os(NO_NOTICE).is_some_and(|value| !value.is_empty()) {
+            return None;
+        }
+        self.store.is_news(&theirs).then(|| {
+            format!("This is aerostack {OWN_VERSION}, the gateway is {theirs}: they may not fit together. ({NO_NOTICE}=1 hides this.)")
         })
     }
 

@@ -48,6 +48,11 @@ pub fn minute(at: Timestamp) -> String {
     at.format("%Y-%m-%d %H:%M UTC").to_string()
 }
 
+/// `14:32:07`, in UTC.
+pub fn second(at: Timestamp) -> String {
+    at.format("%H:%M:%S").to_string()
+}
+
 /// RFC 3339 in UTC, as JSON and CSV have it.
 pub fn exact(at: Timestamp) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)

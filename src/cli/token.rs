@@ -4,6 +4,7 @@
 use clap::{ArgGroup, Args, Subcommand};
 
 use super::{
+    credential,
     failure::{Failure, Outcome},
     output::{Align, Cell, Column, Sheet, Terminal},
     session::Session,
@@ -12,7 +13,7 @@ use super::{
     token_scope::{self, ScopeArgs, UpdateArgs},
 };
 use crate::{
-    admin::dto::{CreateToken, Page, RevokeByName, Seats, Token, TokenCreated, TokenPage, TokenStatus},
+    admin::dto::{CreateToken, Page, RevokeByName, Seats, Token, TokenCreated, TokenPage},
     domain::{clients, clock, period, scope::Scope},
 };
 
@@ -166,7 +167,7 @@ pub async fn create(
         return Err(Failure::usage(format!("There is no snippet for \"{client}\""))
             .with_hint(format!("known clients: {}", clients::names().join(", "))));
     }
-    let expires_in = args.expires_in.as_deref().map(period::parse_or_never).transpose()?.flatten();
+    let expires_in = credential::life(args.expires_in.as_deref())?;
     let scope = args.scope.scope();
     let body = CreateToken { name: args.name, expires_in, requests_per_minute: args.requests_per_minute, scope };
     let made: TokenCreated = session.client()?.post(&["workspaces", &workspace, "tokens"], vec![], &body).await?;
@@ -183,9 +184,8 @@ pub fn reveal(terminal: &mut Terminal, made: &TokenCreated, client: Option<&str>
     }
     terminal.value(&made.token)?;
     if !terminal.wants_a_token() {
-        let until = made.expires_at.map_or("does not expire".into(), |at| format!("expires {}", text::minute(at)));
-        terminal
-            .note(&format!("Token \"{}\" for {} ({}). Shown only this once: save it now.", made.name, made.url, until));
+        let (name, until) = (&made.name, credential::end(made.expires_at));
+        terminal.note(&format!("Token \"{name}\" for {} ({until}). Shown only this once: save it now.", made.url));
         terminal.hint("paste-ready client configuration: --output json, or --output cursor");
     }
     Ok(())
@@ -234,25 +234,14 @@ pub async fn list(
     if args.active {
         tokens.retain(|token| token.active);
     }
-    let mut sheet = Sheet::new([
-        Column("TOKEN NAME", "name", Align::Left),
-        Column("CREATED", "created_at", Align::Left),
-        Column("LAST USED", "last_used_at", Align::Left),
-        Column("STATUS", "status", Align::Left),
-        Column("MAY USE", "scope", Align::Left),
-        Column("ID", "id", Align::Left),
-    ]);
+    let more = [Column("MAY USE", "scope", Align::Left), Column("ID", "id", Align::Left)];
+    let mut sheet = Sheet::new(credential::columns("TOKEN NAME").into_iter().chain(more));
     for token in &tokens {
-        let status = match token.status {
-            TokenStatus::Active => Cell::both(active(token), "active"),
-            TokenStatus::Revoked => Cell::text("revoked"),
-            TokenStatus::Expired => Cell::both("inactive (expired)", "expired"),
-        };
         sheet.row([
             Cell::text(&token.name),
             Cell::date(token.created_at),
             terminal.when(token.last_used_at),
-            status,
+            credential::status(token.status, || active(token)),
             Cell::text(token.scope.as_ref().map_or_else(|| Scope::default().to_string(), Scope::to_string)),
             Cell::text(&token.id),
         ]);

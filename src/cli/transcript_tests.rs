@@ -14,7 +14,7 @@ use clap::Parser as _;
 use serde_json::{Value, json};
 
 use super::{Cli, dispatch, output::Terminal, profile::ProfileStore, session::Session};
-use crate::domain::clock;
+use crate::{admin::dto::VERSION_HEADER, domain::clock};
 
 type Canned = HashMap<String, (u16, Value)>;
 type Seen = Arc<Mutex<Vec<(String, String)>>>;
@@ -54,13 +54,23 @@ async fn answer(
     let line = format!("{} {}", request.method(), path.strip_prefix("/api/v1/admin").unwrap_or(&path));
     seen.lock().unwrap().push((line.clone(), String::from_utf8(body.to_vec()).unwrap()));
     match canned.get(&line) {
-        Some((status, body)) => HttpResponse::build(StatusCode::from_u16(*status).unwrap()).json(body),
+        Some((status, body)) => {
+            let mut answer = HttpResponse::build(StatusCode::from_u16(*status).unwrap());
+            if let Some(version) = body["version"].as_str() {
+                answer.insert_header((VERSION_HEADER, version));
+            }
+            answer.json(body)
+        }
         None => HttpResponse::NotFound()
             .json(json!({"code": "not_found", "title": format!("nothing canned for {line}"), "status": 404})),
     }
 }
 
 async fn run(line: &[&str], canned: &[(&str, u16, Value)]) -> Said {
+    run_in(&tempfile::tempdir().unwrap(), line, canned).await
+}
+
+async fn run_in(folder: &tempfile::TempDir, line: &[&str], canned: &[(&str, u16, Value)]) -> Said {
     let canned: Canned =
         canned.iter().map(|(line, status, body)| ((*line).to_owned(), (*status, body.clone()))).collect();
     let (canned, seen) = (web::Data::new(canned), web::Data::new(Seen::default()));
@@ -73,7 +83,6 @@ async fn run(line: &[&str], canned: &[(&str, u16, Value)]) -> Said {
     let handle = server.handle();
     actix_web::rt::spawn(server);
 
-    let folder = tempfile::tempdir().unwrap();
     let store = ProfileStore::at(folder.path().join("c"));
     super::profile::save_login(&store, "local", &url, &secrecy::SecretString::from("aak_test"), false).unwrap();
     let cli = Cli::try_parse_from(std::iter::once("aerostack").chain(line.iter().copied())).unwrap();
@@ -304,4 +313,40 @@ async fn an_editors_configuration_is_taken_over_and_its_credentials_stored() {
         said.asked
     );
     assert!(!said.out.contains("CANARY") && !said.err.contains("CANARY"));
+}
+
+fn somebody(version: &str) -> Value {
+    json!({"account": "acc_1", "username": "acme", "namespace": "acme", "label": "acme@acme", "role": "owner",
+        "plan": "pro", "api_key": "key_1", "namespaces": [], "public_url": "http://127.0.0.1:8787", "version": version})
+}
+
+#[actix_web::test]
+async fn another_version_of_the_gateway_is_told_once_a_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let other = [("GET /whoami", 200, somebody("99.1.0"))];
+    let first = run_in(&folder, &["whoami"], &other).await;
+    assert!(
+        first.err.starts_with("This is aerostack ") && first.err.contains("the gateway is 99.1.0"),
+        "{}",
+        first.err
+    );
+    assert_eq!(run_in(&folder, &["whoami"], &other).await.err, "");
+    let own = [("GET /whoami", 200, somebody(env!("CARGO_PKG_VERSION")))];
+    assert_eq!(run(&["whoami"], &own).await.err, "");
+}
+
+#[actix_web::test]
+async fn ping_says_who_answers_and_what_does_not_fit() {
+    let own = [("GET /whoami", 200, somebody(env!("CARGO_PKG_VERSION")))];
+    let said = run(&["ping"], &own).await;
+    assert!(
+        said.out.starts_with("✓ http://127.0.0.1:") && said.out.contains("as acme@acme (owner in @acme)"),
+        "{}",
+        said.out
+    );
+    assert_eq!((said.exit, said.err.as_str()), (0, ""));
+    let said = run(&["ping", "-o", "json"], &[("GET /whoami", 200, somebody("99.1.0"))]).await;
+    let report: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((&report["version"], &report["versions_fit"]), (&json!("99.1.0"), &json!(false)), "{report}");
+    assert!(report["clock_skew_seconds"].as_i64().unwrap().abs() < 60, "{report}");
 }
