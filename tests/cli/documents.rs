@@ -1,10 +1,33 @@
-//! Every command line that the product's documents print (but those about teams and skills, which have tests of their
-//! own), in the documents' order, with the columns and sentences they print.
+//! The product's documents as they are printed: their scripts, and that every command line of theirs is run by one of the
+//! [`transcripts`](super::transcripts) with what it prints below it.
 
-use super::gateway::{Gateway, mcp_server};
+use super::{gateway::Gateway, transcripts::TRANSCRIPTS};
+
+/// The documents. They lost the line ends where their blocks end, and every email address.
+pub const TEAM: &str = include_str!("../fixtures/documents/team-management.txt");
+pub const SKILLS: &str = include_str!("../fixtures/documents/private-skills.txt");
+const SECRETS: &str = include_str!("../fixtures/documents/secrets-and-security.txt");
+const TOKENS: &str = include_str!("../fixtures/documents/tokens.txt");
+const ADDRESS: &str = "[email protected]";
+
+/// A script of a document, byte for byte: it ends where another text is glued to one of its lines.
+#[track_caller]
+pub fn script(document: &str, name: &str) -> String {
+    let at = document.find(&format!("#!/bin/bash\n# {name}")).expect("the script's beginning");
+    let mut script = String::new();
+    for line in document[at..].lines() {
+        let close = line.rfind('"').filter(|_| line.starts_with("echo \"")).map_or(line.len(), |at| at + 1);
+        script.push_str(&line[..close]);
+        if close < line.len() {
+            return script;
+        }
+        script.push('\n');
+    }
+    panic!("{name} has no end")
+}
 
 /// Cells of a line: the documents lost their column widths.
-fn cells(line: &str) -> Vec<&str> {
+pub fn cells(line: &str) -> Vec<&str> {
     line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()
 }
 
@@ -18,198 +41,127 @@ fn is_as_printed(line: &str, printed: &str) -> bool {
     got.len() >= wanted.len() && got.iter().zip(&wanted).all(same)
 }
 
-/// Runs the commands; each line below one that begins with `|` must be in what it printed, in this order.
-fn play(gateway: &Gateway, document: &str) {
-    let mut lines = document.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
-    while let Some(command) = lines.next() {
-        let said = gateway.run(command);
-        assert_eq!(said.exit, 0, "aerostack {command}\n{}{}", said.out, said.err);
-        let mut shown = said.out.lines();
-        while let Some(printed) = lines.next_if(|line| line.starts_with('|')) {
-            let printed = printed.trim_start_matches('|').trim();
-            assert!(
-                shown.any(|line| is_as_printed(line, printed)),
-                "aerostack {command}: no `{printed}` in\n{}",
-                said.out
-            );
+/// Plays a transcript; what each command printed. Its lines are commands, but for those that begin with
+/// - `|`: this is in what the command above printed, in this order;
+/// - `@`: from here on somebody else acts, who is logged in under a profile of this name;
+/// - `>`: from here on in this folder;
+/// - `!`: the next command ends with this exit code, and what is printed is on stderr.
+#[track_caller]
+pub fn play(gateway: &Gateway, transcript: &str) -> Vec<String> {
+    let mut lines = transcript.lines().map(str::trim).filter(|line| !line.is_empty()).peekable();
+    let (mut who, mut folder, mut exit) = ("local", ".", 0);
+    let mut outputs = Vec::new();
+    while let Some(line) = lines.next() {
+        match line.split_at_checked(1) {
+            Some(("@", name)) => who = name.trim(),
+            Some((">", place)) => folder = place.trim(),
+            Some(("!", code)) => exit = code.trim().parse().expect("an exit code"),
+            _ => {
+                let said = gateway.run_as(who, folder, line);
+                assert_eq!(said.exit, exit, "aerostack {line}\n{}{}", said.out, said.err);
+                let text = if exit == 0 { said.out } else { said.err };
+                let mut shown = text.lines();
+                while let Some(printed) = lines.next_if(|line| line.starts_with('|')) {
+                    let printed = printed.trim_start_matches('|').trim();
+                    let there = shown.any(|line| is_as_printed(line, printed));
+                    assert!(there, "aerostack {line}: no `{printed}` in\n{text}");
+                }
+                outputs.push(text);
+                exit = 0;
+            }
         }
     }
+    outputs
 }
 
-const TOKENS_OF_A_TEAM: &str = r#"
-workspace token create engineering --name "Bob Singh"
-| mwt_…
-workspace token create engineering --name "Carol Wu"
-| mwt_…
-workspace token create engineering --name "CI Pipeline"
-workspace audit engineering
-| DATE  USER  ACTION
-| … UTC  acme@acme  mcp_installed: github-mcp
-| … UTC  acme@acme  token_created: Alice Chen
-| … UTC  acme@acme  token_created: Bob Singh
-"#;
-
-const USE_AND_LEAVING: &str = r#"
-workspace token list engineering
-| TOKEN NAME  CREATED  LAST USED  STATUS
-| Alice Chen  20…  just now  active
-| Bob Singh  20…  never  active
-| CI Pipeline  20…  never  active
-| 4 of 25 tokens used (Pro plan)
-analytics --workspace engineering --period 7d
-| USER  TOOL  CALLS  ERRORS  LAST CALL
-| Alice Chen  github__create_issue  1  0  just now
-| Alice Chen  github__list_pull_requests  1  0  just now
-analytics --workspace engineering --user "Alice Chen" --period 30d
-| Alice Chen  github__create_issue  1  0  just now
-analytics --workspace engineering --server github-mcp --period 7d
-| Alice Chen  github__create_issue  1  0  just now
-analytics --workspace engineering --period 30d --format csv > usage-report.csv
-workspace token revoke engineering --name "Alice Chen"
-| ✓ Token revoked. Alice's gateway access is immediately disabled.
-workspace token create engineering --name "Alice Chen (new laptop)"
-| mwt_…
-workspace token list engineering
-| Alice Chen  20…  just now  revoked
-workspace create eng-full
-mcp install internal-api --workspace eng-full
-mcp install database --workspace eng-full
-mcp install deploy-pipeline --workspace eng-full
-workspace create eng-readonly
-mcp install internal-api --workspace eng-readonly
-mcp install database --workspace eng-readonly
-workspace create project-alpha
-workspace create project-beta
-mcp install alpha-api --workspace project-alpha
-mcp install beta-api --workspace project-beta
-workspace token create engineering --name "Contractor: Jane Doe"
-workspace token revoke engineering --name "Contractor: Jane Doe"
-| ✓ Token revoked. "Contractor: Jane Doe"'s gateway access is immediately disabled.
-workspace audit engineering --kind admin
-| … UTC  acme@acme  token_revoked: Alice Chen
-mcp list --workspace engineering --tools-only
-| github__create_issue
-"#;
-
-#[test]
-fn the_team_document() {
-    let gateway = Gateway::start();
-    gateway.ok("workspace create engineering");
-    gateway.ok(&format!("mcp add github-mcp --url {}", mcp_server(&["create_issue", "list_pull_requests"])));
-    gateway.ok("mcp install github-mcp --workspace engineering");
-    for slug in ["internal-api", "database", "deploy-pipeline", "alpha-api", "beta-api"] {
-        gateway.ok(&format!("mcp add {slug} --url {}", mcp_server(&["query"])));
-    }
-    gateway.ok(&format!("admin plan acme pro --data-dir {}", gateway.path("data").display()));
-    let alice = gateway.ok("workspace token create engineering --name \"Alice Chen\"").trim().to_owned();
-    play(&gateway, TOKENS_OF_A_TEAM);
-    for tool in ["github__create_issue", "github__list_pull_requests"] {
-        assert_eq!(gateway.call("engineering", &alice, tool).0, 200);
-    }
-    counted(&gateway, "engineering", "github__list_pull_requests");
-    play(&gateway, USE_AND_LEAVING);
-    assert_eq!(gateway.call("engineering", &alice, "github__create_issue").0, 401);
-    let report = std::fs::read_to_string(gateway.path("usage-report.csv")).unwrap();
-    assert!(report.starts_with("user,tool,calls,errors,last_call\r\nAlice Chen,github__create_issue,1,0,"), "{report}");
-    let sixth = gateway.run("workspace create one-too-many");
-    assert_eq!(sixth.exit, 5, "{sixth:?}");
-    assert!(sixth.err.starts_with("✗ 403: The Pro plan allows 5 workspaces; 5 are in use\n"), "{}", sixth.err);
+/// A command line without a comment, with single blanks, and with what the documents print for an address and an id.
+fn normal(line: &str) -> String {
+    let bare = line.split(" #").next().unwrap_or_default().replace("alice@example.com", ADDRESS);
+    bare.replace("bob@example.com", ADDRESS).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Waits until a call is in the statistics: they are written beside the calls.
-fn counted(gateway: &Gateway, workspace: &str, tool: &str) {
-    let line = format!("analytics --workspace {workspace} --period 1h");
-    crate::support::until("the calls are counted", || gateway.ok(&line).contains(tool));
+/// The commands of a transcript or a script, as it stands there.
+fn commands(text: &str) -> Vec<String> {
+    let of_script = text.starts_with("#!");
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let lines = lines.filter_map(|line| match of_script {
+        true => line.split_once("aerostack ").map(|(_, rest)| rest.trim_end_matches(')')),
+        false => (!line.starts_with(['|', '@', '>', '!'])).then_some(line),
+    });
+    lines.map(normal).collect()
+}
+
+/// Everything that is run, with the name of the test that runs it.
+fn run() -> Vec<(&'static str, String)> {
+    let of = |(test, text): &(&'static str, &str)| -> Vec<_> {
+        commands(text).into_iter().map(|command| (*test, command)).collect()
+    };
+    let mut all: Vec<_> = TRANSCRIPTS.iter().flat_map(of).collect();
+    all.extend(of(&("onboard_sh_runs_unchanged", &script(TEAM, "onboard.sh"))));
+    all.extend(of(&(
+        "team_setup_sh_runs_unchanged_and_a_second_time_changes_nothing",
+        &script(SKILLS, "team-setup.sh"),
+    )));
+    all
 }
 
 #[test]
-fn the_document_about_skills_as_far_as_it_is_about_workspaces() {
-    let gateway = Gateway::start();
-    gateway.ok(&format!("mcp add github-mcp --url {}", mcp_server(&["create_issue"])));
-    gateway.ok("workspace create acme-team");
-    gateway.ok("mcp install github-mcp --workspace acme-team");
-    let alice = gateway.ok("workspace token create acme-team --name \"Alice Cursor\"").trim().to_owned();
-    assert_eq!(gateway.call("acme-team", &alice, "github__create_issue").0, 200);
-    counted(&gateway, "acme-team", "github__create_issue");
-    play(
-        &gateway,
-        r#"
-        workspace token create acme-team --name "Bob VSCode"
-        | mwt_…
-        workspace use acme-team
-        workspace audit acme-team
-        | DATE  USER  SKILL  ACTION
-        | … UTC  Alice Cursor  github__create_issue  tool_call
-        workspace token list acme-team
-        | TOKEN NAME  CREATED  LAST USED  STATUS
-        | Alice Cursor  20…  just now  active
-        | Bob VSCode  20…  never  active
-        workspace token revoke acme-team --name "Alice Cursor"
-        | ✓ Token revoked. Alice's gateway access is immediately disabled.
-        "#,
-    );
+fn every_command_line_that_the_documents_print_is_run() {
+    let run = run();
+    let mut printed = 0;
+    for line in [TEAM, SKILLS, SECRETS, TOKENS].iter().flat_map(|document| document.lines()) {
+        let Some(command) = line.trim().strip_prefix("aerostack ") else { continue };
+        // How a command is formed, not a command.
+        if command.contains("<SECRET_NAME>") {
+            continue;
+        }
+        printed += 1;
+        let command = normal(command);
+        // What follows without a blank is the next heading.
+        let is_run = |(_, one): &(&str, String)| command.strip_prefix(one).is_some_and(|rest| !rest.starts_with(' '));
+        assert!(run.iter().any(is_run), "`aerostack {command}` is run by no transcript");
+    }
+    assert_eq!(printed, 70, "the documents print other command lines than before");
 }
 
-#[test]
-fn the_document_about_secrets() {
-    let gateway = Gateway::start();
-    for slug in ["github-mcp", "stripe-mcp", "slack-mcp", "postgres-mcp", "openai-mcp", "my-api"] {
-        gateway.ok(&format!("mcp add {slug} --url {}", mcp_server(&["go"])));
-    }
-    gateway.ok("secrets set my-api API_KEY sk-xxx");
-    gateway.ok("secrets set github-mcp WEBHOOK_SECRET whsec_xxxxxxxx --header X-Webhook-Secret");
-    play(
-        &gateway,
-        r#"
-        secrets set github-mcp GITHUB_TOKEN "ghp_xxx"     # Only sent to github-mcp
-        secrets set stripe-mcp STRIPE_KEY "sk_live_xxx"    # Only sent to stripe-mcp
-        secrets set slack-mcp  SLACK_TOKEN "xoxb-xxx"      # Only sent to slack-mcp
-        secrets set github-mcp GITHUB_TOKEN "ghp_xxxxxxxxxxxx"
-        secrets set postgres-mcp DATABASE_URL "postgres://user:pass@host:5432/db"
-        secrets set openai-mcp OPENAI_API_KEY "sk-proj-xxxxxxxxxxxx"
-        secrets inject github-mcp GITHUB_TOKEN --header "Authorization"
-        secrets inject my-api API_KEY --header "X-API-Key"
-        secrets inject github-mcp GITHUB_TOKEN --bearer
-        secrets list github-mcp
-        | SECRET NAME  INJECTION  LAST UPDATED
-        | GITHUB_TOKEN  Authorization  20…
-        | WEBHOOK_SECRET  X-Webhook-Secret  20…
-        secrets set github-mcp GITHUB_TOKEN "ghp_new_token_here"
-        | ✓ Secret updated. Takes effect on next tool call.
-        secrets delete github-mcp GITHUB_TOKEN
-        secrets delete github-mcp --all
-        "#,
-    );
-    for slug in ["github-mcp", "stripe-mcp"] {
-        let list = gateway.ok(&format!("secrets list {slug}"));
-        assert!(!list.contains("ghp_") && !list.contains("sk_live"), "{list}");
-    }
-}
+/// The kinds of command lines that the documents have, and the test that runs one of each.
+const ROWS: [(u32, &str, &str); 29] = [
+    (1, "workspace create eng-full", "the_team_document"),
+    (2, "workspace use acme-team", "team_setup_sh_runs_unchanged_and_a_second_time_changes_nothing"),
+    (3, "workspace token create engineering --name", "the_team_document"),
+    (4, "--output token", "onboard_sh_runs_unchanged"),
+    (5, "--expires-in 86400", "the_document_about_tokens"),
+    (6, "workspace token list engineering", "the_team_document"),
+    (7, "workspace token revoke engineering --name", "the_team_document"),
+    (8, "workspace token revoke my-workspace TOKEN_ID", "the_document_about_tokens"),
+    (9, "workspace audit engineering", "the_team_document"),
+    (10, "workspace audit acme-team", "the_document_about_skills"),
+    (11, "team invite", "the_team_document"),
+    (12, "team list", "the_team_document"),
+    (13, "team remove", "the_team_document"),
+    (14, "analytics --workspace engineering --period 7d", "the_team_document"),
+    (15, "--user \"Alice Chen\" --period 30d", "the_team_document"),
+    (16, "--server github-mcp --period 7d", "the_team_document"),
+    (17, "--period 30d --format csv > usage-report.csv", "the_team_document"),
+    (18, "mcp install internal-api --workspace eng-full", "the_team_document"),
+    (19, "mcp list --workspace engineering --tools-only", "onboard_sh_runs_unchanged"),
+    (20, "skill publish --name \"internal-crm-skill\" --private team", "the_document_about_skills"),
+    (21, "skill publish --name \"my-dev-tool\" --private", "the_document_about_skills"),
+    (22, "skill list", "the_document_about_skills"),
+    (23, "skill install @acme/internal-crm-skill", "the_document_about_skills"),
+    (24, "secrets set github-mcp GITHUB_TOKEN", "the_document_about_secrets"),
+    (25, "secrets inject github-mcp GITHUB_TOKEN --header \"Authorization\"", "the_document_about_secrets"),
+    (26, "secrets inject github-mcp GITHUB_TOKEN --bearer", "the_document_about_secrets"),
+    (27, "secrets list github-mcp", "the_document_about_secrets"),
+    (28, "secrets delete github-mcp GITHUB_TOKEN", "the_document_about_secrets"),
+    (29, "secrets delete github-mcp --all", "the_document_about_secrets"),
+];
 
 #[test]
-fn the_document_about_tokens() {
-    let gateway = Gateway::start();
-    gateway.ok("workspace create my-workspace");
-    gateway.ok("workspace create work");
-    play(
-        &gateway,
-        r#"
-        workspace token create my-workspace --name "CI Bot" --expires-in 86400
-        | mwt_…
-        workspace token list my-workspace
-        | CI Bot  20…  never  active, expires in …
-        workspace token create work --name "Alice Cursor"
-        workspace token create work --name "Bob Claude Desktop"
-        workspace token create work --name "CI Pipeline"
-        workspace token create work --name "Support Bot"
-        "#,
-    );
-    let list = gateway.ok("workspace token list my-workspace");
-    let id = list.lines().nth(1).and_then(|line| line.split_whitespace().last()).unwrap();
-    play(
-        &gateway,
-        &format!(
-            "workspace token revoke my-workspace {id}\nworkspace token list my-workspace\n| CI Bot  20…  never  revoked"
-        ),
-    );
+fn every_kind_of_command_line_is_run_where_the_table_says() {
+    let run = run();
+    for (number, part, test) in ROWS {
+        let there = run.iter().any(|(name, command)| *name == test && command.contains(part));
+        assert!(there, "row {number}: {test} runs no `{part}`");
+    }
 }

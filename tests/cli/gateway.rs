@@ -11,6 +11,8 @@ use std::{
 
 use serde_json::{Value, json};
 
+use crate::support::Accounts;
+
 /// The binary under test.
 const AEROSTACK: &str = env!("CARGO_BIN_EXE_aerostack");
 
@@ -36,6 +38,10 @@ pub struct Said {
 impl Gateway {
     /// Starts one on a free port and waits until it says that it is ready.
     pub fn start() -> Self {
+        Gateway::start_with(&[])
+    }
+    /// The same with settings in its environment.
+    pub fn start_with(settings: &[(&str, String)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(AEROSTACK);
         command.args([
@@ -49,7 +55,8 @@ impl Gateway {
             "--data-dir",
         ]);
         command.arg(folder.path().join("data")).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut process = at_home(&mut command, folder.path()).spawn().unwrap();
+        at_home(&mut command, folder.path()).envs(settings.iter().map(|(name, value)| (name, value)));
+        let mut process = command.spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let mut url = None;
         for line in lines {
@@ -72,6 +79,22 @@ impl Gateway {
     pub fn run_with(&self, line: &str, stdin: &str) -> Said {
         let script = format!("aerostack {line}");
         self.shell(&["-c", &script], stdin)
+    }
+    /// Runs a command line as somebody who is logged in under a profile of that name, in a folder below this one.
+    pub fn run_as(&self, who: &str, folder: &str, line: &str) -> Said {
+        self.shell(&["-c", &format!("cd {folder} && AEROSTACK_PROFILE={who} aerostack {line}")], "")
+    }
+    /// Lets somebody in who is logged in under a profile of that name, and acts in `namespace`.
+    pub fn person(&self, name: &str, namespace: &str, role: Option<&str>) {
+        let accounts = Accounts::in_folder(&self.path("data"));
+        accounts.make(name);
+        if let Some(role) = role {
+            accounts.join(namespace, name, role);
+        }
+        let login = format!("login --url {} --token-stdin --profile {name}", self.url);
+        let said = self.run_with(&login, &accounts.key(name, namespace));
+        assert_eq!(said.exit, 0, "{said:?}");
+        self.ok("profile use local");
     }
     /// Runs a shell script file with arguments.
     pub fn script(&self, file: &Path, arguments: &[&str]) -> Said {

@@ -1,25 +1,9 @@
-//! The documents' scripts, unchanged (but for a workspace that exists), without a terminal.
+//! The documents' scripts, byte for byte, without a terminal.
 
-use super::gateway::{Gateway, mcp_server};
-
-const ONBOARD: &str = r#"#!/bin/bash
-# onboard.sh — Run this for each new team member
-# Usage: ./onboard.sh "Alice Chen"
-NAME="$1"
-echo "Creating workspace token for $NAME..."
-TOKEN=$(aerostack workspace token create engineering --name "$NAME" --output token)
-echo ""
-echo "=== Setup Instructions for $NAME ==="
-echo ""
-echo "1. Add this to your editor MCP config (Cursor, Claude Desktop, VS Code):"
-echo " Gateway URL: https://gateway.aerostack.dev/ws/engineering/sse"
-echo " Authorization: Bearer $TOKEN"
-echo ""
-echo "2. Restart your editor. The following tools are available:"
-aerostack mcp list --workspace engineering --tools-only
-echo ""
-echo "3. Ask your AI assistant to try: List my open GitHub pull requests"
-"#;
+use super::{
+    documents,
+    gateway::{Gateway, mcp_server},
+};
 
 #[test]
 fn onboard_sh_runs_unchanged() {
@@ -27,14 +11,25 @@ fn onboard_sh_runs_unchanged() {
     gateway.ok("workspace create engineering");
     gateway.ok(&format!("mcp add github-mcp --url {}", mcp_server(&["create_issue", "list_pull_requests"])));
     gateway.ok("mcp install github-mcp --workspace engineering");
-    let script = gateway.file("onboard.sh", ONBOARD);
-    let said = gateway.script(&script, &["Alice Chen"]);
-    assert_eq!(said.exit, 0, "{said:?}");
-    let token = said.out.lines().find_map(|line| line.strip_prefix(" Authorization: Bearer ")).unwrap();
-    assert!(token.starts_with("mwt_"), "{said:?}");
-    assert!(said.out.contains("\ngithub__create_issue\ngithub__list_pull_requests\n"), "{}", said.out);
-    assert_eq!(gateway.call("engineering", token, "github__create_issue").0, 200);
-    assert_eq!(said.err, "");
+    gateway.person("mia", "acme", Some("member"));
+    gateway.file("onboard.sh", &documents::script(documents::TEAM, "onboard.sh"));
+    for (who, name) in [("local", "Alice Chen"), ("mia", "Mia's laptop")] {
+        let step =
+            gateway.file("step.sh", &format!("export AEROSTACK_PROFILE={who}\nexec bash -e onboard.sh \"$1\"\n"));
+        let said = gateway.script(&step, &[name]);
+        assert_eq!(said.exit, 0, "{said:?}");
+        let token = said.out.lines().find_map(|line| line.strip_prefix(" Authorization: Bearer ")).unwrap();
+        assert!(token.starts_with("mwt_"), "{said:?}");
+        assert!(said.out.contains("\ngithub__create_issue\ngithub__list_pull_requests\n"), "{}", said.out);
+        assert_eq!(gateway.call("engineering", token, "github__create_issue").0, 200);
+        assert_eq!(said.err, "");
+    }
+    // A second time: that name is taken, and nothing changes.
+    let active = gateway.ok("workspace token list engineering --fields name,status");
+    let script = gateway.path("onboard.sh");
+    let again = gateway.script(&script, &["Alice Chen"]);
+    assert!(again.err.starts_with("✗ 409: "), "{again:?}");
+    assert_eq!(gateway.ok("workspace token list engineering --fields name,status"), active);
 }
 
 #[test]

@@ -1,36 +1,23 @@
 //! Skills at the command line: the document's script and sentences, and the life of a published skill.
 
-use super::gateway::{Gateway, Said};
-use crate::support::{Accounts, Editor};
+use super::{
+    documents::{self, cells},
+    gateway::{Gateway, Said},
+};
+use crate::support::Editor;
 
-/// The document's script, byte for byte.
-const TEAM_SETUP: &str = include_str!("../fixtures/team-setup.sh");
 const TEAM: [&str; 3] = ["internal-crm-skill", "deploy-skill", "jira-skill"];
 
 /// The gateway of @acme, with more people.
 struct Town {
     gateway: Gateway,
-    accounts: Accounts,
 }
 
 impl Town {
     fn new() -> Self {
         let gateway = Gateway::start();
         gateway.ok("workspace create acme-team");
-        let accounts = Accounts::in_folder(&gateway.path("data"));
-        Town { gateway, accounts }
-    }
-    /// Somebody who is logged in under a profile of that name, and acts in `namespace`.
-    fn person(&self, name: &str, namespace: &str, role: Option<&str>) {
-        self.accounts.make(name);
-        if let Some(role) = role {
-            self.accounts.join(namespace, name, role);
-        }
-        let key = self.accounts.key(name, namespace);
-        let login = format!("login --url {} --token-stdin --profile {name}", self.gateway.url);
-        let said = self.gateway.run_with(&login, &key);
-        assert_eq!(said.exit, 0, "{said:?}");
-        self.gateway.ok("profile use local");
+        Town { gateway }
     }
     /// Runs a script of shell commands with a profile.
     fn script(&self, profile: &str, text: &str) -> Said {
@@ -60,15 +47,11 @@ impl Town {
     }
 }
 
-fn words(line: &str) -> Vec<&str> {
-    line.split("  ").map(str::trim).filter(|word| !word.is_empty()).collect()
-}
-
 #[test]
 fn team_setup_sh_runs_unchanged_and_a_second_time_changes_nothing() {
     let town = Town::new();
-    town.person("alice", "acme", Some("member"));
-    town.person("johndoe", "johndoe", None);
+    town.gateway.person("alice", "acme", Some("member"));
+    town.gateway.person("johndoe", "johndoe", None);
     for name in TEAM {
         let said = town.publish("local", name, "--private team");
         assert!(said.out.ends_with(&format!("✓ Published @acme/{name} 1.0.0 (team)\n")), "{said:?}");
@@ -77,7 +60,8 @@ fn team_setup_sh_runs_unchanged_and_a_second_time_changes_nothing() {
     let editor = town.editor();
     assert!(editor.tools().is_empty());
 
-    town.gateway.file("team-setup.sh", TEAM_SETUP);
+    let script = documents::script(documents::SKILLS, "team-setup.sh");
+    town.gateway.file("team-setup.sh", &script);
     let traced = || town.script("alice", "exec bash -ex team-setup.sh");
     let first = traced();
     assert_eq!(first.exit, 0, "{first:?}");
@@ -93,7 +77,7 @@ fn team_setup_sh_runs_unchanged_and_a_second_time_changes_nothing() {
             "URL: https://gateway.aerostack.dev/ws/acme-team",
         ]
     );
-    for line in TEAM_SETUP.lines().filter(|line| line.starts_with("aerostack ")) {
+    for line in script.lines().filter(|line| line.starts_with("aerostack ")) {
         let command = line.split(" #").next().unwrap();
         assert!(first.err.contains(&format!("+ {command}\n")), "{command} was not run: {}", first.err);
     }
@@ -101,7 +85,7 @@ fn team_setup_sh_runs_unchanged_and_a_second_time_changes_nothing() {
     assert_eq!(editor.tools(), tools);
 
     let audit = town.gateway.ok("workspace audit acme-team --kind install");
-    let rows: Vec<Vec<&str>> = audit.lines().map(words).collect();
+    let rows: Vec<Vec<&str>> = audit.lines().map(cells).collect();
     assert_eq!(rows[0], ["DATE", "USER", "SKILL", "ACTION"]);
     assert_eq!(rows[1][1..], ["alice@acme", "@acme/internal-crm-skill", "install"]);
     assert_eq!(rows[4][1..], ["alice@acme", "@johndoe/github-skill", "install"]);
@@ -119,7 +103,7 @@ fn a_stranger_cannot_tell_what_a_namespace_has() {
     town.publish("local", "crm-skill", "--private team");
     town.publish("local", "my-dev-tool", "--private");
     town.publish("local", "open-skill", "");
-    town.person("mallory", "mallory", None);
+    town.gateway.person("mallory", "mallory", None);
     let bare =
         |said: &Said| said.err.lines().filter(|line| !line.starts_with("request id")).collect::<Vec<_>>().join("\n");
     town.script("mallory", "aerostack workspace create mallory-team");
@@ -147,7 +131,7 @@ fn a_stranger_cannot_tell_what_a_namespace_has() {
 #[test]
 fn who_may_see_a_skill_is_who_it_was_published_for() {
     let town = Town::new();
-    town.person("alice", "acme", Some("member"));
+    town.gateway.person("alice", "acme", Some("member"));
     town.publish("local", "team-skill", "--private team");
     town.publish("local", "own-skill", "--private");
     town.publish("local", "open-skill", "");
@@ -158,7 +142,7 @@ fn who_may_see_a_skill_is_who_it_was_published_for() {
     let said = town.script("alice", "aerostack skill install @acme/own-skill --workspace acme-team");
     assert_eq!(said.exit, 3, "{said:?}");
     let head = town.gateway.ok("skill list");
-    assert_eq!(words(head.lines().next().unwrap()), ["SKILL", "VERSION", "VISIBILITY", "UPDATED", "DESCRIPTION"]);
+    assert_eq!(cells(head.lines().next().unwrap()), ["SKILL", "VERSION", "VISIBILITY", "UPDATED", "DESCRIPTION"]);
 
     // Publishing again says nothing about who may see it unless it is said.
     town.version("team-skill", "1.1.0");
@@ -199,7 +183,7 @@ fn an_installation_keeps_its_version_until_somebody_asks_for_another() {
     assert_eq!(said(&editor), "As of 2.0.0.");
     assert_eq!(install("deploy-skill@3").exit, 3);
     let list = town.gateway.ok("mcp list --workspace acme-team");
-    assert_eq!(words(list.lines().nth(1).unwrap())[..2], ["@acme/deploy-skill@2.0.0", "deploy"], "{list}");
+    assert_eq!(cells(list.lines().nth(1).unwrap())[..2], ["@acme/deploy-skill@2.0.0", "deploy"], "{list}");
 
     town.version("deploy-skill", "1.9.0");
     let lower = town.script("local", "cd deploy-skill && aerostack skill publish");
@@ -228,7 +212,7 @@ fn a_withdrawn_version_stays_where_it_is_and_goes_nowhere_else() {
     town.gateway.ok("skill install deploy-skill --workspace other");
     assert!(town.gateway.ok("mcp list --workspace other").contains("@acme/deploy-skill@1.0.0"));
     let show = town.gateway.ok("skill show @acme/deploy-skill");
-    assert_eq!(words(show.lines().nth(1).unwrap())[3], "withdrawn", "{show}");
+    assert_eq!(cells(show.lines().nth(1).unwrap())[3], "withdrawn", "{show}");
     town.gateway.ok("skill remove deploy-skill@1.1.0 --restore");
     assert_eq!(town.gateway.run("skill remove deploy-skill").exit, 6, "it is installed");
     town.gateway.ok("skill uninstall @acme/deploy-skill --workspace acme-team");
@@ -296,8 +280,8 @@ impl Town {
 #[test]
 fn a_member_installs_skills_but_not_servers() {
     let town = Town::new();
-    town.person("alice", "acme", Some("member"));
-    town.person("victor", "acme", Some("viewer"));
+    town.gateway.person("alice", "acme", Some("member"));
+    town.gateway.person("victor", "acme", Some("viewer"));
     town.publish("local", "deploy-skill", "--private team");
     town.publish("local", "jira-skill", "--private team");
     let run = |profile: &str, line: &str| town.script(profile, &format!("aerostack {line} --workspace acme-team")).exit;
