@@ -31,7 +31,7 @@
 //! | [`web`] | pages for people: signing in, joining, confirming a login; one file per page beside its template | decides what the admin API does not |
 //! | [`ops`] | probes on the main port; health of actors and metrics on a listener of their own | shows detail to editors |
 //! | [`cli`] | the commands, as an HTTP client of the admin API | touches a database or an actor |
-//! | [`connect`] | a pipe joined to a gateway URL, for clients that only start processes | repeats a call that may have arrived |
+//! | [`connect`] | a pipe joined to a gateway URL, for clients that only start processes; one question to such a URL | repeats a call that may have arrived |
 //! | [`host`] | what an operator does beside the gateway: check the audit log, set a plan | writes what a process keeps in memory |
 //! | [`demo`] | `serve --demo`: an example server and a first call through the front door | keeps anything |
 //! | [`actors`] | tokens, secrets, catalogue, upstream sessions, streams, sinks; the runtime they live in | is called around its [`ActorRef`](actors::actor_ref::ActorRef) |
@@ -93,7 +93,8 @@
 //!    hop and the server's secrets as headers. Arguments are the client's bytes.
 //! 7. The answer (one body, or events until it comes) is searched for secrets, its id is put back, what the client's
 //!    revision needs is added, and it is written. Every poll that may write passes the grant's gate.
-//! 8. Statistics, one log line and, if traces are exported, two spans are left behind. None of them is waited for. A call
+//! 8. Statistics, one log line and, if traces are exported, two spans are left behind. None of them is waited for; whoever
+//!    watches sees the call a moment later, on its way into the statistics ([`actors::call_feed`]). A call
 //!    that is refused before it has a server leaves its log line only; who may not enter at all is counted in the audit
 //!    log ([`gateway::refused`]).
 //!

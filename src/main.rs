@@ -13,5 +13,11 @@ fn main() -> ExitCode {
         return ended;
     }
     let cli = aerostack::cli::Cli::parse();
-    aerostack::cli::run(cli, aerostack::serve::run, aerostack::connect::run, aerostack::host::run)
+    let hands = aerostack::cli::Hands {
+        serve: aerostack::serve::run,
+        bridge: aerostack::connect::run,
+        on_host: aerostack::host::run,
+        ask: aerostack::connect::ask,
+    };
+    aerostack::cli::run(cli, &hands)
 }

@@ -12,8 +12,10 @@ pub mod calls;
 mod conventions;
 pub mod cookie;
 mod discovery;
+pub mod doctor;
 pub mod dto;
 mod dto_audit;
+mod dto_doctor;
 mod dto_people;
 mod dto_servers;
 mod dto_skills;
@@ -168,6 +170,7 @@ route_table! {
     "/api-keys" { get => keys::list_route, post => keys::create_route }
     "/api-keys/{id}" { delete => keys::revoke_route }
     "/known-servers" { get => known::list_route }
+    "/doctor" { get => doctor::examine_route }
     "/actors" { get => actors::list_route }
     "/actors/{name:.+}/restart" { post => actors::restart_route }
     "/actors/{name:.+}" { get => actors::get_route }

@@ -72,20 +72,41 @@ pub struct Events {
 impl Events {
     /// The next event with data; `None` at the end of the stream.
     pub async fn next(&mut self) -> Outcome<Option<Event>> {
-        let lost = |how: &str| Failure::unreachable(format!("the stream of {} {how}", self.base));
         loop {
-            let event = self.decoder.next().map_err(|_too_large| lost("holds an event that is too large"))?;
+            let event = self.decoder.next().map_err(|_too_large| self.lost("holds an event that is too large"))?;
             if let Some(event) = event.filter(|event| !event.data.is_empty()) {
                 return Ok(Some(event));
             }
-            let chunk = poll_fn(|cx| Pin::new(&mut self.response).poll_next(cx));
-            match actix_web::rt::time::timeout(SILENCE, chunk).await {
-                Ok(Some(Ok(bytes))) => self.decoder.feed(&bytes),
-                Ok(Some(Err(_))) => return Err(lost("broke off")),
-                Ok(None) => return Ok(None),
-                Err(_elapsed) => return Err(lost("fell silent")),
+            if !self.more().await? {
+                return Ok(None);
             }
         }
+    }
+
+    /// Waits until anything has come, be it a comment.
+    pub async fn first_bytes(&mut self) -> Outcome {
+        match self.more().await? {
+            true => Ok(()),
+            false => Err(self.lost("ended before it began")),
+        }
+    }
+
+    /// Reads on; false at the end of the stream.
+    async fn more(&mut self) -> Outcome<bool> {
+        let chunk = poll_fn(|cx| Pin::new(&mut self.response).poll_next(cx));
+        match actix_web::rt::time::timeout(SILENCE, chunk).await {
+            Ok(Some(Ok(bytes))) => {
+                self.decoder.feed(&bytes);
+                Ok(true)
+            }
+            Ok(Some(Err(_))) => Err(self.lost("broke off")),
+            Ok(None) => Ok(false),
+            Err(_elapsed) => Err(self.lost("fell silent")),
+        }
+    }
+
+    fn lost(&self, how: &str) -> Failure {
+        Failure::unreachable(format!("the stream of {} {how}", self.base))
     }
 }
 

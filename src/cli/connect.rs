@@ -4,6 +4,7 @@
 //! A token comes from a file, the environment or this user's saved ones, never from the command line. It is written into
 //! a client's file only when asked for, and never into one that git tracks or would track.
 
+mod credentials;
 mod diff;
 mod file;
 mod places;
@@ -15,6 +16,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 use url::Url;
 
+pub(super) use self::{
+    credentials::{given as token_given, of as token_of, url_of_workspace},
+    file::read as read_client_file,
+    places::files as client_files,
+};
 use super::{
     failure::{Failure, Outcome},
     output::Terminal,
@@ -23,7 +29,7 @@ use super::{
 };
 use crate::domain::{
     clients::{self, Connection, Snippet, TOKEN_VARIABLE},
-    near, slug, token,
+    near, slug,
 };
 
 /// Runnable examples of `connect`.
@@ -37,7 +43,7 @@ Without --print, --install and --save-token this is a bridge: a client starts it
 The token comes from --token-file, AEROSTACK_TOKEN, or what --save-token saved for this URL.";
 
 /// Longest message unless `--max-message` says otherwise.
-const MESSAGE_MIB: usize = 64;
+pub(super) const MESSAGE_MIB: usize = 64;
 
 /// What `connect` takes.
 #[derive(Debug, Args)]
@@ -95,7 +101,7 @@ pub struct Target {
 pub fn run(session: &Session, terminal: &mut Terminal, args: ConnectArgs) -> Outcome<Option<Target>> {
     let url = match &args.url {
         Some(url) => parse_url(url.as_str())?,
-        None => url_of_workspace(session)?,
+        None => url_of_workspace(session, None)?,
     };
     let slug = slug_of(&url)?;
     if args.save_token {
@@ -105,7 +111,7 @@ pub fn run(session: &Session, terminal: &mut Terminal, args: ConnectArgs) -> Out
         (None, None) => return bridge(session, terminal, url, &args).map(Some),
         (Some(client), _) | (None, Some(client)) => client,
     };
-    let with = if args.with_token { Some(token_of(session, &url, &args)?) } else { None };
+    let with = if args.with_token { Some(token_of(session, &url, args.token_file.as_deref())?) } else { None };
     let to = Connection { slug: &slug, url: url.as_str(), token: with.as_ref().map(|token| token.expose_secret()) };
     let Some(snippet) = clients::snippet(client, &to) else {
         return Err(Failure::usage(near::no_such("client", client, clients::names()))
@@ -122,7 +128,7 @@ pub fn run(session: &Session, terminal: &mut Terminal, args: ConnectArgs) -> Out
 }
 
 fn bridge(session: &Session, terminal: &mut Terminal, url: Url, args: &ConnectArgs) -> Outcome<Target> {
-    let token = token_of(session, &url, args)?;
+    let token = token_of(session, &url, args.token_file.as_deref())?;
     if std::io::stdin().is_terminal() {
         terminal.note("A client is meant to start this and speak MCP over stdin; press Ctrl-D to end it.");
         terminal.hint("to configure a client: aerostack connect --install CLIENT");
@@ -136,16 +142,10 @@ fn bridge(session: &Session, terminal: &mut Terminal, url: Url, args: &ConnectAr
     Ok(Target { url, token, message_bytes: args.max_message << 20 })
 }
 
-fn is_in_clear(url: &Url) -> bool {
+/// Whether what is sent to a URL can be read on the way.
+pub(super) fn is_in_clear(url: &Url) -> bool {
     let loopback = url.host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "localhost" | "[::1]"));
     url.scheme() == "http" && !loopback
-}
-
-fn url_of_workspace(session: &Session) -> Outcome<Url> {
-    let workspace = session.workspace(None).map_err(|_which| {
-        Failure::usage("Which gateway URL?").with_hint("aerostack connect https://mcp.example.com/ws/WORKSPACE")
-    })?;
-    parse_url(&format!("{}/ws/{workspace}", session.url().as_str().trim_end_matches('/')))
 }
 
 /// The workspace of a gateway URL: what follows `/ws/`.
@@ -157,41 +157,11 @@ fn slug_of(url: &Url) -> Outcome<String> {
     })
 }
 
-fn checked(token: SecretString, from: &str) -> Outcome<SecretString> {
-    if token::parse(token::Credential::Mwt, token.expose_secret().trim()).is_none() {
-        return Err(Failure::usage(format!("What {from} holds is not a workspace token (mwt_…)"))
-            .with_hint("an admin issues one: aerostack workspace token create WORKSPACE --name \"Your Name\""));
-    }
-    Ok(SecretString::from(token.expose_secret().trim().to_owned()))
-}
-
-/// The token that was given with this command: a file's, else the environment's.
-fn given(args: &ConnectArgs) -> Outcome<Option<SecretString>> {
-    if let Some(file) = &args.token_file {
-        return checked(prompt::from_file(file)?, &file.display().to_string()).map(Some);
-    }
-    match std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty()) {
-        Some(token) => checked(SecretString::from(token), TOKEN_VARIABLE).map(Some),
-        None => Ok(None),
-    }
-}
-
-fn token_of(session: &Session, url: &Url, args: &ConnectArgs) -> Outcome<SecretString> {
-    if let Some(token) = given(args)? {
-        return Ok(token);
-    }
-    session.store.workspace_token(url.as_str())?.ok_or_else(|| {
-        Failure::not_logged_in(format!("No token for {url}")).with_hint(format!(
-            "set {TOKEN_VARIABLE}, give --token-file, or save it once: aerostack connect --save-token {url}"
-        ))
-    })
-}
-
 fn save(session: &Session, terminal: &mut Terminal, url: &Url, args: &ConnectArgs) -> Outcome {
-    let token = match given(args)? {
+    let token = match token_given(args.token_file.as_deref())? {
         Some(token) => token,
-        None => checked(
-            prompt::hidden(
+        None => credentials::checked(
+            &prompt::hidden(
                 "Workspace token (mwt_…)",
                 &format!("{TOKEN_VARIABLE}=… aerostack connect --save-token {url}"),
             )?,
@@ -256,7 +226,7 @@ fn say_where_the_token_is(
         return Ok(());
     }
     if snippet.client == "claude-desktop" {
-        if let Some(token) = given(args)? {
+        if let Some(token) = token_given(args.token_file.as_deref())? {
             session.store.save_workspace_token(url.as_str(), &token)?;
             terminal.note("The token is saved for this user; the file does not hold it.");
         } else if session.store.workspace_token(url.as_str())?.is_none() {

@@ -169,6 +169,9 @@ impl From<Error> for Failure {
         let failure = match error.code() {
             ErrorCode::Validation => Failure::usage(error.message()),
             ErrorCode::NotFound => Failure::not_found(error.message()),
+            ErrorCode::Unauthorized => Failure::plain(exit_of(401), error.code().name(), error.message()),
+            ErrorCode::RateLimited => Failure::plain(exit_of(429), error.code().name(), error.message()),
+            ErrorCode::UpstreamUnavailable | ErrorCode::Overloaded => Failure::unreachable(error.message()),
             _ => Failure::local(error.message()),
         };
         match error.hint() {

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::{
     export,
     failure::{Failure, Outcome},
-    import, mcp_pins, mcp_tools,
+    import, mcp_call, mcp_pins, mcp_tools,
     output::{Align, Cell, Column, Sheet, Terminal},
     programs,
     session::Session,
@@ -73,6 +73,9 @@ pub enum McpCommand {
         after_help = "Examples:\n  aerostack mcp prefix github-mcp gh --workspace engineering\n  aerostack mcp prefix internal-api --none"
     )]
     Prefix(mcp_tools::PrefixArgs),
+    /// Call a tool through the gateway, with a workspace token
+    #[command(after_help = mcp_call::EXAMPLES)]
+    Call(mcp_call::CallArgs),
     /// Connect to a server and say what it answers
     #[command(after_help = "Examples:\n  aerostack mcp test github-mcp")]
     Test {
@@ -220,6 +223,8 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: McpCom
         McpCommand::Enable(place) => mcp_tools::enable(session, terminal, place, true).await,
         McpCommand::Disable(place) => mcp_tools::enable(session, terminal, place, false).await,
         McpCommand::Prefix(args) => mcp_tools::prefix(session, terminal, args).await,
+        // Called with a workspace token, before there is a client of the admin API.
+        McpCommand::Call(_) => Ok(()),
         McpCommand::Test { slug } => test(session, terminal, &slug).await,
         McpCommand::Remove { slug } => {
             let gone: Server = session.client()?.delete(&["mcp-servers", &slug], vec![]).await?;

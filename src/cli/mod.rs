@@ -9,6 +9,8 @@ mod audit_verify;
 mod client;
 mod connect;
 mod credential;
+mod doctor;
+mod doctor_editors;
 mod explain;
 mod export;
 mod failure;
@@ -20,6 +22,7 @@ mod login;
 mod login_browser;
 mod logs;
 mod mcp;
+mod mcp_call;
 mod mcp_pins;
 mod mcp_tools;
 mod output;
@@ -46,6 +49,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use serde_json::{Map, Value, value::RawValue};
 
 pub use self::{
     args::GlobalArgs,
@@ -148,22 +152,45 @@ pub enum Command {
     /// Ask whether the gateway answers, knows the key, and goes by the same time
     #[command(after_help = ping::EXAMPLES)]
     Ping,
+    /// Find what is wrong, here and at the gateway, and what to do about it
+    #[command(after_help = doctor::EXAMPLES)]
+    Doctor,
     /// Who called which tool, how often
     #[command(after_help = analytics::EXAMPLES)]
     Analytics(analytics::AnalyticsArgs),
 }
 
-/// Runs one command and says how it went. `serve` runs the gateway, `bridge` joins a client to one, and `on_host` works
-/// beside one: the command line knows nothing of them.
-pub fn run(
-    cli: Cli,
-    serve: impl FnOnce(ServeArgs) -> ExitCode,
-    bridge: impl FnOnce(Target) -> ExitCode,
-    on_host: impl FnOnce(HostCommand) -> Result<HostAnswer>,
-) -> ExitCode {
+/// A question of an MCP client.
+#[derive(Debug)]
+pub struct Question {
+    /// Its method.
+    pub method: &'static str,
+    /// What goes with it.
+    pub params: Map<String, Value>,
+    /// Of a tool that is called: what its arguments must be.
+    pub schema: Option<Box<RawValue>>,
+}
+
+/// Asks a gateway as an MCP client does; the result as it came.
+pub type Ask = fn(&Target, &Question) -> Result<Box<RawValue>>;
+
+/// What the command line has done for it: it knows nothing of how.
+pub struct Hands {
+    /// Runs the gateway.
+    pub serve: fn(ServeArgs) -> ExitCode,
+    /// Joins a client to one.
+    pub bridge: fn(Target) -> ExitCode,
+    /// Works beside one.
+    pub on_host: fn(HostCommand) -> Result<HostAnswer>,
+    /// Asks one as a client does.
+    pub ask: Ask,
+}
+
+/// Runs one command and says how it went.
+pub fn run(cli: Cli, hands: &Hands) -> ExitCode {
     let Cli { mut global, mut command } = cli;
     if let Command::Serve(args) = command {
-        return serve(*args);
+        return (hands.serve)(*args);
     }
     if let Command::Login(args) = &mut command {
         global.gateway = args.url.take().or(global.gateway);
@@ -175,7 +202,7 @@ pub fn run(
     if help::is_meant(&command) || host::is_meant(&command) {
         let outcome = match help::is_meant(&command) {
             true => help::run(&mut terminal, &command),
-            false => host::run(&mut terminal, command, on_host),
+            false => host::run(&mut terminal, command, hands.on_host),
         };
         return match outcome {
             Ok(()) => ExitCode::SUCCESS,
@@ -187,14 +214,17 @@ pub fn run(
     }
     let outcome = Session::open(global).and_then(|mut session| {
         terminal.apply(&session);
-        if let Command::Connect(args) = command {
-            return connect::run(&session, &mut terminal, *args);
+        match command {
+            Command::Connect(args) => return connect::run(&session, &mut terminal, *args),
+            Command::Mcp(mcp::McpCommand::Call(args)) => mcp_call::run(&session, &mut terminal, args, hands.ask),
+            Command::Doctor => doctor::run(&mut session, &mut terminal, hands.ask),
+            other => actix_web::rt::System::new().block_on(dispatch(&mut session, &mut terminal, other)),
         }
-        actix_web::rt::System::new().block_on(dispatch(&mut session, &mut terminal, command)).map(|()| None)
+        .map(|()| None)
     });
     match outcome {
         Ok(None) => ExitCode::SUCCESS,
-        Ok(Some(target)) => bridge(target),
+        Ok(Some(target)) => (hands.bridge)(target),
         Err(failure) => {
             terminal.failure(&failure);
             failure.exit()
@@ -219,7 +249,7 @@ async fn act(session: &mut Session, terminal: &mut Terminal, command: Command) -
         .with_hint("use --output table, json or csv"));
     }
     match command {
-        Command::Serve(_) | Command::Connect(_) | Command::Admin(_) => Ok(()),
+        Command::Serve(_) | Command::Connect(_) | Command::Admin(_) | Command::Doctor => Ok(()),
         Command::Help(_) | Command::Completion(_) | Command::Man(_) => help::run(terminal, &command),
         Command::Login(args) => login::login(session, terminal, args).await,
         Command::Logout => login::logout(session, terminal).await,

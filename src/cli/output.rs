@@ -17,15 +17,19 @@ use super::{
     session::Session,
     structured, text,
 };
-use crate::domain::{
-    clock::{self, Timestamp},
-    period,
+use crate::{
+    admin::dto::CheckState,
+    domain::{
+        clock::{self, Timestamp},
+        period,
+    },
 };
 
 pub use self::rows::Rows;
 
 const GOOD: Style = AnsiColor::Green.on_default();
 const BAD: Style = AnsiColor::Red.on_default().bold();
+const WORTH: Style = AnsiColor::Yellow.on_default();
 const FAINT: Style = Style::new().dimmed();
 
 /// Where and how results are printed.
@@ -258,6 +262,23 @@ impl Terminal {
                 let mark = if self.unicode { "✓" } else { "OK" };
                 self.out_line(&format!("{GOOD}{mark}{GOOD:#} {}", text::harmless(sentence)))
             }
+        }
+    }
+    /// How something is that was looked at, and what to do about it.
+    pub fn check(&mut self, state: CheckState, line: &str, fix: Option<&str>) -> Outcome {
+        let (style, mark, word) = match state {
+            CheckState::Ok => (GOOD, "✓", "OK"),
+            CheckState::Warn => (WORTH, "!", "!"),
+            CheckState::Fail => (BAD, "✗", "ERROR"),
+        };
+        if self.quiet && state == CheckState::Ok {
+            return Ok(());
+        }
+        let mark = if self.unicode { mark } else { word };
+        self.out_line(&format!("{style}{mark}{style:#} {}", text::harmless(line)))?;
+        match fix {
+            Some(fix) => self.out_line(&format!("  {FAINT}fix:{FAINT:#} {}", text::harmless(fix))),
+            None => Ok(()),
         }
     }
     /// Prints an object as JSON (or YAML, if that was asked for); characters that could drive a terminal are escaped.

@@ -130,12 +130,16 @@ impl ProfileStore {
         Ok(had)
     }
 
-    /// The workspace token saved for a gateway URL.
-    pub fn workspace_token(&self, url: &str) -> Outcome<Option<SecretString>> {
+    /// The workspace tokens that are saved, by gateway URL.
+    pub fn saved_tokens(&self) -> Outcome<BTreeMap<String, SecretString>> {
         let file = self.tokens_file();
         refuse_if_shared(&file)?;
-        let mut all: BTreeMap<String, String> = read_toml(&file)?;
-        Ok(all.remove(url.trim_end_matches('/')).map(SecretString::from))
+        let all: BTreeMap<String, String> = read_toml(&file)?;
+        Ok(all.into_iter().map(|(url, token)| (url, SecretString::from(token))).collect())
+    }
+    /// The workspace token saved for a gateway URL.
+    pub fn workspace_token(&self, url: &str) -> Outcome<Option<SecretString>> {
+        Ok(self.saved_tokens()?.remove(url.trim_end_matches('/')))
     }
     /// Saves the workspace token of a gateway URL.
     pub fn save_workspace_token(&self, url: &str, token: &SecretString) -> Outcome {

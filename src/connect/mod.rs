@@ -11,6 +11,7 @@
 //! Stdout carries protocol and nothing else; people are talked to on stderr, and a token is in neither. Messages are
 //! passed on as they are (a line break outside of a string becomes a space, so that a message is one line).
 
+mod ask;
 mod bridge;
 mod carry;
 mod gateway;
@@ -23,6 +24,7 @@ use std::{io::Write as _, process::ExitCode, rc::Rc, time::Duration};
 
 use tokio::signal::unix::{SignalKind, signal};
 
+pub use self::ask::ask;
 use self::{bridge::Bridge, gateway::Gateway, stdio::Line};
 use crate::{
     cli::Target,

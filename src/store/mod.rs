@@ -58,8 +58,8 @@ use std::{fmt, future::Future, path::Path, pin::Pin, sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode, Statement,
+    TransactionOptions, TransactionTrait,
 };
 use tokio::{
     runtime::{Builder, Handle, Runtime},
@@ -223,6 +223,26 @@ impl Store {
             match timeout(limit, db.execute_unprepared("SELECT 1")).await {
                 Ok(answer) => answer.map(drop).map_err(Error::from),
                 Err(_) => Err(unavailable("The database does not answer")),
+            }
+        })
+        .await
+    }
+
+    /// Looks whether the pages of the main database are whole, and says how they are.
+    ///
+    /// # Errors
+    /// `store_unavailable` when they are not, or when looking took longer than `limit`.
+    pub async fn quick_check(&self, limit: Duration) -> Result<&'static str> {
+        self.read(move |db| async move {
+            if db.get_database_backend() != DbBackend::Sqlite {
+                return Ok("its pages looked after by Postgres");
+            }
+            let look = db.query_one_raw(Statement::from_string(DbBackend::Sqlite, "PRAGMA quick_check(1)"));
+            let row =
+                timeout(limit, look).await.map_err(|_elapsed| unavailable("The database was not read in time"))??;
+            match row.map(|row| row.try_get_by_index::<String>(0)).transpose()?.as_deref() {
+                Some("ok") => Ok("its pages whole"),
+                said => Err(unavailable(format!("The database is damaged: {}", said.unwrap_or("it says nothing")))),
             }
         })
         .await

@@ -23,7 +23,7 @@ CHECKS = [
     "response_schema_conformance",
 ]
 # These ask an MCP server, whose failures are 502 and 504, or end what is being asked.
-ASKS_OTHERS = r"/mcp-servers/\{slug\}/(test|tools)$|/actors/\{name\}/restart$"
+ASKS_OTHERS = r"/doctor$|/mcp-servers/\{slug\}/(test|tools)$|/actors/\{name\}/restart$"
 # Who asks these may end their own key or membership: they come last.
 ENDS = r"/api-keys/\{id\}$|/team/members/\{member\}$"
 ROLES = ["admin", "member", "viewer"]

@@ -93,7 +93,8 @@ fn a_tail_outlives_the_gateways_restart_but_not_its_key_or_its_reader() {
     let toy = servers::plain(&["echo"]);
     let setup = setup().set("analytics.live_check_seconds", 1);
     let Place { mut gateway, admin, editor, .. } = place_with(setup, &[("toy", &toy)]);
-    let mut unread = gateway.command_of("owner", &["logs", "tail", "--workspace", "eng", "-q"]).spawn().unwrap();
+    let mut unread =
+        gateway.command_of("owner", &["logs", "tail", "--workspace", "eng", "-o", "json"]).spawn().unwrap();
     let said = lines(unread.stderr.take().unwrap());
     assert!(said.recv_timeout(DEADLINE).unwrap().starts_with("Watching eng"));
     drop(unread.stdout.take());

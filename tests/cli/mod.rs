@@ -2,6 +2,7 @@
 
 mod connect;
 mod conventions;
+mod doctor;
 mod documents;
 mod gateway;
 mod logs;

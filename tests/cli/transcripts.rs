@@ -157,12 +157,11 @@ fn the_team_document() {
     counted(&gateway, "engineering", "github__list_pull_requests");
     play(&gateway, INVITING);
     join(&gateway, &smtp);
+    gateway.ok("secrets set github-mcp GITHUB_TOKEN ghp_xxxxxxxxxxxx");
     play(&gateway, USE_AND_LEAVING);
     assert_eq!(gateway.call("engineering", alice, "github__create_issue").0, 401);
     let report = std::fs::read_to_string(gateway.path("usage-report.csv")).unwrap();
     assert!(report.starts_with("user,tool,calls,errors,last_call\r\nAlice Chen,github__create_issue,1,0,"), "{report}");
-    gateway.ok("secrets set github-mcp GITHUB_TOKEN ghp_xxxxxxxxxxxx");
-    gateway.ok("secrets set github-mcp GITHUB_TOKEN ghp_yyyyyyyyyyyy");
     play(&gateway, ACCESS_AND_AUDIT);
     let sixth = gateway.run("workspace create one-too-many");
     assert_eq!(sixth.exit, 5, "{sixth:?}");

@@ -100,7 +100,7 @@ fn a_stream_is_asked_for_in_so_many_words_and_by_those_who_may() {
     let toy = servers::plain(&["echo"]);
     let Place { gateway, admin, .. } =
         place_with(setup().set("analytics.live_readers_per_account", 2), &[("toy", &toy)]);
-    let (alice, _) = gateway.member("alice", "viewer", Some("eng"));
+    let (alice, _) = gateway.member("alice", "viewer", None);
     let (stranger, _) = gateway.member("mallory", "viewer", None);
     let status = |who: &Admin, query: &str| asking(who, query).open(who.address).status;
     let plain = admin.get("/workspaces/eng/calls/stream").expect(406).json();

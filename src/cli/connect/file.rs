@@ -18,7 +18,7 @@ pub(super) fn real(path: PathBuf) -> PathBuf {
 }
 
 /// Its text; empty if it is not there.
-pub(super) fn read(path: &Path) -> Outcome<String> {
+pub(in crate::cli) fn read(path: &Path) -> Outcome<String> {
     let cannot = |error: std::io::Error| Failure::local(format!("cannot read {}: {error}", path.display()));
     match fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(String::new()),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use etcetera::BaseStrategy as _;
 
+use super::file;
 use crate::{
     cli::failure::{Failure, Outcome},
     domain::clients::Snippet,
@@ -64,13 +65,30 @@ pub(super) fn place(client: &str, project: bool) -> Outcome<PathBuf> {
     let Some((base, path)) = user else {
         return Err(Failure::usage(format!("{client} has no file for a user")).with_hint("add --project"));
     };
-    let folders = etcetera::choose_base_strategy().map_err(|error| {
-        Failure::local(format!("cannot find the home folder: {error}")).with_hint("name the file: --file")
-    })?;
+    below(*base, path).map_err(|failure| failure.with_hint("name the file: --file"))
+}
+
+fn below(base: Base, path: &str) -> Outcome<PathBuf> {
+    let folders = etcetera::choose_base_strategy()
+        .map_err(|error| Failure::local(format!("cannot find the home folder: {error}")))?;
     Ok(match base {
         Base::Home => folders.home_dir().join(path),
         Base::Settings => folders.config_dir().join(path),
     })
+}
+
+/// Every client's file that is there: this user's and this project's.
+pub(in crate::cli) fn files() -> Vec<(&'static str, PathBuf)> {
+    let mut found: Vec<(&str, PathBuf)> = Vec::new();
+    for (client, user, project) in PLACES {
+        let user = user.and_then(|(base, path)| below(base, path).ok());
+        for path in user.into_iter().chain(project.map(PathBuf::from)).map(file::real) {
+            if path.is_file() && !found.iter().any(|(_, known)| *known == path) {
+                found.push((*client, path));
+            }
+        }
+    }
+    found
 }
 
 /// The entry as it is written to a file: a client that starts us needs to know where we are.

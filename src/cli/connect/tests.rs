@@ -5,7 +5,10 @@ use std::{cell::RefCell, io, path::Path, rc::Rc};
 use clap::Parser as _;
 
 use super::*;
-use crate::cli::{Cli, Command, profile::ProfileStore};
+use crate::{
+    cli::{Cli, Command, profile::ProfileStore},
+    domain::token,
+};
 
 const URL: &str = "https://mcp.example.com/ws/engineering";
 
