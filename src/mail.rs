@@ -1,19 +1,23 @@
 //! Mail: one plain text at a time to the configured SMTP server. A mail counts as sent when that server has accepted it,
 //! never before; what happens to it afterwards nobody here can know.
 //!
-//! The connection is made for each mail and has a deadline (`mail.timeout_seconds`). The password comes from a file or
-//! from `AEROSTACK_MAIL_PASSWORD` and is in no setting, log or answer.
+//! The connection is made for each mail and has a deadline (`mail.timeout_seconds`). Over TLS the server must prove who it
+//! is, to the public authorities or one of `SSL_CERT_FILE`. The password comes from a file or from
+//! `AEROSTACK_MAIL_PASSWORD` and is in no setting, log or answer.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use lettre::{
     AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     message::{Mailbox, header::ContentType},
     transport::smtp::{
+        self,
         authentication::Credentials,
-        client::{Tls, TlsParameters},
+        client::{Certificate, Tls, TlsParameters},
     },
 };
+use rustls::RootCertStore;
+use rustls_pki_types::{CertificateDer, pem::PemObject as _};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -46,7 +50,10 @@ impl Mail {
             err::validation("mail.from is not a sender, for example Aerostack <aerostack@example.com>")
         })?;
         let encrypted = || {
-            TlsParameters::new(config.host.clone())
+            let parameters = TlsParameters::builder(config.host.clone());
+            let parameters = own_authorities().into_iter().fold(parameters, |all, one| all.add_root_certificate(one));
+            parameters
+                .build()
                 .map_err(|cause| err::validation(format!("mail.host cannot be reached over TLS: {cause}")))
         };
         let tls = match config.tls {
@@ -91,13 +98,7 @@ impl Mail {
             Ok(Ok(_accepted)) => Ok(()),
             Ok(Err(cause)) => {
                 tracing::warn!(%cause, "the mail server did not accept a mail");
-                Err(refused(match () {
-                    () if cause.is_permanent() => "the mail server refused it",
-                    () if cause.is_transient() => "the mail server cannot take it now",
-                    () if cause.is_timeout() => "the mail server did not answer in time",
-                    () if cause.is_tls() => "no encrypted connection to the mail server is possible",
-                    () => "the mail server cannot be reached or understood",
-                }))
+                Err(refused(why(&cause)))
             }
             Err(_) => {
                 tracing::warn!("the mail server did not answer in mail.timeout_seconds");
@@ -109,6 +110,41 @@ impl Mail {
 
 fn refused(why: &str) -> Error {
     Error::new(ErrorCode::UpstreamUnavailable, why)
+}
+
+/// What went wrong, without the server's own words.
+fn why(cause: &smtp::Error) -> &'static str {
+    match handshake(cause) {
+        Some(rustls::Error::InvalidCertificate(_)) => return "the certificate of the mail server is not trusted",
+        Some(_) => return "no encrypted connection to the mail server is possible",
+        None => {}
+    }
+    match () {
+        () if cause.is_permanent() => "the mail server refused it",
+        () if cause.is_transient() => "the mail server cannot take it now",
+        () if cause.is_timeout() => "the mail server did not answer in time",
+        () if cause.is_tls() => "no encrypted connection to the mail server is possible",
+        // The library has no kind of its own for it.
+        () if cause.is_client() && cause.to_string().contains("STARTTLS") => "the mail server does not offer STARTTLS",
+        () => "the mail server cannot be reached or understood",
+    }
+}
+
+/// The failed handshake inside of an error, if there is one: the library calls it a failed connection.
+fn handshake<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let within = error.downcast_ref::<io::Error>().and_then(|error| error.get_ref()?.downcast_ref());
+    within.or_else(|| error.downcast_ref()).or_else(|| handshake(error.source()?))
+}
+
+/// The authorities in `SSL_CERT_FILE`, which are trusted besides the public ones; what is no certificate is left out.
+fn own_authorities() -> Vec<Certificate> {
+    let Some(file) = std::env::var_os("SSL_CERT_FILE").filter(|file| !file.is_empty()) else { return Vec::new() };
+    let found = CertificateDer::pem_file_iter(&file).inspect_err(|cause| {
+        tracing::warn!(%cause, "cannot read SSL_CERT_FILE");
+    });
+    let usable = |one: &CertificateDer<'static>| RootCertStore::empty().add(one.clone()).is_ok();
+    let found = found.into_iter().flatten().flatten().filter(usable);
+    found.filter_map(|one| Certificate::from_der(one.to_vec()).ok()).collect()
 }
 
 fn password_of(config: &MailConfig, given: Option<String>) -> Result<Zeroizing<String>> {

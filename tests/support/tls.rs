@@ -20,6 +20,16 @@ pub struct Identity {
     key: PrivateKeyDer<'static>,
 }
 
+impl Identity {
+    /// How a server speaks TLS with it.
+    pub fn server(self) -> Arc<ServerConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("versions").with_no_client_auth().with_single_cert(self.chain, self.key);
+        Arc::new(config.expect("a fitting key"))
+    }
+}
+
 /// Issues certificates.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -73,10 +83,7 @@ impl TlsServer {
     }
     /// A server of 2026-07-28 with a tool `echo`, behind this certificate.
     pub fn mcp(identity: Identity) -> Self {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.expect("versions").with_no_client_auth().with_single_cert(identity.chain, identity.key);
-        let config = Arc::new(config.expect("a fitting key"));
+        let config = identity.server();
         TlsServer::start(move |stream, server| {
             let connection = ServerConnection::new(config.clone()).expect("a connection");
             let mut stream = BufReader::new(StreamOwned::new(connection, stream));
