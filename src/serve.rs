@@ -24,7 +24,7 @@ use crate::{
     cli::{ServeArgs, profile},
     config::{Config, Flags},
     demo::{self, Demo},
-    domain::{clock, server::http_url},
+    domain::clock,
     error::{Error, ErrorCode, Result, err},
     gateway::{self, Gateway, call::park::ParkedCalls, origin::Addressed, resume::Trails, session::Sessions},
     ops::{self, Ops, Readiness},
@@ -100,7 +100,7 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
         config.server.data_dir = demo.data_dir();
     }
     let listeners = listen::Listeners::open(&mut config)?;
-    let public_url = public_url(&config)?;
+    let public_url = config.server.public_url().map_err(err::validation)?;
     let policy = Arc::new(NetworkPolicy::new(
         listens_on_loopback_only(&config, &public_url),
         config.upstream.allow_networks.clone(),
@@ -152,22 +152,6 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     tracing::info!("stopped");
     drop((running, operating));
     Ok(stopped)
-}
-
-fn public_url(config: &Config) -> Result<Url> {
-    let server = &config.server;
-    let scheme = if server.tls_cert.is_empty() { "http" } else { "https" };
-    let text =
-        if server.public_url.is_empty() { format!("{scheme}://{}", server.bind) } else { server.public_url.clone() };
-    let wrong = |what: &str| Err(err::validation(format!("server.public_url is not the gateway's address: {what}")));
-    match http_url(&text) {
-        Err(cause) => wrong(&cause),
-        Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            wrong("it carries a user name or password")
-        }
-        Ok(url) if url.query().is_some() || url.fragment().is_some() => wrong("it goes on with ? or #"),
-        Ok(url) => Ok(url),
-    }
 }
 
 fn listens_on_loopback_only(config: &Config, public_url: &Url) -> bool {

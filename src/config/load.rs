@@ -4,9 +4,11 @@
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
+use url::Url;
 
 use crate::{
-    config::Config,
+    config::{Config, ServerConfig},
+    domain::server::http_url,
     error::{Error, Result, err},
 };
 
@@ -89,12 +91,9 @@ impl Config {
             "server.public_url is missing: the gateway listens beyond this machine, and links, client configurations and \
              the Host check need the address that editors use. Add --public-url https://your.host",
         );
-        let public = url::Url::parse(&server.public_url);
-        must(
-            server.public_url.is_empty()
-                || public.is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host()),
-            "server.public_url must be an http:// or https:// URL",
-        );
+        if let Err(problem) = server.public_url() {
+            must(false, &problem);
+        }
         must(
             self.limits.requests_per_minute <= 10_000,
             "limits.requests_per_minute may be 10000 at most (0: unlimited)",
@@ -127,6 +126,27 @@ impl Config {
         );
         self.people_problems(&mut problems);
         problems
+    }
+}
+
+impl ServerConfig {
+    /// The URL that people use: the one that is set, else the listener's own.
+    ///
+    /// # Errors
+    /// What is wrong with the one that is set.
+    pub fn public_url(&self) -> std::result::Result<Url, String> {
+        let wrong = |what: &str| Err(format!("server.public_url is not the gateway's address: {what}"));
+        let scheme = if self.tls_cert.is_empty() { "http" } else { "https" };
+        let own = || format!("{scheme}://{}", self.bind);
+        let text = if self.public_url.is_empty() { own() } else { self.public_url.clone() };
+        match http_url(&text) {
+            Err(cause) => wrong(&cause),
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                wrong("it carries a user name or password")
+            }
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => wrong("it goes on with ? or #"),
+            Ok(url) => Ok(url),
+        }
     }
 }
 
