@@ -5,7 +5,8 @@ use actix::{Context, Handler, Message};
 
 use crate::{
     actors::{
-        catalog_tools::Recorded,
+        catalog_sharing::withhold,
+        catalog_tools::{Recorded, note_installation},
         workspace_catalog::{Reply, WorkspaceCatalog},
     },
     config::SkillsConfig,
@@ -24,7 +25,6 @@ use crate::{
         audit::{AuditEntry, AuditKind},
         servers::{self, InstallationRecord, ServerRecord},
         skills::{self, SkillAbout, VersionRecord},
-        tool_pins,
     },
 };
 
@@ -124,7 +124,7 @@ pub struct UpgradeSkill {
 }
 
 impl PublishVersion {
-    async fn write(self, tx: &Tx) -> Result<ServerRecord> {
+    async fn write(self, tx: &Tx) -> Result<(ServerRecord, Vec<InstallationRecord>)> {
         let known = servers::by_slug(tx.conn(), self.namespace, &self.name).await?;
         let about = match &known {
             Some(record) => Some(self.check_next(tx, record).await?),
@@ -178,7 +178,8 @@ impl PublishVersion {
         let entry = AuditEntry::new(&self.by, "skill_published", ("skill", &reference)).of_kind(AuditKind::Install);
         let entry = entry.with("version", version.version.to_string()).with("visibility", about.visibility.as_str());
         tx.audit(entry).await?;
-        Ok(record)
+        let off = withhold(tx, record.id).await?;
+        Ok((record, off))
     }
 
     /// Whether this may be the next version of a skill that exists.
@@ -210,7 +211,11 @@ impl Handler<PublishVersion> for WorkspaceCatalog {
         let store = self.store.clone();
         let work = async move { store.write(move |tx| Box::pin(async move { publish.write(tx).await })).await };
         // Installations keep their version: only what is known of the newest one changes.
-        self.change(work, |books, record| books.add_server(record.clone()))
+        self.changing(work, |books, (record, off)| {
+            books.add_server(record.clone());
+            off.into_iter().for_each(|one| books.replace_installation(one));
+            record
+        })
     }
 }
 
@@ -228,12 +233,13 @@ impl Handler<ChangeSkill> for WorkspaceCatalog {
                         tx.change("server", change.server).await?;
                         let entry = AuditEntry::new(&change.by, "skill_visibility_changed", ("skill", &skill));
                         let entry = entry.of_kind(AuditKind::Install);
-                        tx.audit(entry.with("visibility", change.visibility.as_str())).await
+                        tx.audit(entry.with("visibility", change.visibility.as_str())).await?;
+                        withhold(tx, change.server).await
                     })
                 })
                 .await
         };
-        self.change(work, |_, ()| ())
+        self.changing(work, |books, off| off.into_iter().for_each(|one| books.replace_installation(one)))
     }
 }
 
@@ -283,8 +289,7 @@ impl Handler<UpgradeSkill> for WorkspaceCatalog {
                     Box::pin(async move {
                         servers::update_installation(tx, &row).await?;
                         if let Some(recorded) = &recorded {
-                            tool_pins::forget(tx, row.id, &recorded.plan.forget).await?;
-                            tool_pins::approve(tx, row.id, &recorded.plan.approve, &upgrade.by.label).await?;
+                            recorded.approve(tx, &upgrade.by.label).await?;
                         }
                         tx.change("installation", row.id).await?;
                         let entry = AuditEntry::new(&upgrade.by, "upgrade", ("skill", &skill));
@@ -296,12 +301,6 @@ impl Handler<UpgradeSkill> for WorkspaceCatalog {
                 .await?;
             Ok((record, recorded))
         };
-        self.changing(work, |books, (record, recorded)| {
-            books.replace_installation(record.clone());
-            if let Some(recorded) = recorded {
-                books.carry_out(&recorded.installation, &recorded.plan);
-            }
-            record
-        })
+        self.changing(work, note_installation)
     }
 }

@@ -10,6 +10,7 @@ use crate::{
         catalog_books::{Books, Discovery},
         catalog_changes::{DecidePins, OfferDiscovered, RecordPins, SetTools, UpdateInstallation},
         catalog_policy::PinPlan,
+        catalog_sharing::require_shared,
         workspace_catalog::{Reply, WorkspaceCatalog},
     },
     domain::{
@@ -53,11 +54,16 @@ impl Recorded {
         (!recorded.plan.is_empty()).then_some(recorded)
     }
 
+    /// Writes what is approved and what is not known any more.
+    pub(super) async fn approve(&self, tx: &Tx, by: &str) -> Result<()> {
+        tool_pins::forget(tx, self.installation.id, &self.plan.forget).await?;
+        tool_pins::approve(tx, self.installation.id, &self.plan.approve, by).await
+    }
+
     /// Writes it.
     pub(super) async fn write(&self, tx: &Tx) -> Result<()> {
         let (id, plan) = (self.installation.id, &self.plan);
-        tool_pins::forget(tx, id, &plan.forget).await?;
-        tool_pins::approve(tx, id, &plan.approve, GATEWAY).await?;
+        self.approve(tx, GATEWAY).await?;
         tool_pins::note_seen(tx, id, &plan.wait).await?;
         if plan.baseline {
             let at = Some(crate::domain::clock::now());
@@ -80,6 +86,18 @@ impl Recorded {
         }
         tx.change("installation", id).await
     }
+}
+
+/// Notes an installation that was changed, with what that approved.
+pub(super) fn note_installation(
+    books: &mut Books,
+    (record, recorded): (InstallationRecord, Option<Recorded>),
+) -> InstallationRecord {
+    books.replace_installation(record.clone());
+    if let Some(recorded) = recorded {
+        books.carry_out(&recorded.installation, &recorded.plan);
+    }
+    record
 }
 
 async fn write_all(store: &Store, all: Vec<Recorded>) -> Result<Vec<Recorded>> {
@@ -198,9 +216,11 @@ impl Handler<UpdateInstallation> for WorkspaceCatalog {
                 .write(move |tx| {
                     Box::pin(async move {
                         servers::update_installation(tx, &row).await?;
+                        if actions.contains(&"mcp_enabled") {
+                            require_shared(tx, &row, &by).await?;
+                        }
                         if let Some(recorded) = &recorded {
-                            tool_pins::forget(tx, row.id, &recorded.plan.forget).await?;
-                            tool_pins::approve(tx, row.id, &recorded.plan.approve, &by.label).await?;
+                            recorded.approve(tx, &by.label).await?;
                         }
                         for action in &actions {
                             let entry = AuditEntry::new(&by, action, ("server", &slug)).in_workspace(row.workspace);
@@ -221,13 +241,7 @@ impl Handler<UpdateInstallation> for WorkspaceCatalog {
                 .await?;
             Ok((record, recorded))
         };
-        self.changing(work, |books, (record, recorded)| {
-            books.replace_installation(record.clone());
-            if let Some(recorded) = recorded {
-                books.carry_out(&recorded.installation, &recorded.plan);
-            }
-            record
-        })
+        self.changing(work, note_installation)
     }
 }
 

@@ -51,6 +51,7 @@ pub mod catalog_policy;
 pub mod catalog_resources;
 pub mod catalog_scope;
 mod catalog_servers;
+pub mod catalog_sharing;
 pub mod catalog_skills;
 #[cfg(test)]
 mod catalog_tests;

@@ -163,6 +163,8 @@ causes! {
     ServerNotInstalled => Server;
     /// The server is disabled in the workspace.
     ServerDisabled => Server;
+    /// The skill is not shared with the workspace's namespace any more.
+    SkillNotShared => Server;
     /// A secret that the server needs is not set.
     SecretMissing => Server;
     /// The server's address changed: its secret must be set again.

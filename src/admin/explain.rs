@@ -184,7 +184,7 @@ async fn name(actors: &Actors, by: &Principal, view: &WorkspaceView, tool: &str)
     if let Some((route, why)) = view.withheld(tool) {
         let own = near::shown(&route.upstream_name);
         let step = Step::passes(Layer::Name, format!("It is the tool \"{own}\" of {}", route.def.slug));
-        let hidden = withheld(view, route, *why);
+        let hidden = withheld(actors, view, route, *why).await?;
         return Ok(Led { steps: vec![step, hidden], server: installed(route), route: Some(route.clone()) });
     }
     unknown(actors, by, view, tool).await
@@ -211,12 +211,12 @@ fn found(view: &WorkspaceView, route: &Route, tool: &str) -> Step {
     Step::noted(Cause::NameTaken, finding, remedy)
 }
 
-fn withheld(view: &WorkspaceView, route: &Route, why: Hidden) -> Step {
+async fn withheld(actors: &Actors, view: &WorkspaceView, route: &Route, why: Hidden) -> Result<Step> {
     let (server, slug, own) = (&route.def.slug, &view.slug, near::shown(&route.upstream_name));
     let place = format!("--workspace {slug}");
     let review = format!("aerostack mcp pins diff {server} \"{own}\" {place}");
-    match why {
-        Hidden::ServerDisabled => explain_server::disabled(server, slug),
+    Ok(match why {
+        Hidden::ServerDisabled => explain_server::off(actors, view, &route.def).await?,
         Hidden::SwitchedOff => Step::fails(
             Cause::SwitchedOff,
             "It is switched off in this workspace",
@@ -227,7 +227,7 @@ fn withheld(view: &WorkspaceView, route: &Route, why: Hidden) -> Step {
         }
         Hidden::Changed => Step::fails(Cause::PinChanged, "Its definition changed and waits for approval", review),
         Hidden::Rejected => Step::fails(Cause::PinRejected, "An administrator rejected its definition", review),
-    }
+    })
 }
 
 /// A name that leads nowhere: the likeliest reason first.

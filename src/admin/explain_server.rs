@@ -12,11 +12,14 @@ use crate::{
         dto::{Cause, Layer, Step},
         known,
     },
+    domain::skill::Skill,
     error::{ErrorCode, Result},
     store::{
         secrets::SecretState,
         servers::{self, ServerRecord},
+        skills,
     },
+    upstream::ServerDef,
 };
 
 /// What is asked about.
@@ -28,17 +31,34 @@ pub(super) struct Asked<'a> {
     pub(super) sees_names: bool,
 }
 
-/// A server that is disabled in the workspace.
-pub(super) fn disabled(server: &str, workspace: &str) -> Step {
-    let remedy = format!("aerostack mcp enable {server} --workspace {workspace}");
-    Step::fails(Cause::ServerDisabled, format!("{server} is disabled in {workspace}"), remedy)
+/// Why nothing of a server is offered in the workspace.
+pub(super) async fn off(actors: &Actors, view: &WorkspaceView, def: &ServerDef) -> Result<Step> {
+    let (server, workspace, namespace) = (def.id, view.id, view.namespace);
+    let look = actors.store.read(move |db| async move {
+        let there = servers::installations(&db, workspace).await?;
+        match there.iter().find(|one| one.server == server) {
+            Some(one) => skills::is_shared_with(&db, server, [namespace, one.created_by]).await,
+            None => Ok(true),
+        }
+    });
+    let (slug, place) = (&def.slug, &view.slug);
+    if look.await? {
+        let remedy = format!("aerostack mcp enable {slug} --workspace {place}");
+        return Ok(Step::fails(Cause::ServerDisabled, format!("{slug} is disabled in {place}"), remedy));
+    }
+    let skill = def.spec.skill().map_or_else(|| slug.to_string(), Skill::reference);
+    let finding = format!("{skill} is not shared with this workspace's namespace any more");
+    let remedy = format!(
+        "ask an owner of its namespace to invite you, or: aerostack skill uninstall {skill} --workspace {place}"
+    );
+    Ok(Step::fails(Cause::SkillNotShared, finding, remedy))
 }
 
 /// What stands in the way at the server, or that nothing does.
 pub(super) async fn steps(asked: &Asked<'_>) -> Result<Vec<Step>> {
     let (def, slug) = (&asked.one.def, &asked.one.def.slug);
     if !asked.one.enabled {
-        return Ok(vec![disabled(slug, &asked.view.slug)]);
+        return Ok(vec![off(asked.actors, asked.view, def).await?]);
     }
     let mut steps: Vec<Step> = secrets(asked).await?.into_iter().collect();
     if let Some(open) = def.breaker.resting() {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{
     dto::Cause,
     explain::{Question, explain},
-    tests::{Gateway, account},
+    tests::{Gateway, account, key},
 };
 use crate::{
     actors::token_authority::IssueToken,
@@ -237,6 +237,7 @@ async fn with_tool(world: &World, cause: Cause) -> String {
         Cause::ServerNotConnected | Cause::CredentialRefused | Cause::SecretMissing => {
             return another_server(world, cause).await;
         }
+        Cause::SkillNotShared => return narrowed(world).await,
         Cause::ServerDisabled => world.patch(SERVER, json!({ "enabled": false })).await,
         Cause::SwitchedOff => world.patch(&path, json!({ "tools": ["create_issue"], "enabled": false })).await,
         Cause::SecretNeedsReentry => world.secret(SecretState::NeedsReentry).await,
@@ -283,6 +284,26 @@ async fn same_name(world: &World) -> String {
     assert_eq!(world.gateway.post("/workspaces/engineering/servers", body).await.status, 201);
     world.discover("twin").await;
     "issues__create_issue".into()
+}
+
+/// A skill of another namespace that was public when it was installed.
+async fn narrowed(world: &World) -> String {
+    let actors = &world.gateway.actors;
+    let other = key(actors, account(actors, "other", "enterprise").await, None).await;
+    let manifest = json!({ "name": "deploy", "type": "skill", "version": "1.0.0", "description": "Plans deploys.",
+        "category": "developer-tools",
+        "tool": { "name": "plan", "description": "Plans one.", "input_schema": { "type": "object" } } });
+    let publish = async |visibility: &str, status: u16| {
+        let body = json!({ "manifest": manifest, "document": "# Deploy", "visibility": visibility });
+        let done = world.gateway.ask_as(&other, actix_web::http::Method::POST, "/skills", Some(body)).await;
+        assert_eq!(done.status, status, "{done:?}");
+    };
+    publish("public", 201).await;
+    let body = json!({ "server": "@other/deploy" });
+    assert_eq!(world.gateway.post("/workspaces/engineering/servers", body).await.status, 201);
+    world.discover("deploy").await;
+    publish("team", 200).await;
+    "deploy__plan".into()
 }
 
 /// A server that cannot be talked to.

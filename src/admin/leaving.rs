@@ -13,6 +13,7 @@ use crate::{
     actors::{
         Actors,
         analytics_sink::Flush,
+        catalog_sharing::Withhold,
         token_people::{Left, NameInvite, RemoveMember},
     },
     admin::{
@@ -56,6 +57,7 @@ pub async fn remove(actors: &Actors, by: &Principal, name: &str) -> Result<Leavi
     }
     let namespace = whoami::namespace(actors, by).await?;
     let left = actors.tokens.remove_member(RemoveMember { account: member.account.id, by: by.clone() }).await?;
+    actors.catalog.apply(Withhold { namespace: namespace.id }).await?;
     receipt(actors, &namespace, left).await
 }
 

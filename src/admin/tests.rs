@@ -61,7 +61,7 @@ pub(super) async fn account(actors: &Actors, username: &str, plan: &str) -> Acco
     id
 }
 
-async fn key(actors: &Actors, account: AccountId, role: Option<Role>) -> String {
+pub(super) async fn key(actors: &Actors, account: AccountId, role: Option<Role>) -> String {
     let wanted = IssueApiKey {
         account,
         namespace: account,
@@ -104,7 +104,7 @@ impl Gateway {
         let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| panic!("not JSON: {bytes:?}"));
         Got { status, headers, body }
     }
-    async fn ask_as(&self, key: &str, method: Method, path: &str, body: Option<Value>) -> Got {
+    pub(super) async fn ask_as(&self, key: &str, method: Method, path: &str, body: Option<Value>) -> Got {
         let request = TestRequest::with_uri(&format!("{BASE}{path}")).method(method);
         let request = request.insert_header((header::AUTHORIZATION, format!("Bearer {key}")));
         self.send(match body {

@@ -17,7 +17,7 @@ use crate::{
     },
     error::{Error, Result, err},
     store::{
-        Tx,
+        Tx, accounts,
         column::{array, damaged, parsed, stored},
         failure::on_conflict,
     },
@@ -124,6 +124,30 @@ pub async fn set_visibility(tx: &Tx, server: ServerId, visibility: Visibility) -
     let row = skill::ActiveModel { visibility: Set(visibility.as_str().to_owned()), ..Default::default() };
     skill::Entity::update_many().set(row).filter(skill::Column::ServerId.eq(server.0)).exec(tx.conn()).await?;
     Ok(())
+}
+
+/// Whether one of these accounts may run something in a workspace of theirs: everybody what is public, members of its
+/// namespace what is for the team, whoever published it what is private, and its own namespace in any case. What is no
+/// skill is in workspaces of its own namespace only.
+pub async fn is_shared_with(db: &impl ConnectionTrait, server: ServerId, whose: [AccountId; 2]) -> Result<bool> {
+    let Some(about) = skill::Entity::find_by_id(server.0).one(db).await? else { return Ok(true) };
+    let Some(definition) = mcp_server::Entity::find_by_id(server.0).one(db).await? else { return Ok(false) };
+    let namespace = AccountId(definition.namespace_id);
+    if whose.first() == Some(&namespace) {
+        return Ok(true);
+    }
+    match parsed("skills.visibility", &about.visibility)? {
+        Visibility::Public => Ok(true),
+        Visibility::Private => Ok(whose.contains(&AccountId(definition.created_by))),
+        Visibility::Team => {
+            for account in whose {
+                if accounts::role_of(db, namespace, account).await?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        }
+    }
 }
 
 /// Writes a version; its revision is there already.
