@@ -29,7 +29,7 @@ ENDS = r"/api-keys/\{id\}$|/team/members/\{member\}$"
 ROLES = ["admin", "member", "viewer"]
 PASSWORD = "violet tram sings"
 # Seconds for each run.
-SECONDS, LAST_SECONDS = 26, 4
+SECONDS, LAST_SECONDS = 19, 3
 
 
 def tool():

@@ -24,6 +24,9 @@ fn a_program_is_added_tested_called_and_removed() {
 
     let again = gateway.run(&format!("mcp add toy -- {child}"));
     assert_eq!(again.exit, 6, "{again:?}");
+    let exported = gateway.run("mcp export toy");
+    assert_ne!(exported.exit, 0);
+    assert!(format!("{exported:?}").contains("names packages, not the command lines of programs"), "{exported:?}");
     let sse = gateway.run(&format!("mcp add other --protocol sse -- {child}"));
     assert_eq!(sse.exit, 2, "{sse:?}");
     assert_eq!(gateway.run("mcp remove toy").exit, 6, "it is installed");

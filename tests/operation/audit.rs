@@ -77,6 +77,36 @@ const TAMPERING: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Each column of an entry, changed alone.
+fn changed_columns() -> Vec<(String, String, String)> {
+    let column = |(name, to, found): &(&str, &str, &str)| {
+        (
+            format!("{name}-changed"),
+            (*found).to_owned(),
+            format!("UPDATE audit_entries SET {name} = {to} WHERE seq = 4"),
+        )
+    };
+    let changed = "entry 4 was changed";
+    let columns = [
+        ("ts_ms", "ts_ms + 1", changed),
+        ("actor", "'user:bob@acme'", changed),
+        ("action", "'token_revoked'", changed),
+        ("target", "'token:X'", changed),
+        ("meta", "meta || ' '", changed),
+        ("mac", "(SELECT mac FROM audit_entries WHERE seq = 5)", changed),
+        ("kind", "'security'", "entry 4 is shown under another"),
+        ("key_version", "7", "version 7 of the audit key"),
+    ];
+    columns.iter().map(column).collect()
+}
+
+fn all_tampering() -> Vec<(String, String, String)> {
+    let done = |(name, found, statements): &(&str, &str, &str)| {
+        ((*name).to_owned(), (*found).to_owned(), (*statements).to_owned())
+    };
+    TAMPERING.iter().map(done).chain(changed_columns()).collect()
+}
+
 #[test]
 fn whatever_is_done_to_an_entry_by_sql_is_found_without_the_gateway() {
     let mut place = acts(TestGateway::setup());
@@ -88,16 +118,166 @@ fn whatever_is_done_to_an_entry_by_sql_is_found_without_the_gateway() {
     assert!(said(&whole).contains("✓ The audit log is intact: "), "{}", said(&whole));
     place.gateway.signal("TERM");
     place.gateway.ended(std::time::Duration::from_secs(20));
-    for (name, found, statements) in TAMPERING {
-        let copy = copy_of(&data, data.with_file_name(name));
-        sql(&sqlite(&copy), statements);
+    for (name, found, statements) in all_tampering() {
+        let copy = copy_of(&data, data.with_file_name(&name));
+        sql(&sqlite(&copy), &statements);
         let checked = verify(&setup, &["--data-dir", copy.to_str().unwrap()]);
         assert_eq!(checked.status.code(), Some(1), "{name}: {}", said(&checked));
-        assert!(said(&checked).contains(found), "{name}: {}", said(&checked));
+        assert!(said(&checked).contains(&found), "{name}: {}", said(&checked));
     }
     let json = verify(&setup, &["--data-dir", data.with_file_name("removed").to_str().unwrap(), "-o", "json"]);
     let verdict: Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!((&verdict["intact"], &verdict["broken"]["seq"]), (&json!(false), &json!(5)), "{verdict}");
+}
+
+#[test]
+fn whatever_is_done_to_an_entry_by_sql_is_found_on_postgres_too() {
+    let Some(url) = fresh_postgres() else { return };
+    let mut place = acts(TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url));
+    let setup = place.gateway.setup.clone();
+    let data = setup.data_dir();
+    place.gateway.signal("TERM");
+    place.gateway.ended(std::time::Duration::from_secs(20));
+    let name = url.rsplit('/').next().and_then(|rest| rest.split('?').next()).unwrap();
+    let server = url.replace(&format!("/{name}?"), "/postgres?");
+    for (number, (what, found, statements)) in all_tampering().into_iter().enumerate() {
+        let copy = format!("{name}_{number}");
+        sql(&server, &format!("CREATE DATABASE {copy} TEMPLATE {name}"));
+        let copy = url.replace(&format!("/{name}?"), &format!("/{copy}?"));
+        let check = || {
+            let mut command = setup.command();
+            command.env_remove("AEROSTACK_DATABASE_URL").args(["audit", "verify", "--data-dir"]).arg(&data);
+            command.args(["--database-url", &copy]).output().unwrap()
+        };
+        let whole = if number == 0 { check().status.code() } else { Some(0) };
+        assert_eq!(whole, Some(0), "{what}");
+        sql(&copy, &statements);
+        let checked = check();
+        assert_eq!(checked.status.code(), Some(1), "{what}: {}", said(&checked));
+        assert!(said(&checked).contains(&found), "{what}: {}", said(&checked));
+    }
+}
+
+/// Makes a log older: every entry was written that many days before, by the same gateway. Nobody can do that without the
+/// gateway's key.
+fn age(setup: &Setup, url: &str, days: i64) {
+    use aerostack::{
+        actors::{key_source::ConfiguredKeys, secret_vault::Vault},
+        config::DatabaseConfig,
+        domain::audit_chain::{AuditRow, GENESIS},
+        store::Store,
+    };
+    use entities::{audit_entry, audit_head};
+    use sea_orm::{ActiveModelTrait as _, EntityTrait as _, QueryOrder as _, Set};
+
+    let folder = setup.data_dir();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let config = match url.starts_with("sqlite") {
+            true => DatabaseConfig::default(),
+            false => DatabaseConfig { url: url.to_owned(), ..DatabaseConfig::default() },
+        };
+        let store = Store::open_beside(&config, &folder).await.unwrap();
+        let keys = Vault::audit_keys_beside(&store, ConfiguredKeys::default(), &folder).await.unwrap();
+        store.close().await;
+        let db = sea_orm::Database::connect(url).await.unwrap();
+        let (mut mac, mut last) = (GENESIS, 0);
+        for row in audit_entry::Entity::find().order_by_asc(audit_entry::Column::Seq).all(&db).await.unwrap() {
+            let ts_ms = row.ts_ms - days * 86_400_000;
+            let (seq, at) = (u64::try_from(row.seq).unwrap(), u64::try_from(ts_ms).unwrap());
+            let signed = AuditRow {
+                seq,
+                ts_ms: at,
+                actor: &row.actor,
+                action: &row.action,
+                target: &row.target,
+                meta: &row.meta,
+            };
+            mac = keys.iter().find(|key| key.version == 1).unwrap().mac(&mac, &signed);
+            last = ts_ms;
+            let older = audit_entry::ActiveModel { ts_ms: Set(ts_ms), mac: Set(mac.to_vec()), ..row.into() };
+            older.update(&db).await.unwrap();
+        }
+        let head = audit_head::Entity::find_by_id("head".to_owned()).one(&db).await.unwrap().unwrap();
+        let head = audit_head::ActiveModel { mac: Set(mac.to_vec()), ts_ms: Set(last), ..head.into() };
+        head.update(&db).await.unwrap();
+        db.close().await.unwrap();
+    });
+}
+
+fn what_is_too_old_goes(setup: Setup, url: &str) {
+    let mut place = acts(setup);
+    let setup = place.gateway.setup.clone();
+    let key = place.admin.key.clone();
+    place.gateway.signal("TERM");
+    place.gateway.ended(std::time::Duration::from_secs(20));
+    age(&setup, url, 40);
+    let folder = setup.data_dir();
+    let offline = || verify(&setup, &["--data-dir", folder.to_str().unwrap()]);
+    assert_eq!(offline().status.code(), Some(0), "an old log is intact: {}", said(&offline()));
+    let kept = setup.clone().start();
+    kept.admin_with(&key).token("eng", "The first of today");
+    let before = kept.admin_with(&key).post("/audit:verify", json!({})).expect(200).json();
+    assert_eq!((&before["intact"], &before["pruned_through"]), (&json!(true), &json!(0)), "{before}");
+    drop(kept);
+
+    let next = setup.clone().set("audit.retention_days", 30).start();
+    let admin = next.admin_with(&key);
+    let verdict = || admin.post("/audit:verify", json!({})).expect(200).json();
+    until("what is too old is removed", || verdict()["pruned_through"].as_u64() > Some(0));
+    let after = verdict();
+    assert_eq!(after["intact"], json!(true), "{after}");
+    let rows = admin.get("/audit?limit=500&kind=admin").expect(200).json();
+    let targets: Vec<&Value> = rows["data"].as_array().unwrap().iter().map(|row| &row["target"]).collect();
+    assert_eq!(targets, [&json!("The first of today")], "{rows}");
+    // Written on, and checked offline: from the cut on, and what stands of it.
+    admin.token("eng", "After the cut");
+    let whole = offline();
+    assert_eq!(whole.status.code(), Some(0), "{}", said(&whole));
+    assert!(said(&whole).contains(" removed in order"), "{}", said(&whole));
+    // A cut that the gateway did not make is no cut.
+    sql(
+        url,
+        "UPDATE audit_head SET seq = seq + 1, mac = (SELECT mac FROM audit_entries WHERE seq = audit_head.seq + 1) WHERE name = 'pruned'",
+    );
+    sql(url, "DELETE FROM audit_entries WHERE seq <= (SELECT seq FROM audit_head WHERE name = 'pruned')");
+    let forged = offline();
+    assert_eq!(forged.status.code(), Some(1), "{}", said(&forged));
+    assert!(said(&forged).contains("is not genuine"), "{}", said(&forged));
+    assert_eq!(verdict()["broken"]["flaw"], json!("forged_prune"));
+}
+
+#[test]
+fn what_is_older_than_it_is_kept_goes_with_a_cut_that_only_the_gateway_can_make() {
+    let setup = TestGateway::setup();
+    let url = sqlite(&setup.data_dir());
+    what_is_too_old_goes(setup, &url);
+}
+
+#[test]
+fn what_is_older_than_it_is_kept_goes_on_postgres_too() {
+    let Some(url) = fresh_postgres() else { return };
+    what_is_too_old_goes(TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url), &url);
+}
+
+#[test]
+fn what_cannot_be_written_into_the_log_is_not_done() {
+    let place = acts(TestGateway::setup());
+    let url = sqlite(&place.gateway.setup.data_dir());
+    sql(&url, "CREATE TRIGGER refuse BEFORE INSERT ON audit_entries BEGIN SELECT RAISE(FAIL, 'no more'); END");
+    let names = || -> Vec<String> {
+        let rows = place.admin.get("/workspaces/eng/tokens?limit=500").expect(200).json();
+        rows["data"].as_array().unwrap().iter().map(|row| format!("{} {}", row["name"], row["status"])).collect()
+    };
+    let before = names();
+    let made = place.admin.post("/workspaces/eng/tokens", json!({ "name": "Untraced" }));
+    assert!(made.status >= 500, "{}", made.text());
+    let revoked = place.admin.delete(&format!("/workspaces/eng/tokens/{}", place.token.id));
+    assert!(revoked.status >= 500, "{}", revoked.text());
+    assert_eq!(names(), before, "neither was done");
+    sql(&url, "DROP TRIGGER refuse");
+    place.admin.revoke("eng", &place.token.id);
+    assert_eq!(place.admin.post("/audit:verify", json!({})).expect(200).json()["intact"], json!(true));
 }
 
 #[test]

@@ -6,9 +6,11 @@ use serde_json::json;
 
 use crate::support::{
     Browser,
-    people::{PASSWORD, setup},
+    people::{PASSWORD, on_both, setup},
     place::Place,
-    place_with, servers,
+    place_with,
+    process::Setup,
+    servers,
 };
 
 #[test]
@@ -49,7 +51,11 @@ fn a_page_makes_an_account_and_a_token_and_looking_uses_nothing_up() {
 
 #[test]
 fn of_twenty_who_accept_at_once_one_joins() {
-    let gateway = setup().start();
+    on_both(twenty_accept);
+}
+
+fn twenty_accept(setup: Setup) {
+    let gateway = setup.start();
     let code = gateway.invite(json!({ "email": "alice@example.com" }));
     let mut statuses: Vec<u16> = thread::scope(|scope| {
         let ways: Vec<_> = (0..20)
@@ -67,7 +73,11 @@ fn of_twenty_who_accept_at_once_one_joins() {
 
 #[test]
 fn replaced_revoked_and_foreign_invitations_are_refused_alike() {
-    let gateway = setup().start();
+    on_both(refused_alike);
+}
+
+fn refused_alike(setup: Setup) {
+    let gateway = setup.start();
     let owner = gateway.admin();
     let old = gateway.invite(json!({ "email": "alice@example.com" }));
     let new = gateway.invite(json!({ "email": "alice@example.com" }));
@@ -94,8 +104,41 @@ fn replaced_revoked_and_foreign_invitations_are_refused_alike() {
 }
 
 #[test]
+fn an_expired_invitation_looks_like_one_that_never_was() {
+    on_both(expired);
+}
+
+fn expired(setup: Setup) {
+    let gateway = setup.start();
+    let code = gateway.invite(json!({ "email": "alice@example.com" }));
+    gateway.look_back("UPDATE invites SET expires_at = '2020-01-01T00:00:00+00:00'");
+    let said = |answer: crate::support::Response| {
+        let mut body = answer.expect(410).json();
+        (body["request_id"], body["instance"]) = (json!(null), json!(null));
+        body.to_string()
+    };
+    let never = "inv_0123456789ABCDEFGHIJKLMNOPQRST0wPdvp";
+    assert_eq!(said(gateway.accept(&code, "alice")), said(gateway.accept(never, "alice")));
+    let page = |code: &str| Browser::new(gateway.address).get(&format!("/join/{code}")).expect(410).text();
+    assert_eq!(page(&code), page(never));
+    let link = format!("http://{}/join/{code}", gateway.address);
+    let arguments = ["team", "join", &link, "--username", "alice", "--password-stdin"];
+    let (exit, _, err) = gateway.aerostack("alice", &arguments, &format!("{PASSWORD}\n"));
+    assert!(exit == 3 && err.contains("410"), "{err}");
+    let rows = gateway.admin().get("/team/members").json();
+    assert_eq!(rows["data"].as_array().unwrap().len(), 1, "nobody joined, and it is not open any more: {rows}");
+    // Another one can be made.
+    let again = gateway.invite(json!({ "email": "alice@example.com" }));
+    gateway.accept(&again, "alice").expect(201);
+}
+
+#[test]
 fn an_invitation_is_for_one_address() {
-    let gateway = setup().start();
+    on_both(for_one_address);
+}
+
+fn for_one_address(setup: Setup) {
+    let gateway = setup.start();
     let (mallory, _) = gateway.member("mallory", "viewer", None);
     let code = gateway.invite(json!({ "email": "alice@example.com", "role": "admin" }));
     let accept = format!("/team/invites/{code}/accept");
@@ -119,7 +162,11 @@ fn an_invitation_is_for_one_address() {
 
 #[test]
 fn joining_on_the_command_line_makes_an_account_a_profile_and_a_token() {
-    let gateway = setup().start();
+    on_both(joins_on_the_command_line);
+}
+
+fn joins_on_the_command_line(setup: Setup) {
+    let gateway = setup.start();
     gateway.admin().workspace("engineering");
     let code = gateway.invite(json!({ "email": "alice@example.com", "workspace": "engineering" }));
     let link = format!("http://{}/join/{code}", gateway.address);

@@ -2,7 +2,11 @@
 
 use serde_json::json;
 
-use crate::support::people::setup;
+use crate::support::{
+    Browser,
+    people::{PASSWORD, on_both, setup},
+    process::Setup,
+};
 
 #[test]
 fn a_key_never_may_more_than_what_made_it() {
@@ -49,7 +53,11 @@ fn the_command_line_makes_lists_and_revokes_keys() {
 
 #[test]
 fn a_namespace_is_chosen_by_its_members_and_a_foreign_one_is_unknown() {
-    let gateway = setup().start();
+    on_both(foreign_is_unknown);
+}
+
+fn foreign_is_unknown(setup: Setup) {
+    let gateway = setup.start();
     let owner = gateway.admin();
     owner.workspace("engineering");
     let (alice, _) = gateway.member("alice", "member", None);
@@ -79,8 +87,42 @@ fn a_namespace_is_chosen_by_its_members_and_a_foreign_one_is_unknown() {
 }
 
 #[test]
-fn a_lost_key_is_replaced_on_the_host_beside_the_gateway() {
+fn a_stolen_database_opens_nothing() {
     let gateway = setup().start();
+    gateway.admin().workspace("eng");
+    let (alice, joined) = gateway.member("alice", "member", Some("eng"));
+    let open = gateway.invite(json!({ "email": "bob@example.com" }));
+    let mut browser = Browser::new(gateway.address);
+    browser.sign_in("alice", PASSWORD);
+    let begun = browser.api_request("POST", "/login-requests", Some(&json!({ "client": "x" }))).send(gateway.address);
+    let cookie = browser.cookie.clone().unwrap();
+    let opens = [
+        ("the owner's key", gateway.key.clone()),
+        ("a key", alice.key.clone()),
+        ("a token", joined["token"]["token"].as_str().unwrap().to_owned()),
+        ("an invitation", open),
+        ("a session", cookie.split('=').nth(1).unwrap().to_owned()),
+        ("a session's page token", browser.csrf.clone().unwrap()),
+        ("a login's secret", begun.expect(201).json()["device_code"].as_str().unwrap().to_owned()),
+        ("a password", PASSWORD.to_owned()),
+    ];
+    let files: Vec<_> = std::fs::read_dir(gateway.setup.data_dir()).unwrap().flatten().collect();
+    let databases = files.iter().filter(|file| file.file_name().to_string_lossy().contains(".db"));
+    let stolen: Vec<u8> = databases.flat_map(|file| std::fs::read(file.path()).unwrap()).collect();
+    assert!(stolen.len() > 10_000 && memchr::memmem::find(&stolen, b"alice@example.com").is_some());
+    for (what, value) in opens {
+        assert!(value.len() >= 16, "{what}: {value}");
+        assert!(memchr::memmem::find(&stolen, value.as_bytes()).is_none(), "{what} is in the database");
+    }
+}
+
+#[test]
+fn a_lost_key_is_replaced_on_the_host_beside_the_gateway() {
+    on_both(lost_key_is_replaced);
+}
+
+fn lost_key_is_replaced(setup: Setup) {
+    let gateway = setup.start();
     let folder = gateway.setup.data_dir().display().to_string();
     let command = ["admin", "reset-key", "--revoke-others", "--data-dir", &folder];
     let (exit, out, err) = gateway.aerostack("nobody", &command, "");
@@ -97,7 +139,11 @@ fn a_lost_key_is_replaced_on_the_host_beside_the_gateway() {
 
 #[test]
 fn a_member_has_tokens_of_its_own_and_sees_no_others() {
-    let gateway = setup().start();
+    on_both(sees_own_tokens);
+}
+
+fn sees_own_tokens(setup: Setup) {
+    let gateway = setup.start();
     let owner = gateway.admin();
     owner.workspace("eng");
     let foreign = owner.token("eng", "Bob");

@@ -6,15 +6,21 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Browser,
-    people::{PASSWORD, setup},
+    people::{PASSWORD, on_both, setup},
     place::Place,
-    place_with, servers, until,
+    place_with,
+    process::Setup,
+    servers, until,
 };
 
 #[test]
 fn whoever_leaves_is_out_when_the_call_returns_and_the_receipt_names_what_to_rotate() {
+    on_both(leaves_with_a_receipt);
+}
+
+fn leaves_with_a_receipt(setup: Setup) {
     let (toy, other) = (servers::plain(&["echo"]), servers::plain(&["echo"]));
-    let Place { gateway, admin, .. } = place_with(setup(), &[("toy", &toy), ("other", &other)]);
+    let Place { gateway, admin, .. } = place_with(setup, &[("toy", &toy), ("other", &other)]);
     admin.secret("toy", "API_KEY", "CANARY-one");
     admin.secret("toy", "OLD_KEY", "CANARY-old");
     admin.secret("other", "UNUSED", "CANARY-two");

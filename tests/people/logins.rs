@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Browser,
-    people::{PASSWORD, setup},
+    people::{PASSWORD, on_both, setup},
+    process::Setup,
 };
 
 fn begin(browser: &Browser) -> Value {
@@ -61,7 +62,11 @@ fn a_command_line_gets_its_key_when_somebody_confirms_it_and_logging_out_revokes
 
 #[test]
 fn a_login_is_answered_once_and_its_key_fetched_once() {
-    let gateway = setup().start();
+    on_both(login_once);
+}
+
+fn login_once(setup: Setup) {
+    let gateway = setup.start();
     gateway.member("alice", "member", None);
     let mut browser = Browser::new(gateway.address);
     browser.sign_in("alice", PASSWORD);

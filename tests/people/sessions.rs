@@ -4,7 +4,8 @@ use serde_json::json;
 
 use crate::support::{
     Browser,
-    people::{PASSWORD, setup},
+    people::{PASSWORD, on_both, setup},
+    process::Setup,
 };
 
 #[test]
@@ -39,7 +40,11 @@ fn a_session_opens_the_admin_api_for_pages_of_this_gateway_only() {
 
 #[test]
 fn a_new_password_ends_the_other_sessions_and_each_sign_in_is_a_new_session() {
-    let gateway = setup().start();
+    on_both(new_password);
+}
+
+fn new_password(setup: Setup) {
+    let gateway = setup.start();
     let (key, _) = gateway.member("alice", "member", None);
     let (mut here, mut there) = (Browser::new(gateway.address), Browser::new(gateway.address));
     here.sign_in("alice", PASSWORD);

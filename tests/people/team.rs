@@ -3,11 +3,12 @@
 use serde_json::json;
 
 use crate::support::{
-    people::setup,
+    people::{on_both, setup},
+    process::Setup,
     smtp::{Manner, Smtp},
 };
 
-fn with_mail(smtp: &Smtp) -> crate::support::process::Setup {
+fn with_mail(smtp: &Smtp) -> Setup {
     setup()
         .set("mail.host", "127.0.0.1")
         .set("mail.port", smtp.address.port())
@@ -95,7 +96,11 @@ fn the_list_of_the_team_is_the_seeds_list() {
 
 #[test]
 fn roles_are_given_by_those_who_have_them_and_the_last_owner_stays() {
-    let gateway = setup().start();
+    on_both(roles_are_given);
+}
+
+fn roles_are_given(setup: Setup) {
+    let gateway = setup.start();
     let owner = gateway.admin();
     let (alice, _) = gateway.member("alice", "admin", None);
     let (bob, _) = gateway.member("bob", "member", None);

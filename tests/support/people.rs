@@ -5,9 +5,10 @@ use std::{
     process::{Command, Stdio},
 };
 
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
-use super::{Admin, Request, Response, TestGateway, process::Setup};
+use super::{Admin, Request, Response, TestGateway, database::fresh_postgres, process::Setup};
 
 /// A good password.
 pub const PASSWORD: &str = "violet tram sings";
@@ -18,6 +19,14 @@ pub fn setup() -> Setup {
         .set("server.namespace", "acme")
         .set("people.password_memory_kib", 64)
         .set("people.password_rounds", 1)
+}
+
+/// What must hold on both databases: on SQLite, then on Postgres.
+pub fn on_both(test: impl Fn(Setup)) {
+    test(setup());
+    if let Some(url) = fresh_postgres() {
+        test(setup().env("AEROSTACK_DATABASE_URL", &url));
+    }
 }
 
 /// Somebody in a browser that keeps the session's cookie.
@@ -118,6 +127,20 @@ impl TestGateway {
         }
         command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
+    }
+    /// Changes the database behind the gateway's back, as time would.
+    #[track_caller]
+    pub fn look_back(&self, statement: &str) {
+        let file = format!("sqlite://{}", self.setup.data_dir().join("aerostack.db").display());
+        let url = self.setup.environment("AEROSTACK_DATABASE_URL").unwrap_or(file);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let changed = runtime.block_on(async {
+            let db = sea_orm::Database::connect(url).await.expect("the gateway's database");
+            let done = db.execute_unprepared(statement).await.expect("a statement");
+            db.close().await.expect("closed");
+            done.rows_affected()
+        });
+        assert!(changed > 0, "{statement} changed nothing");
     }
     /// A client of the admin API.
     pub fn with_key(&self, key: &str) -> Admin {

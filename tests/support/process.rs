@@ -42,6 +42,10 @@ impl Setup {
         self.environment.push((name.into(), value.into()));
         self
     }
+    /// What an environment variable is set to.
+    pub fn environment(&self, name: &str) -> Option<String> {
+        self.environment.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
+    }
     pub fn bind(mut self, address: impl ToString) -> Self {
         self.bind = address.to_string();
         self
