@@ -66,7 +66,8 @@
 //! - **The era is decided per request**, from its body and headers, never per connection or token. Session ids of older
 //!   revisions are sealed state, not rows: they survive a restart.
 //! - **Who acts is read per request.** A credential says who somebody is and the most they may do; what they may do now is
-//!   their role in the namespace at this moment. A session changes something only from a page of this gateway.
+//!   their role in the namespace at this moment. A session changes something only from a page of that session
+//!   ([`admin::cookie`]).
 //! - **An actor may die.** The [`supervisor`](actors::supervisor) builds it anew from its factory; only TokenAuthority,
 //!   SecretVault, WorkspaceCatalog and AuditLog may end the process, and only when they do not come back. What one
 //!   server does concerns only that server's actors.

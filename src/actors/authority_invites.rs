@@ -347,6 +347,8 @@ fn acting(account: &AccountRecord, namespace: AccountId, role: Role, label: Stri
         role,
         api_key: None,
         session: None,
+        request: None,
+        seen: None,
     }
 }
 

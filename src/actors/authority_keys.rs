@@ -105,6 +105,8 @@ pub(super) async fn principal(
         role: acting.max_role.map_or(role, |most| most.min(role)),
         api_key: acting.api_key,
         session: acting.session,
+        request: None,
+        seen: None,
     }))
 }
 

@@ -11,13 +11,13 @@ use crate::{
         authority::Authority,
         authority_keys::{IssuedApiKey, insert_key},
         authority_sessions::Where,
-        token_rules,
     },
     domain::{
         ids::{ApiKeyId, LoginId},
         role::{Principal, Role},
         token::{self, Credential, TokenHash},
         user_code,
+        visible::is_invisible,
     },
     error::{Error, ErrorCode, Result, err},
     store::{
@@ -89,7 +89,7 @@ impl Authority {
         let record = LoginRecord {
             id: LoginId::generate(),
             user_code: user_code::generate(),
-            client: at.client.chars().filter(|c| !c.is_control()).take(CLIENT_CHARS).collect(),
+            client: at.client.chars().filter(|c| !is_invisible(*c)).take(CLIENT_CHARS).collect(),
             address: at.address.to_string(),
             created_at: now,
             expires_at: now + TimeDelta::minutes(self.people.login_minutes.into()),
@@ -170,7 +170,7 @@ impl Authority {
                         account: account.id,
                         namespace: account.id,
                         bound: false,
-                        name: token_rules::name(&format!("login of {}", login.client))?,
+                        name: format!("login of {}", login.client),
                         hint,
                         max_role: None,
                         created_at: now,
@@ -186,6 +186,8 @@ impl Authority {
                         role: Role::Owner,
                         api_key: None,
                         session: None,
+                        request: None,
+                        seen: None,
                     };
                     Ok((insert_key(tx, record, &by, &hash, most).await?, account))
                 })

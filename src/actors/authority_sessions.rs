@@ -18,6 +18,7 @@ use crate::{
         password,
         role::Principal,
         token::{self, Credential},
+        visible::is_invisible,
     },
     error::{Error, ErrorCode, Result, err},
     store::{
@@ -138,7 +139,7 @@ impl Authority {
         let record = SignInRecord {
             id: SessionId::generate(),
             account: account.id,
-            client: at.client.chars().filter(|c| !c.is_control()).take(CLIENT_CHARS).collect(),
+            client: at.client.chars().filter(|c| !is_invisible(*c)).take(CLIENT_CHARS).collect(),
             address: at.address.to_string(),
             created_at: now,
             seen_at: now,

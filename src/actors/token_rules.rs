@@ -1,9 +1,10 @@
 //! What a credential may be called, how long it lives and how much it may ask.
 
 use chrono::TimeDelta;
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{
-    domain::{clock::Timestamp, rate::MAX_LIMIT},
+    domain::{clock::Timestamp, rate::MAX_LIMIT, visible::is_invisible},
     error::{Result, err},
 };
 
@@ -14,23 +15,35 @@ const LONGEST_SECONDS: u64 = 10 * 365 * 86_400;
 /// Longest overlap of a rotation, 30 days: two values that work are for the time of the change only.
 const LONGEST_OVERLAP_SECONDS: u64 = 30 * 86_400;
 
+/// Chooses the coloured form of a sign, and is no letter.
+const COLOURED: char = '\u{fe0f}';
+
 /// The name without surrounding space, if it can be one: people tell tokens apart by it, so it must look like what it is.
 pub(super) fn name(text: &str) -> Result<String> {
     let name = text.trim();
-    let invisible = |letter: char| {
-        letter.is_control()
-            || matches!(letter, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(invisible) {
+    let hides = |c: char| is_invisible(c) && c != COLOURED;
+    if name.is_empty() || name.chars().count() > NAME_CHARS || name.chars().any(hides) {
         return Err(err::validation("A name has 1 to 100 characters, none of them invisible")
             .with_hint("Name the person or client it is for, for example \"Alice Cursor\""));
+    }
+    if name.split(|c: char| !c.is_alphabetic()).any(mixes_alphabets) {
+        return Err(err::validation("A word of the name has letters of alphabets that look alike")
+            .with_hint("Write each word in one alphabet"));
     }
     Ok(name.to_owned())
 }
 
+/// Latin letters beside Cyrillic or Greek ones: many of them look the same, and one word has no reason to hold both.
+fn mixes_alphabets(word: &str) -> bool {
+    let latin = |c: char| c.is_ascii_alphabetic() || ('\u{c0}'..='\u{24f}').contains(&c);
+    let alike = |c: char| ('\u{370}'..='\u{3ff}').contains(&c) || ('\u{400}'..='\u{52f}').contains(&c);
+    word.chars().any(latin) && word.chars().any(alike)
+}
+
 /// Two names that people would take for the same fold to the same text.
 pub(super) fn folded(name: &str) -> String {
-    name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+    let plain: String = name.chars().filter(|c| *c != COLOURED).nfkc().collect();
+    plain.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
 /// When something made `now` ends.
@@ -82,7 +95,13 @@ mod tests {
     #[test]
     fn names_that_look_the_same_fold_together() {
         assert_eq!(folded("Alice  Chen"), folded("ALICE chen"));
+        assert_eq!(folded("Ａｌｉｃｅ ☕\u{fe0f}"), folded("alice ☕"));
         assert_ne!(folded("Alice"), folded("Alice2"));
+        // A Cyrillic letter among Latin ones is one of two names that nobody can tell apart.
+        assert!(name("\u{410}lice").is_err() && name("Ali\u{3bf}").is_err());
+        for fine in ["Алиса", "Alice Иванова", "β-test", "Zoë ☕\u{fe0f}", "李 MacBook", "5 µs"] {
+            assert!(name(fine).is_ok(), "{fine}");
+        }
     }
 
     #[test]

@@ -5,7 +5,10 @@ use actix_web::{
     HttpMessage as _,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderMap, HeaderName, HeaderValue},
+    http::{
+        Method,
+        header::{self, HeaderMap, HeaderName, HeaderValue},
+    },
     middleware::Next,
     web,
 };
@@ -21,22 +24,24 @@ use crate::{
     },
     domain::{rate::Decision, role::Principal},
     error::{Error, ErrorCode, Result},
+    protocol::trace::TraceContext,
 };
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 64;
 
-/// Names a request in answers, logs and audit.
-#[derive(Clone)]
-pub struct RequestId(pub String);
-
-/// The id that came with the request if it is harmless, else a fresh one.
+/// What names a request in answers, log lines and the audit log: the id that came with it if it is harmless, else that
+/// of the trace it belongs to (`traceparent`), else a fresh one.
 fn request_id(headers: &HeaderMap) -> String {
-    let given = headers.get(&REQUEST_ID).and_then(|value| value.to_str().ok());
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let safe = |id: &&str| {
         (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
     };
-    given.filter(safe).map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+    if let Some(given) = text(REQUEST_ID.as_str()).filter(safe) {
+        return given.to_owned();
+    }
+    let trace = text("traceparent").and_then(TraceContext::parse).map(|trace| trace.trace_id);
+    trace.unwrap_or_else(|| Uuid::now_v7().simple().to_string())
 }
 
 /// The frame. Order: id, address check, key, route.
@@ -45,13 +50,31 @@ pub async fn frame(
     next: Next<impl MessageBody + 'static>,
 ) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let id = request_id(request.headers());
-    let path = request.path().to_owned();
+    let (method, path) = (request.method().clone(), request.path().to_owned());
     let asked = Asked::of(&mut request);
     let (response, decision) = match admit(&request, &id).await {
         Err(error) => (request.into_response(problem(&error, &path, &id)), None),
         Ok(decision) => (asked.dress(answered(request, next, &path, &id).await?), decision),
     };
+    log_change(&method, &response, &id);
     Ok(labelled(response, &id, decision))
+}
+
+/// One line for each change that somebody known asked for. It names the route and not the path, which may hold an
+/// invitation's code.
+fn log_change(method: &Method, response: &ServiceResponse<BoxBody>, id: &str) {
+    let request = response.request();
+    let extensions = request.extensions();
+    let Some(by) = extensions.get::<Principal>().filter(|_| !method.is_safe()) else { return };
+    tracing::info!(
+        target: "aerostack::admin",
+        account = &*by.username,
+        method = method.as_str(),
+        route = request.match_pattern().as_deref(),
+        status = response.status().as_u16(),
+        request_id = id,
+        "change asked for"
+    );
 }
 
 /// The route's answer, or the one that the same request got before.
@@ -80,9 +103,8 @@ async fn admit(request: &ServiceRequest, id: &str) -> Result<Option<Decision>> {
     let (principal, decision) = auth::authenticate(admin, request).await?;
     let mut extensions = request.extensions_mut();
     if let Some(principal) = principal {
-        extensions.insert(principal);
+        extensions.insert(Principal { request: Some(id.into()), ..principal });
     }
-    extensions.insert(RequestId(id.to_owned()));
     Ok(decision)
 }
 
@@ -146,5 +168,22 @@ mod tests {
         for bad in ["", "a b", "<script>", &"a".repeat(65)] {
             assert_eq!(with(bad).len(), 32, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_request_of_a_trace_has_its_id() {
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        let with = |given: &[(&'static str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in given {
+                headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+            }
+            request_id(&headers)
+        };
+        let parent = format!("00-{trace}-b7ad6b7169203331-01");
+        assert_eq!(with(&[("traceparent", &parent)]), trace);
+        assert_eq!(with(&[("traceparent", &parent), ("x-request-id", "mine")]), "mine");
+        assert_eq!(with(&[("traceparent", &parent), ("x-request-id", "not safe")]), trace);
+        assert_ne!(with(&[("traceparent", &parent.replace("00-", "ff-"))]), trace);
     }
 }

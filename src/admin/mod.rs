@@ -150,7 +150,7 @@ route_table! {
     "/mcp-servers/{slug}/test" { post => servers::test_route }
     "/mcp-servers/{slug}/tools" { get => servers::tools_route }
     "/mcp-servers/{slug}/secrets" { get => secrets::list_route, post => secrets::set_route, delete => secrets::delete_all_route }
-    "/mcp-servers/{slug}/secrets/{name}" { patch => secrets::inject_route, delete => secrets::delete_route }
+    "/mcp-servers/{slug}/secrets/{name}" { get => secrets::get_route, patch => secrets::inject_route, delete => secrets::delete_route }
     "/skills" { get => skills::list_route, post => publishing::publish_route }
     "/skills/{namespace}/{name}" { get => skills::get_route, delete => publishing::remove_route }
     "/skills/{namespace}/{name}/versions" { post => publishing::version_route }

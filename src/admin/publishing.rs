@@ -5,6 +5,7 @@ use actix_web::{
     http::header,
     web::{self, Path},
 };
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         openapi::Problems,
         references::{self, Found},
         reply::Reply,
-        request::{Json, Nothing, Query},
+        request::{IfMatch, Json, Nothing, Query},
         skills, whoami,
     },
     domain::{
@@ -182,6 +183,17 @@ pub async fn remove(actors: &Actors, by: &Principal, (namespace, name): (&str, &
     Ok(skills::dto(found.skill))
 }
 
+/// Who acts, held to what they have seen.
+async fn held<T: Serialize>(
+    actors: &Actors,
+    by: &Principal,
+    skill: (&str, &str),
+    (seen, now): (&IfMatch, impl Future<Output = Result<T>>),
+) -> Result<Principal> {
+    let thing = async { Ok(("server", own(actors, by, skill).await?.skill.about.server.to_string())) };
+    seen.hold(actors, by, Box::pin(thing), now).await
+}
+
 fn answer(published: Published) -> HttpResponse {
     if !published.created {
         return HttpResponse::Ok().json(published);
@@ -225,11 +237,14 @@ pub async fn change_version_route(
     by: Caller,
     path: Path<(String, String, String)>,
     _: Query<Nothing>,
+    seen: IfMatch,
     body: Json<ChangeVersion>,
 ) -> Reply {
     let (namespace, name, version) = &*path;
-    let changed = change_version(&admin.actors, &by.0, (namespace, name, version), &body.0).await?;
-    Ok(HttpResponse::Ok().json(changed))
+    let (actors, named) = (&admin.actors, (&**namespace, &**name, &**version));
+    let now = Box::pin(skills::package(actors, &by.0, named));
+    let by = held(actors, &by.0, (namespace, name), (&seen, now)).await?;
+    Ok(HttpResponse::Ok().json(change_version(actors, &by, named, &body.0).await?))
 }
 
 /// Remove a skill with all its versions and secrets
@@ -241,6 +256,10 @@ pub async fn remove_route(
     by: Caller,
     path: Path<(String, String)>,
     _: Query<Nothing>,
+    seen: IfMatch,
 ) -> Reply {
-    Ok(HttpResponse::Ok().json(remove(&admin.actors, &by.0, (&path.0, &path.1)).await?))
+    let (actors, named) = (&admin.actors, (&*path.0, &*path.1));
+    let now = Box::pin(skills::get(actors, &by.0, named));
+    let by = held(actors, &by.0, named, (&seen, now)).await?;
+    Ok(HttpResponse::Ok().json(remove(actors, &by, named).await?))
 }

@@ -1,6 +1,8 @@
 //! What requests bring: JSON bodies, query parameters, pages. Strict on purpose: an unknown parameter or member is an
 //! error, because it is nearly always a typing mistake. Messages never repeat a value that was sent.
 
+use std::sync::Arc;
+
 use actix_web::{
     FromRequest, HttpRequest,
     dev::Payload,
@@ -13,12 +15,15 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use utoipa::IntoParams;
 
 use crate::{
+    actors::Actors,
     admin::{
         conventions,
         dto::{FieldError, Page},
         reply::{Refusal, invalid_members},
     },
+    domain::{role::Principal, seen::Seen},
     error::{Error, ErrorCode, Result},
+    store,
 };
 
 /// Items on a page unless another number is asked for, and at most.
@@ -152,15 +157,25 @@ impl FromRequest for IfMatch {
 }
 
 impl IfMatch {
-    /// Goes on only if the thing, as it is now, is what was seen, or if nothing was said.
-    pub async fn check<T: Serialize>(&self, now: impl Future<Output = Result<T>>) -> Result<()> {
-        let Some(seen) = &self.0 else { return Ok(()) };
+    /// Who acts, held to what they have seen, if they said so: the thing is `now` as it was, and the act's own transaction
+    /// looks whether it stays so. `thing` names it as the change log does.
+    pub async fn hold<T: Serialize>(
+        &self,
+        actors: &Actors,
+        by: &Principal,
+        thing: impl Future<Output = Result<(&'static str, String)>>,
+        now: impl Future<Output = Result<T>>,
+    ) -> Result<Principal> {
+        let Some(said) = &self.0 else { return Ok(by.clone()) };
+        let (kind, subject) = thing.await?;
+        let of = subject.clone();
+        // Counted before it is looked at: what comes between shows in the transaction.
+        let changes = actors.store.read(move |db| async move { store::changes_of(&db, kind, &of).await }).await?;
         let now = serde_json::to_vec(&now.await?).map_err(|cause| Error::internal("writing an answer", cause))?;
-        if conventions::names(seen, &conventions::etag(&now)) {
-            return Ok(());
+        if conventions::names(said, &conventions::etag(&now)) {
+            return Ok(Principal { seen: Some(Arc::new(Seen { kind, subject, changes })), ..by.clone() });
         }
-        Err(Error::new(ErrorCode::PreconditionFailed, "It has changed since it was read; nothing was done")
-            .with_hint("read it again, then decide"))
+        Err(store::has_changed())
     }
 }
 

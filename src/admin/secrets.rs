@@ -22,7 +22,7 @@ use crate::{
         openapi::Problems,
         references,
         reply::Reply,
-        request::{Json, Query},
+        request::{IfMatch, Json, Query},
         workspaces,
     },
     domain::{
@@ -124,6 +124,19 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, scope: &Scope) ->
     Ok(Page { data, next_cursor: None })
 }
 
+/// One of them.
+pub async fn get(actors: &Actors, by: &Principal, slug: &str, name: &str, scope: &Scope) -> Result<Secret> {
+    let place = place(actors, by, slug, scope).await?;
+    let infos = place.infos(actors, by).await?;
+    let known: Vec<String> = infos.iter().map(|info| info.name.clone()).collect();
+    let info = infos.into_iter().find(|info| info.name == name && info.workspace == place.workspace);
+    info.map(|info| dto(actors, &place.server, info)).ok_or_else(|| {
+        let slug = &place.server.slug;
+        err::not_found(near::no_such("secret", name, known.iter().map(String::as_str)))
+            .with_hint(format!("aerostack secrets list {slug}   or set it: aerostack secrets set {slug} NAME"))
+    })
+}
+
 /// Sets a secret, new or again; the next call uses it.
 pub async fn set(
     actors: &Actors,
@@ -184,31 +197,17 @@ pub async fn inject(
     scope: &Scope,
     rule: InjectionRule,
 ) -> Result<Secret> {
-    let place = place(actors, by, slug, scope).await?;
     let injection = Some(rule_of(rule)?);
-    known_name(actors, by, &place, name).await?;
+    get(actors, by, slug, name, scope).await?;
+    let place = place(actors, by, slug, scope).await?;
     actors.vault.set_injection(SetInjection { secret: place.named(name, by), injection }).await?;
-    let info =
-        place.infos(actors, by).await?.into_iter().find(|info| info.name == name && info.workspace == place.workspace);
-    info.map(|info| dto(actors, &place.server, info))
-        .ok_or_else(|| err::not_found(format!("No secret \"{name}\" of {slug}")))
-}
-
-/// 404 with a guess when there is no secret of that name.
-async fn known_name(actors: &Actors, by: &Principal, place: &Place, name: &str) -> Result<()> {
-    let infos = place.infos(actors, by).await?;
-    if infos.iter().any(|info| info.name == name && info.workspace == place.workspace) {
-        return Ok(());
-    }
-    let slug = &place.server.slug;
-    Err(err::not_found(near::no_such("secret", name, infos.iter().map(|info| info.name.as_str())))
-        .with_hint(format!("aerostack secrets list {slug}   or set it: aerostack secrets set {slug} NAME")))
+    get(actors, by, slug, name, scope).await
 }
 
 /// Deletes one secret.
 pub async fn delete(actors: &Actors, by: &Principal, slug: &str, name: &str, scope: &Scope) -> Result<SecretsDeleted> {
+    get(actors, by, slug, name, scope).await?;
     let place = place(actors, by, slug, scope).await?;
-    known_name(actors, by, &place, name).await?;
     actors.vault.delete(place.named(name, by)).await?;
     Ok(SecretsDeleted { deleted: 1 })
 }
@@ -260,6 +259,30 @@ pub async fn set_route(
     Ok(answer.json(written))
 }
 
+/// Show a secret: its name and rule, never its value
+#[utoipa::path(get, path = "/api/v1/admin/mcp-servers/{slug}/secrets/{name}", tag = "secrets",
+    params(("slug" = String, Path), ("name" = String, Path), Scope), responses((status = 200, body = Secret), Problems))]
+pub async fn get_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    path: Path<(String, String)>,
+    scope: Query<Scope>,
+) -> Reply {
+    Ok(HttpResponse::Ok().json(get(&admin.actors, &by.0, &path.0, &path.1, &scope.0).await?))
+}
+
+async fn held(
+    actors: &Actors,
+    by: &Principal,
+    (slug, name): (&str, &str),
+    scope: &Scope,
+    seen: &IfMatch,
+) -> Result<Principal> {
+    // The change log tells the secrets of one server together.
+    let thing = async { Ok(("secret", place(actors, by, slug, scope).await?.server.id.to_string())) };
+    seen.hold(actors, by, thing, get(actors, by, slug, name, scope)).await
+}
+
 /// Change how a secret is sent
 #[utoipa::path(patch, path = "/api/v1/admin/mcp-servers/{slug}/secrets/{name}", tag = "secrets",
     params(("slug" = String, Path), ("name" = String, Path), Scope), request_body = InjectionRule,
@@ -269,9 +292,11 @@ pub async fn inject_route(
     by: Caller,
     path: Path<(String, String)>,
     scope: Query<Scope>,
+    seen: IfMatch,
     body: Json<InjectionRule>,
 ) -> Reply {
-    Ok(HttpResponse::Ok().json(inject(&admin.actors, &by.0, &path.0, &path.1, &scope.0, body.0).await?))
+    let by = held(&admin.actors, &by.0, (&path.0, &path.1), &scope.0, &seen).await?;
+    Ok(HttpResponse::Ok().json(inject(&admin.actors, &by, &path.0, &path.1, &scope.0, body.0).await?))
 }
 
 /// Delete a secret
@@ -282,8 +307,10 @@ pub async fn delete_route(
     by: Caller,
     path: Path<(String, String)>,
     scope: Query<Scope>,
+    seen: IfMatch,
 ) -> Reply {
-    Ok(HttpResponse::Ok().json(delete(&admin.actors, &by.0, &path.0, &path.1, &scope.0).await?))
+    let by = held(&admin.actors, &by.0, (&path.0, &path.1), &scope.0, &seen).await?;
+    Ok(HttpResponse::Ok().json(delete(&admin.actors, &by, &path.0, &path.1, &scope.0).await?))
 }
 
 /// Delete all secrets of a server

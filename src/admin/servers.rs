@@ -20,7 +20,7 @@ use crate::{
         openapi::Problems,
         programs,
         reply::Reply,
-        request::{Json, Nothing, Paging, Query, page},
+        request::{IfMatch, Json, Nothing, Paging, Query, page},
         workspaces::display_name,
     },
     domain::{
@@ -314,8 +314,17 @@ pub async fn get_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, 
 /// Remove a definition and its secrets
 #[utoipa::path(delete, path = "/api/v1/admin/mcp-servers/{slug}", tag = "mcp-servers", params(("slug" = String, Path)),
     responses((status = 200, description = "What was removed", body = Server), Problems))]
-pub async fn remove_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, _: Query<Nothing>) -> Reply {
-    Ok(HttpResponse::Ok().json(remove(&admin.actors, &by.0, &slug).await?))
+pub async fn remove_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    slug: Path<String>,
+    _: Query<Nothing>,
+    seen: IfMatch,
+) -> Reply {
+    let (actors, by) = (&admin.actors, &by.0);
+    let thing = async { Ok(("server", find(actors, by, &slug).await?.id.to_string())) };
+    let by = seen.hold(actors, by, thing, get(actors, by, &slug)).await?;
+    Ok(HttpResponse::Ok().json(remove(actors, &by, &slug).await?))
 }
 
 /// Connect to a server and say what it answers

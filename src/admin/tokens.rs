@@ -226,6 +226,11 @@ pub async fn revoke_by_name(actors: &Actors, by: &Principal, slug: &str, input: 
     Ok(Page { data, next_cursor: None })
 }
 
+async fn held(actors: &Actors, by: &Principal, (slug, id): (&str, &str), seen: &IfMatch) -> Result<Principal> {
+    let thing = async { Ok(("token", get(actors, by, slug, id).await?.id)) };
+    seen.hold(actors, by, thing, get(actors, by, slug, id)).await
+}
+
 /// List tokens
 #[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/tokens", tag = "tokens", params(("slug" = String, Path), Paging),
     responses((status = 200, body = TokenPage), Problems))]
@@ -267,8 +272,8 @@ pub async fn update_route(
     seen: IfMatch,
     body: Json<UpdateToken>,
 ) -> Reply {
-    seen.check(get(&admin.actors, &by.0, &path.0, &path.1)).await?;
-    Ok(HttpResponse::Ok().json(update(&admin.actors, &by.0, &path.0, &path.1, body.0).await?))
+    let by = held(&admin.actors, &by.0, (&path.0, &path.1), &seen).await?;
+    Ok(HttpResponse::Ok().json(update(&admin.actors, &by, &path.0, &path.1, body.0).await?))
 }
 
 /// Revoke a token, at once and for ever
@@ -282,8 +287,8 @@ pub async fn revoke_route(
     _: Query<Nothing>,
     seen: IfMatch,
 ) -> Reply {
-    seen.check(get(&admin.actors, &by.0, &path.0, &path.1)).await?;
-    Ok(HttpResponse::Ok().json(revoke(&admin.actors, &by.0, &path.0, &path.1).await?))
+    let by = held(&admin.actors, &by.0, (&path.0, &path.1), &seen).await?;
+    Ok(HttpResponse::Ok().json(revoke(&admin.actors, &by, &path.0, &path.1).await?))
 }
 
 /// Give a token another value, which is in this one answer

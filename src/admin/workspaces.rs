@@ -24,6 +24,7 @@ use crate::{
         clock, near,
         role::{Principal, Role},
         slug::{self, Slug},
+        visible::is_invisible,
     },
     error::{Error, Result, err},
     store::{
@@ -139,7 +140,7 @@ pub async fn update(actors: &Actors, by: &Principal, slug: &str, input: UpdateWo
 pub fn display_name(given: Option<String>, slug: &Slug) -> Result<String> {
     let name =
         given.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).unwrap_or_else(|| slug.to_string());
-    if name.chars().count() > NAME_CHARS || name.chars().any(char::is_control) {
+    if name.chars().count() > NAME_CHARS || name.chars().any(is_invisible) {
         return Err(err::validation(format!("A name has at most {NAME_CHARS} visible characters")));
     }
     Ok(name)
@@ -152,6 +153,11 @@ pub async fn delete(actors: &Actors, by: &Principal, slug: &str) -> Result<Works
     let record = find(actors, by, slug).await?;
     actors.delete_workspace(record.id, by.clone()).await?;
     Ok(gone)
+}
+
+async fn held(actors: &Actors, by: &Principal, slug: &str, seen: &IfMatch) -> Result<Principal> {
+    let thing = async { Ok(("workspace", find(actors, by, slug).await?.id.to_string())) };
+    seen.hold(actors, by, thing, get(actors, by, slug)).await
 }
 
 /// List workspaces
@@ -193,8 +199,8 @@ pub async fn update_route(
     seen: IfMatch,
     body: Json<UpdateWorkspace>,
 ) -> Reply {
-    seen.check(get(&admin.actors, &by.0, &slug)).await?;
-    Ok(HttpResponse::Ok().json(update(&admin.actors, &by.0, &slug, body.0).await?))
+    let by = held(&admin.actors, &by.0, &slug, &seen).await?;
+    Ok(HttpResponse::Ok().json(update(&admin.actors, &by, &slug, body.0).await?))
 }
 
 /// Delete a workspace with its tokens and installations
@@ -207,6 +213,6 @@ pub async fn delete_route(
     _: Query<Nothing>,
     seen: IfMatch,
 ) -> Reply {
-    seen.check(get(&admin.actors, &by.0, &slug)).await?;
-    Ok(HttpResponse::Ok().json(delete(&admin.actors, &by.0, &slug).await?))
+    let by = held(&admin.actors, &by.0, &slug, &seen).await?;
+    Ok(HttpResponse::Ok().json(delete(&admin.actors, &by, &slug).await?))
 }

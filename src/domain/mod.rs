@@ -27,6 +27,7 @@ pub mod resource_uri;
 pub mod role;
 pub mod scope;
 pub mod seal;
+pub mod seen;
 pub mod server;
 pub mod server_file;
 pub mod server_json;

@@ -5,7 +5,10 @@ use std::{fmt, str::FromStr, sync::Arc};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    domain::ids::{AccountId, ApiKeyId, SessionId},
+    domain::{
+        ids::{AccountId, ApiKeyId, SessionId},
+        seen::Seen,
+    },
     error::{Result, err},
 };
 
@@ -74,6 +77,10 @@ pub struct Principal {
     pub api_key: Option<ApiKeyId>,
     /// The session used, if one was.
     pub session: Option<SessionId>,
+    /// The request it acts with, as logs and the audit log name it.
+    pub request: Option<Arc<str>>,
+    /// What it has seen of the thing that it changes, if it said so: nothing is written if that has changed.
+    pub seen: Option<Arc<Seen>>,
 }
 
 impl Principal {
@@ -102,6 +109,8 @@ impl Principal {
             role: Role::Owner,
             api_key: None,
             session: None,
+            request: None,
+            seen: None,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::{
         clock::{self, Timestamp},
         ids::{AccountId, WorkspaceId},
         role::Principal,
+        seen::Seen,
     },
     error::{Error, Result},
     store::{
@@ -110,14 +111,21 @@ pub struct AuditEntry {
     pub target: String,
     /// More, names and ids only.
     pub detail: Map<String, Value>,
+    /// What who acts has seen of the thing before; it is not part of the log.
+    pub seen: Option<Arc<Seen>>,
 }
 
 impl AuditEntry {
     /// An administrative act of `by`, now. `target` is (kind, name), for example `("token", "Alice Chen")`.
     pub fn new(by: &Principal, action: &str, target: (&str, &str)) -> Self {
         let entry = AuditEntry::by_actor(by.namespace, (ActorKind::User, &by.label), action, target);
-        match by.api_key {
+        let entry = AuditEntry { seen: by.seen.clone(), ..entry };
+        let entry = match by.api_key {
             Some(key) => entry.with("api_key", key.to_string()),
+            None => entry,
+        };
+        match &by.request {
+            Some(id) => entry.with("request_id", &**id),
             None => entry,
         }
     }
@@ -135,6 +143,7 @@ impl AuditEntry {
             target_kind: target.0.to_owned(),
             target: target.1.to_owned(),
             detail: Map::new(),
+            seen: None,
         }
     }
 
@@ -353,6 +362,7 @@ fn record(row: audit_entry::Model) -> Result<AuditRecord> {
             target_kind: target_kind.to_owned(),
             target: target.to_owned(),
             detail: meta.detail,
+            seen: None,
         },
     })
 }

@@ -68,7 +68,7 @@ use tokio::{
 };
 use uuid::Uuid;
 
-pub use self::tx::Tx;
+pub use self::tx::{Tx, changes_of, has_changed};
 use self::{
     audit::AuditRecord,
     connect::{Opened, Pools},

@@ -169,17 +169,30 @@ pub async fn revoke(
     id: TokenId,
     at: Timestamp,
 ) -> Result<Option<(TokenHash, TokenRecord)>> {
+    let revoked = workspace_token::ActiveModel { revoked_at: Set(Some(stored(at))), ..Default::default() };
+    let Some(row) = change(tx, workspace, id, revoked).await? else { return Ok(None) };
+    let hash = TokenHash(array("workspace_tokens.hash", &row.hash)?);
+    Ok(Some((hash, record(workspace_token::Model { revoked_at: Some(stored(at)), ..row })?)))
+}
+
+/// Changes a token of a workspace that was not revoked; the row as it was, if there is one.
+async fn change(
+    tx: &Tx,
+    workspace: WorkspaceId,
+    id: TokenId,
+    to: workspace_token::ActiveModel,
+) -> Result<Option<workspace_token::Model>> {
     let found = workspace_token::Entity::find_by_id(id.0)
         .filter(workspace_token::Column::WorkspaceId.eq(workspace.0))
         .filter(workspace_token::Column::RevokedAt.is_null())
+        .lock_exclusive()
         .one(tx.conn())
         .await?;
-    let Some(row) = found else { return Ok(None) };
-    let hash = TokenHash(array("workspace_tokens.hash", &row.hash)?);
-    let revoked =
-        workspace_token::ActiveModel { id: Unchanged(id.0), revoked_at: Set(Some(stored(at))), ..Default::default() };
-    revoked.update_without_returning(tx.conn()).await?;
-    Ok(Some((hash, record(workspace_token::Model { revoked_at: Some(stored(at)), ..row })?)))
+    if found.is_some() {
+        let to = workspace_token::ActiveModel { id: Unchanged(id.0), ..to };
+        to.update_without_returning(tx.conn()).await?;
+    }
+    Ok(found)
 }
 
 /// All tokens of a namespace's workspaces that were issued to an account, whatever their state.
@@ -264,14 +277,7 @@ pub async fn expiring(
 /// Gives a token another scope; none: everything. Whether there is such an unrevoked token.
 pub async fn set_scope(tx: &Tx, workspace: WorkspaceId, id: TokenId, scope: Option<&Scope>) -> Result<bool> {
     let row = workspace_token::ActiveModel { scope: Set(scope.map(scope_text).transpose()?), ..Default::default() };
-    let done = workspace_token::Entity::update_many()
-        .set(row)
-        .filter(workspace_token::Column::Id.eq(id.0))
-        .filter(workspace_token::Column::WorkspaceId.eq(workspace.0))
-        .filter(workspace_token::Column::RevokedAt.is_null())
-        .exec(tx.conn())
-        .await?;
-    Ok(done.rows_affected > 0)
+    Ok(change(tx, workspace, id, row).await?.is_some())
 }
 
 /// Notes when tokens were last used; tokens deleted meanwhile are passed over.

@@ -1,16 +1,23 @@
 //! A write transaction. What it changes, its audit entries and its change-log rows become visible together or not at
 //! all. Audit entries are collected and appended just before the commit, so that the chain's head is locked for the
 //! shortest time and always last.
+//!
+//! Who acts may have said what they have seen of the thing they change (`If-Match`). That nobody else has changed it since
+//! is looked at when the head of the chain is locked: administrative transactions pass it one after the other.
 
 use std::{fmt, sync::Arc};
 
+use entities::change_log;
 use parking_lot::Mutex;
-use sea_orm::{ActiveValue::NotSet, DatabaseTransaction, EntityTrait, Set};
+use sea_orm::{
+    ActiveValue::NotSet, ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, PaginatorTrait, QueryFilter,
+    Set,
+};
 use uuid::Uuid;
 
 use crate::{
-    domain::{audit_chain::AuditKey, clock},
-    error::Result,
+    domain::{audit_chain::AuditKey, clock, seen::Seen},
+    error::{Error, ErrorCode, Result},
     store::{
         audit::{self, AuditEntry, AuditRecord},
         failure::unavailable,
@@ -22,11 +29,24 @@ pub struct Tx {
     conn: DatabaseTransaction,
     node: Uuid,
     audit: Mutex<Vec<AuditEntry>>,
+    changed: Mutex<Vec<(String, String)>>,
+}
+
+/// How many changes of a thing were written so far.
+pub async fn changes_of(db: &impl ConnectionTrait, kind: &str, subject: &str) -> Result<u64> {
+    let all = change_log::Entity::find().filter(change_log::Column::Kind.eq(kind));
+    Ok(all.filter(change_log::Column::Subject.eq(subject)).count(db).await?)
+}
+
+/// The thing is not what the caller has seen.
+pub fn has_changed() -> Error {
+    Error::new(ErrorCode::PreconditionFailed, "It has changed since it was read; nothing was done")
+        .with_hint("read it again, then decide")
 }
 
 impl Tx {
     pub(super) fn new(conn: DatabaseTransaction, node: Uuid) -> Self {
-        Tx { conn, node, audit: Mutex::new(Vec::new()) }
+        Tx { conn, node, audit: Mutex::default(), changed: Mutex::default() }
     }
 
     /// The connection, for SeaORM's queries.
@@ -42,15 +62,24 @@ impl Tx {
 
     /// Tells other nodes what changed: `kind` is the table in their words (`token`, `server`), `subject` its id.
     pub async fn change(&self, kind: &str, subject: impl fmt::Display) -> Result<()> {
-        let row = entities::change_log::ActiveModel {
+        let subject = subject.to_string();
+        self.changed.lock().push((kind.to_owned(), subject.clone()));
+        let row = change_log::ActiveModel {
             seq: NotSet,
             node_id: Set(self.node),
             kind: Set(kind.to_owned()),
-            subject: Set(subject.to_string()),
+            subject: Set(subject),
             at: Set(clock::now()),
         };
-        entities::change_log::Entity::insert(row).exec_without_returning(&self.conn).await?;
+        change_log::Entity::insert(row).exec_without_returning(&self.conn).await?;
         Ok(())
+    }
+
+    /// Goes on only if the changes of a thing are those that were known and this transaction's own.
+    async fn require_unchanged(&self, seen: &Seen) -> Result<()> {
+        let own = self.changed.lock().iter().filter(|(kind, of)| kind == seen.kind && *of == seen.subject).count();
+        let known = seen.changes.saturating_add(u64::try_from(own).unwrap_or(u64::MAX));
+        if changes_of(&self.conn, seen.kind, &seen.subject).await? == known { Ok(()) } else { Err(has_changed()) }
     }
 
     /// Writes the collected audit entries and gives back the connection to commit.
@@ -60,7 +89,12 @@ impl Tx {
             return Ok(Vec::new());
         }
         let key = key.ok_or_else(|| unavailable("The audit key is not loaded yet"))?;
-        audit::append(&self.conn, key, entries).await
+        let seen = entries.iter().find_map(|entry| entry.seen.clone());
+        let written = audit::append(&self.conn, key, entries).await?;
+        match seen {
+            Some(seen) => self.require_unchanged(&seen).await.map(|()| written),
+            None => Ok(written),
+        }
     }
 
     pub(super) fn into_conn(self) -> DatabaseTransaction {

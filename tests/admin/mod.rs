@@ -2,9 +2,11 @@
 
 mod canary;
 mod listing;
+mod preconditions;
 mod registry;
 mod rotation;
 mod secrets;
 mod ssrf;
 mod tokens;
+mod tracing;
 mod workspaces;

@@ -1,0 +1,109 @@
+//! `If-Match`: whoever has seen a thing changes it only as they have seen it, however many try at once; `If-None-Match`:
+//! what was seen is not sent again.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::support::{Admin, Response, TestGateway, database::fresh_postgres, place_with, process::Setup};
+
+fn if_match(admin: &Admin, method: &'static str, path: &str, tag: &str, body: Option<&Value>) -> Response {
+    admin.request(method, path, body).header("if-match", tag).send(admin.address)
+}
+
+fn tag(admin: &Admin, path: &str) -> String {
+    admin.get(path).expect(200).header("etag").expect("a tag").to_owned()
+}
+
+fn of_many_one_changes_it(setup: Setup) {
+    let place = place_with(setup.set("limits.admin_requests_per_minute", 10_000), &[]);
+    let admin = &place.admin;
+    for round in 0..5 {
+        let seen = tag(admin, "/workspaces/eng");
+        let statuses: Vec<u16> = thread::scope(|scope| {
+            let all: Vec<_> = (0..8)
+                .map(|n| (n, seen.as_str()))
+                .map(|(n, seen)| {
+                    scope.spawn(move || {
+                        let body = json!({ "name": format!("Name {round}.{n}") });
+                        if_match(admin, "PATCH", "/workspaces/eng", seen, Some(&body)).status
+                    })
+                })
+                .collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+        assert!(statuses.iter().all(|status| [200, 412].contains(status)), "{statuses:?}");
+    }
+    let log = admin.get("/audit?action=workspace_renamed").expect(200).json();
+    assert_eq!(log["data"].as_array().unwrap().len(), 5, "what was refused left nothing: {log}");
+}
+
+#[test]
+fn of_many_who_have_seen_the_same_one_changes_it() {
+    of_many_one_changes_it(TestGateway::setup());
+}
+
+#[test]
+fn of_many_who_have_seen_the_same_one_changes_it_on_postgres_too() {
+    let Some(url) = fresh_postgres() else { return };
+    of_many_one_changes_it(TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url));
+}
+
+#[test]
+fn every_single_thing_has_a_tag_and_is_removed_only_as_it_was_seen() {
+    let place = place_with(TestGateway::setup(), &[]);
+    let admin = &place.admin;
+    admin.server("toy", "http://127.0.0.1:9/mcp");
+    admin.secret("toy", "API_KEY", "CANARY-one");
+    let secret = "/mcp-servers/toy/secrets/API_KEY";
+    let shown = admin.get(secret).expect(200);
+    assert!(!shown.text().contains("CANARY") && shown.json()["name"] == "API_KEY", "{}", shown.text());
+    admin.get("/mcp-servers/toy/secrets/API_KEi").expect(404);
+    let (token, rule) = (format!("/workspaces/eng/tokens/{}", place.token.id), json!({ "mode": "bearer" }));
+    // Changed by somebody else meanwhile: nothing is done.
+    let old = tag(admin, secret);
+    admin.secret("toy", "API_KEY", "CANARY-two");
+    for (method, body) in [("PATCH", Some(&rule)), ("DELETE", None)] {
+        let refused = if_match(admin, method, secret, &old, body).expect(412).json();
+        assert_eq!(refused["code"], "precondition_failed", "{refused}");
+    }
+    if_match(admin, "PATCH", secret, &tag(admin, secret), Some(&rule)).expect(200);
+    if_match(admin, "DELETE", secret, &old, None).expect(412);
+    if_match(admin, "DELETE", secret, "*", None).expect(200);
+    let server = "/mcp-servers/toy";
+    let old = tag(admin, server);
+    admin.install("eng", "toy");
+    if_match(admin, "DELETE", server, &old, None).expect(412);
+    admin.delete("/workspaces/eng/servers/toy").expect(200);
+    if_match(admin, "DELETE", server, &tag(admin, server), None).expect(200);
+    let package = json!({ "document": "# Deploy", "manifest": { "name": "deploy", "type": "skill", "version": "1.0.0",
+        "description": "Plans.", "category": "developer-tools",
+        "tool": { "name": "plan", "description": "Plans.", "input_schema": { "type": "object" } } } });
+    let skill = admin.post("/skills", package).expect(201).json()["skill"].as_str().unwrap()[1..].to_owned();
+    let (skill, version) = (format!("/skills/{skill}"), format!("/skills/{skill}/versions/1.0.0"));
+    let (old, yank) = (tag(admin, &version), json!({ "yanked": true }));
+    if_match(admin, "PATCH", &version, &old, Some(&yank)).expect(200);
+    if_match(admin, "PATCH", &version, &old, Some(&yank)).expect(412);
+    if_match(admin, "DELETE", &skill, &old, None).expect(412);
+    if_match(admin, "DELETE", &skill, &tag(admin, &skill), None).expect(200);
+    let old = tag(admin, &token);
+    admin.patch(&token, json!({ "scope": { "deny": ["*delete*"] } })).expect(200);
+    if_match(admin, "DELETE", &token, &old, None).expect(412);
+    if_match(admin, "DELETE", &token, &format!("\"x\", {}", tag(admin, &token)), None).expect(200);
+}
+
+#[test]
+fn what_was_seen_is_not_sent_again() {
+    let place = place_with(TestGateway::setup(), &[]);
+    let admin = &place.admin;
+    for path in ["/workspaces", "/workspaces/eng", "/workspaces/eng/tokens", "/mcp-servers", "/team/members"] {
+        let seen = tag(admin, path);
+        let again = admin.request("GET", path, None).header("if-none-match", &seen).send(admin.address).expect(304);
+        assert!(again.body.is_empty() && again.header("etag") == Some(&seen), "{path}");
+        admin.request("GET", path, None).header("if-none-match", "\"x\"").send(admin.address).expect(200);
+    }
+    let document = crate::support::Request::get("/openapi.json");
+    let seen = document.send(admin.address).expect(200).header("etag").unwrap().to_owned();
+    document.header("if-none-match", &seen).send(admin.address).expect(304);
+}
