@@ -64,6 +64,7 @@ Results go to stdout, hints and warnings to stderr.
   -o json    the admin API's own objects, lists as arrays, times in RFC 3339; also --json
   -o csv     RFC 4180 with a head line, exact times; cells that a spreadsheet would take for a formula begin with '
   -o yaml    the same objects as json
+             (logs tail, which has no end: one json object a line, one yaml element after the other)
   -o token   only the raw token (token create, token rotate)
   -o CLIENT  the configuration of a client with the new token: cursor, vscode, claude-code, … (token create, token rotate)
   --fields a,b   only these columns, by their names in CSV

@@ -250,7 +250,8 @@ impl From<ToolCallEvent> for CallRecord {
     fn from(event: ToolCallEvent) -> Self {
         CallRecord {
             call: event.call,
-            at: event.at,
+            // As precise as it is kept.
+            at: Timestamp::from_timestamp_micros(event.at.timestamp_micros()).unwrap_or(event.at),
             token: event.token,
             account: event.account,
             credential: event.credential,

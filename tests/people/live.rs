@@ -86,6 +86,13 @@ fn calls_are_seen_as_they_end_by_those_who_may_see_them() {
     for foreign in ["Late Comer", "Alice Chen"] {
         assert!(!own.raw.contains(foreign), "{}", own.raw);
     }
+    // What was seen is what is listed.
+    let listed = || admin.get("/workspaces/eng/calls").expect(200).json()["data"].as_array().unwrap().clone();
+    until("the calls are written", || listed().len() == 4);
+    let seen = all.raw.lines().filter_map(|line| line.strip_prefix("data: "));
+    let mut seen: Vec<Value> = seen.map(|data| serde_json::from_str(data).unwrap()).collect();
+    seen.reverse();
+    assert_eq!(seen, listed());
 }
 
 #[test]
