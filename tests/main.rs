@@ -9,6 +9,7 @@ mod cli;
 mod gateway;
 mod matrix;
 mod operation;
+mod pages;
 mod people;
 mod programs;
 mod support;

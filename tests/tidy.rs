@@ -10,6 +10,9 @@ use std::{
 use aerostack::{cli::Cli, config::Config, error::ErrorCode};
 use clap::Parser as _;
 
+#[path = "tidy/pages.rs"]
+mod pages;
+
 /// Longest file, in lines.
 const FILE_LINES: usize = 500;
 /// Longest function, in lines.

@@ -11,7 +11,7 @@ pub mod auth;
 pub mod calls;
 mod conventions;
 pub mod cookie;
-mod discovery;
+pub mod discovery;
 pub mod doctor;
 pub mod dto;
 mod dto_audit;
@@ -46,6 +46,7 @@ pub mod secrets;
 pub mod servers;
 pub mod sessions;
 pub mod skills;
+pub mod standing;
 pub mod team;
 #[cfg(test)]
 mod tests;

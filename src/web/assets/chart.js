@@ -1,0 +1,179 @@
+// Charts, drawn from the table that stands below each: what is on the canvas is in the page for everybody. A figure says
+// in `data-chart` what it is: `bars` (stacked), `lines` or `rate`.
+
+import uPlot from "./uplot.js";
+
+const drawn = new Map();
+
+/** A colour of the style sheet as a canvas takes it. */
+function colour(name) {
+  const probe = document.createElement("i");
+  probe.style.color = `var(--${name})`;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+function read(figure) {
+  const table = figure.querySelector("table");
+  const names = [...table.querySelectorAll("thead th")].slice(1).map((head) => head.textContent.trim());
+  const rows = [...table.querySelectorAll("tbody tr")];
+  const times = rows.map((row) => Date.parse(row.querySelector("time").dateTime) / 1000);
+  const columns = names.map((_, at) =>
+    rows.map((row) => {
+      const text = row.querySelectorAll("td")[at].dataset.value;
+      return text === "" ? null : Number(text);
+    }),
+  );
+  return { names, times, columns };
+}
+
+const SERIES = ["s1", "s2", "s3", "s4", "s5", "s6"];
+const number = new Intl.NumberFormat("en");
+
+function short(value) {
+  if (value >= 1e6) return `${+(value / 1e6).toFixed(1)} M`;
+  if (value >= 1e4) return `${+(value / 1e3).toFixed(0)} k`;
+  return number.format(value);
+}
+
+function milliseconds(us) {
+  if (us === null) return "–";
+  if (us < 10_000) return `${(us / 1000).toFixed(1)} ms`;
+  return us < 1e6 ? `${Math.round(us / 1000)} ms` : `${(us / 1e6).toFixed(1)} s`;
+}
+
+const DAY = 86_400;
+function label(seconds, step) {
+  const at = new Date(seconds * 1000);
+  const options = step >= DAY / 2 ? { weekday: "short", day: "numeric", month: "short" } : { weekday: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hour12: false };
+  return at.toLocaleString("en-GB", { ...options, timeZone: "UTC" });
+}
+
+function axes(kind, value) {
+  const [ink, line, base] = [colour("ink-3"), colour("line"), colour("line-2")];
+  const font = `500 11px ${getComputedStyle(document.body).fontFamily}`;
+  return [
+    { stroke: ink, font, grid: { show: false }, ticks: { stroke: base, width: 1, size: 5 }, size: 30, space: 84, values: (_, splits, __, ___, incr) => splits.map((at) => new Date(at * 1000).toLocaleString("en-GB", { timeZone: "UTC", hour12: false, ...(incr >= DAY ? { weekday: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit" }) })) },
+    { stroke: ink, font, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 52, gap: 8, space: 44, values: (_, splits) => splits.map(value) },
+  ];
+}
+
+function stacked({ columns }, hidden) {
+  const sums = columns[0].map(() => 0);
+  return columns.map((column, at) => (hidden.has(at) ? column.map(() => null) : column.map((value, row) => (sums[row] += value ?? 0))));
+}
+
+function draw(figure) {
+  const data = read(figure);
+  if (!data.times.length) return;
+  const kind = figure.dataset.chart;
+  const place = figure.querySelector(".plot");
+  const before = drawn.get(figure);
+  before?.plot.destroy();
+  const hidden = before?.hidden ?? new Set();
+  const step = data.times.length > 1 ? data.times[1] - data.times[0] : 3600;
+  const value = kind === "lines" ? milliseconds : kind === "rate" ? (share) => `${+(share * 100).toFixed(1)} %` : short;
+  const surface = colour("surface");
+  let series;
+  let columns;
+  if (kind === "bars") {
+    // The sum of all is drawn first, each smaller sum over it.
+    const sums = stacked(data, hidden);
+    const order = sums.map((_, at) => at).reverse();
+    columns = order.map((at) => sums[at]);
+    const bars = uPlot.paths.bars({ size: [0.9, 100], gap: 1.6 });
+    series = order.map((at) => ({ fill: colour(SERIES[Math.min(at, SERIES.length - 1)]), stroke: surface, width: 0.8, paths: bars, points: { show: false } }));
+  } else {
+    columns = data.columns;
+    const looks = kind === "rate" ? [{ stroke: colour("bad") }] : [{ stroke: colour("s1") }, { stroke: colour("l2"), dash: [6, 3] }, { stroke: colour("s4"), dash: [2, 3] }];
+    series = columns.map((_, at) => ({ width: 1.5, spanGaps: true, points: { show: data.times.length < 3 }, ...looks[at % looks.length] }));
+  }
+  const plot = new uPlot(
+    {
+      width: place.clientWidth,
+      height: kind === "bars" ? 210 : 170,
+      legend: { show: false },
+      cursor: { y: false, points: { show: false }, drag: { setScale: false } },
+      scales: { x: { time: true, range: (_, from, to) => [from - (kind === "bars" ? step / 2 : 0), to + (kind === "bars" ? step / 2 : 0)] }, y: { range: (_, __, most) => [0, (most || 1) * 1.08] } },
+      axes: axes(kind, value),
+      series: [{}, ...series],
+      hooks: { setCursor: [(plot) => point(figure, plot, data, hidden, value, step)] },
+    },
+    [data.times, ...columns],
+    place,
+  );
+  plot.root.setAttribute("aria-hidden", "true");
+  drawn.set(figure, { plot, hidden });
+}
+
+/** What is under the pointer, beside it. */
+function point(figure, plot, data, hidden, value, step) {
+  let box = figure.querySelector(".tip");
+  const at = plot.cursor.idx;
+  if (at === null || at === undefined || plot.cursor.left < 0) return box?.remove();
+  if (!box) {
+    box = Object.assign(document.createElement("div"), { className: "tip" });
+    box.setAttribute("aria-hidden", "true");
+    figure.querySelector(".plot").append(box);
+  }
+  const lines = data.names.map((name, column) => ({ name, column, amount: data.columns[column][at] })).filter(({ column }) => !hidden.has(column));
+  box.replaceChildren(Object.assign(document.createElement("p"), { textContent: label(data.times[at], step) }));
+  for (const { name, column, amount } of lines) {
+    const line = document.createElement("div");
+    const mark = Object.assign(document.createElement("i"), { className: `k${Math.min(column, 5)}` });
+    const word = Object.assign(document.createElement("span"), { textContent: name });
+    const figureOf = Object.assign(document.createElement("b"), { textContent: amount === null ? "–" : value(amount) });
+    line.append(mark, word, figureOf);
+    box.append(line);
+  }
+  if (figure.dataset.chart === "bars" && lines.length > 1) {
+    const total = document.createElement("div");
+    total.className = "total";
+    total.append(Object.assign(document.createElement("span"), { textContent: "Total" }), Object.assign(document.createElement("b"), { textContent: number.format(lines.reduce((sum, { amount }) => sum + (amount ?? 0), 0)) }));
+    box.append(total);
+  }
+  const left = plot.cursor.left + plot.bbox.left / devicePixelRatio;
+  const away = left > plot.width / 2 ? left - box.offsetWidth - 14 : left + 14;
+  box.style.transform = `translate(${Math.max(0, away)}px, 8px)`;
+}
+
+/** A click on a name shows it alone; a second one all again. */
+function onLegend(event) {
+  const name = event.target.closest("[data-layer]");
+  if (!name) return;
+  const figure = name.closest("figure");
+  const { hidden } = drawn.get(figure);
+  const all = [...figure.querySelectorAll("[data-layer]")];
+  const alone = hidden.size === all.length - 1 && !hidden.has(Number(name.dataset.layer));
+  hidden.clear();
+  if (!alone) all.forEach((other) => other !== name && hidden.add(Number(other.dataset.layer)));
+  all.forEach((other) => other.setAttribute("aria-pressed", String(!alone && other === name)));
+  draw(figure);
+}
+
+const sizes = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const one = drawn.get(target.closest("figure"));
+    if (one && target.clientWidth && one.plot.width !== target.clientWidth) one.plot.setSize({ width: target.clientWidth, height: one.plot.height });
+  }
+});
+
+export function start(figures) {
+  for (const [figure, { plot }] of drawn) {
+    if (figure.isConnected) continue;
+    plot.destroy();
+    drawn.delete(figure);
+  }
+  for (const figure of figures) {
+    if (drawn.has(figure)) continue;
+    draw(figure);
+    figure.querySelector(".legend")?.addEventListener("click", onLegend);
+    sizes.observe(figure.querySelector(".plot"));
+  }
+}
+
+const again = () => [...drawn.keys()].forEach(draw);
+document.addEventListener("aerostack:theme", again);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);

@@ -1,0 +1,133 @@
+//! `/audit` and `/workspaces/{slug}/audit`: who did what, from the log that shows tampering.
+
+use actix_web::{
+    http::StatusCode,
+    web::{self, Path},
+};
+use askama::Template;
+use serde::Deserialize;
+
+use crate::{
+    admin::{
+        audit::{self, AuditQuery},
+        audit_verify,
+        dto::{AuditEntry, AuditVerdict, VerifyAudit},
+    },
+    error::Result,
+    web::{
+        page,
+        shell::{Noun, Shell, Toast},
+        show, status_of,
+        visit::{Answer, Visit},
+        workspace::{Place, around},
+    },
+};
+
+/// Entries on a page.
+const ENTRIES: u64 = 50;
+
+/// What is looked at.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Look {
+    /// `admin`, `install`, `call`, `security`; empty: all.
+    kind: String,
+    /// Only acts of this person or token.
+    user: String,
+    /// The page before ended here.
+    cursor: String,
+}
+
+impl Look {
+    fn query(&self) -> AuditQuery {
+        let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+        AuditQuery {
+            kind: given(&self.kind),
+            user: given(&self.user),
+            cursor: given(&self.cursor),
+            limit: Some(ENTRIES),
+            ..AuditQuery::default()
+        }
+    }
+    fn link(&self, base: &str, kind: &str, cursor: &str) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        for (name, value) in [("kind", kind), ("user", &self.user), ("cursor", cursor)] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        let query = query.finish();
+        if query.is_empty() { base.to_owned() } else { format!("{base}?{query}") }
+    }
+}
+
+/// The list, the same on both pages.
+struct List {
+    base: String,
+    look: Look,
+    kinds: &'static [(&'static str, &'static str)],
+    entries: Vec<AuditEntry>,
+    next: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "audit.html")]
+struct Page {
+    shell: Shell,
+    list: List,
+    verdict: Option<AuditVerdict>,
+}
+
+#[derive(Template)]
+#[template(path = "workspace/audit.html")]
+struct WorkspacePage {
+    shell: Shell,
+    place: Place,
+    list: List,
+}
+
+/// What an entry's kind is called.
+fn kind(entry: &AuditEntry) -> String {
+    match entry.kind.as_str() {
+        "security" => show::chip("warn", "security"),
+        "install" => show::chip("ok", "install"),
+        "call" => show::chip("", "call"),
+        other => show::chip("accent", other),
+    }
+}
+
+async fn of_namespace(visit: &Visit, look: Look, verdict: Option<AuditVerdict>) -> Result<Page> {
+    let shell = visit.shell(Noun::Audit, "", "Audit").await?;
+    let found = audit::of_namespace(visit.actors(), &visit.by, look.query()).await?;
+    let kinds = &[("", "All"), ("admin", "Administrative"), ("install", "Installs"), ("security", "Security")];
+    let list = List { base: "/audit".into(), look, kinds, entries: found.data, next: found.next_cursor };
+    Ok(Page { shell, list, verdict })
+}
+
+/// Shows the namespace's.
+pub async fn show(visit: Visit, look: web::Query<Look>) -> Answer {
+    Ok(page(StatusCode::OK, &of_namespace(&visit, look.into_inner(), None).await?))
+}
+
+/// Checks that the log is what was written, and says so.
+pub async fn submit(visit: Visit) -> Answer {
+    match audit_verify::verify(visit.actors(), &visit.by, VerifyAudit::default()).await {
+        Ok(verdict) => Ok(page(StatusCode::OK, &of_namespace(&visit, Look::default(), Some(verdict)).await?)),
+        Err(error) => {
+            let built = of_namespace(&visit, Look::default(), None).await?;
+            let shell = built.shell.saying(Some(Toast::refused(&error)));
+            Ok(page(status_of(&error), &Page { shell, ..built }))
+        }
+    }
+}
+
+/// Shows a workspace's.
+pub async fn of_workspace(visit: Visit, slug: Path<String>, look: web::Query<Look>) -> Answer {
+    let (shell, place) = around(&visit, &slug, "Workspace Audit").await?;
+    let look = look.into_inner();
+    let found = audit::list(visit.actors(), &visit.by, &slug, look.query()).await?;
+    let kinds = &[("", "All"), ("admin", "Administrative"), ("install", "Installs"), ("call", "Tool calls")];
+    let base = format!("/workspaces/{}/audit", place.slug);
+    let list = List { base, look, kinds, entries: found.data, next: found.next_cursor };
+    Ok(page(StatusCode::OK, &WorkspacePage { shell, place, list }))
+}

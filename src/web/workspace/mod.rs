@@ -1,0 +1,77 @@
+//! One workspace: what its pages have in common. A page is a tab; each has its file here, with its template beside it.
+
+pub mod connect;
+pub mod servers;
+pub mod settings;
+pub mod tokens;
+pub mod tools;
+
+use crate::{
+    admin::{request::Paging, workspaces},
+    domain::role::Role,
+    error::Result,
+    web::{
+        shell::{Noun, Shell},
+        visit::Visit,
+    },
+};
+
+/// Items that a page of the dashboard shows of a list.
+pub const SHOWN: usize = 500;
+
+/// All that fits on a page.
+pub fn everything() -> Paging {
+    Paging { limit: Some(SHOWN), cursor: None }
+}
+
+/// The head of a workspace's pages.
+pub struct Place {
+    /// Its slug.
+    pub slug: String,
+    /// Its name for people.
+    pub name: String,
+    /// Its gateway URL.
+    pub url: String,
+    /// The tabs: word, end of the link, how many there are.
+    pub tabs: Vec<Tab>,
+}
+
+/// A tab.
+pub struct Tab {
+    /// Its word.
+    pub word: &'static str,
+    /// Where it leads.
+    pub href: String,
+    /// How many there are behind it.
+    pub count: Option<u64>,
+    /// It is the one that is shown.
+    pub on: bool,
+}
+
+/// Everything around a page of the workspace `slug`; `word` is its tab.
+pub async fn around(visit: &Visit, slug: &str, word: &'static str) -> Result<(Shell, Place)> {
+    let workspace = workspaces::get(visit.actors(), &visit.by, slug).await?;
+    let base = format!("/workspaces/{}", workspace.slug);
+    let tab = |this: &'static str, end: &str, count| Tab {
+        word: this,
+        href: format!("{base}/{end}"),
+        count,
+        on: this == word,
+    };
+    let mut tabs = vec![tab("Connect", "connect", None)];
+    if visit.by.role >= Role::Member {
+        tabs.push(tab("Tokens", "tokens", visit.administers().then_some(workspace.active_tokens)));
+    }
+    let tools = visit.actors().catalog.load().workspace(&workspace.slug).map(|view| view.tools.entries().len());
+    tabs.push(tab("Tools", "tools", tools.and_then(|tools| u64::try_from(tools).ok())));
+    tabs.push(tab("MCP Servers", "servers", Some(workspace.servers)));
+    if visit.administers() {
+        tabs.push(tab("Workspace Audit", "audit", None));
+        tabs.push(tab("Settings", "settings", None));
+    }
+    let crumbs = [("Workspaces", "/workspaces".to_owned()), (workspace.slug.as_str(), format!("{base}/connect"))];
+    let title = format!("{word} · {}", workspace.slug);
+    let shell = visit.shell(Noun::Workspaces, &workspace.slug, &title).await?.on_the_way(&crumbs, word);
+    let place = Place { slug: workspace.slug, name: workspace.name, url: workspace.url, tabs };
+    Ok((shell, place))
+}

@@ -1,0 +1,312 @@
+// The dashboard in the distribution's Chromium: what the product documents say about it, one flow for each sentence; axe
+// on every page in both themes and at 360 px; nothing from elsewhere, nothing against the content security policy.
+//
+//   node run.mjs --bin target/debug/aerostack --examples target/debug/examples [--shots FOLDER] [--only WORD]
+
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import path from "node:path";
+import { parseArgs } from "node:util";
+
+import { AxeBuilder } from "@axe-core/playwright";
+import { chromium } from "playwright-core";
+
+import { Gateway, HOSTILE, PASSWORD } from "./gateway.mjs";
+
+const { values: options } = parseArgs({
+  options: {
+    bin: { type: "string" },
+    examples: { type: "string" },
+    shots: { type: "string" },
+    only: { type: "string", default: "" },
+    chromium: { type: "string", default: "/usr/bin/chromium" },
+  },
+});
+
+const LIGHT = { colorScheme: "light", viewport: { width: 1440, height: 900 } };
+const DARK = { ...LIGHT, colorScheme: "dark" };
+const NARROW = { colorScheme: "light", viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true };
+
+const PAGES = [
+  "/overview",
+  "/workspaces",
+  "/workspaces?new",
+  "/workspaces/engineering/connect",
+  "/workspaces/engineering/tokens",
+  "/workspaces/engineering/tokens?new",
+  "/workspaces/engineering/tokens?show=all",
+  "/workspaces/engineering/tools",
+  "/workspaces/engineering/tools?server=fixture-mcp&rename=echo",
+  "/workspaces/engineering/servers",
+  "/workspaces/engineering/servers?install",
+  "/workspaces/engineering/audit",
+  "/workspaces/engineering/settings",
+  "/workspaces/support/settings?delete",
+  "/hub",
+  "/hub?show=skills",
+  "/workspaces/support/tokens",
+  "/servers",
+  "/servers?new",
+  "/servers/fixture-mcp",
+  "/servers/fixture-mcp/tools",
+  "/servers/fixture-mcp/secrets",
+  "/servers/fixture-mcp/secrets?add",
+  "/servers/fixture-mcp/logs",
+  "/servers/down-mcp/settings?remove",
+  "/team",
+  "/team?invite",
+  "/audit",
+  "/health",
+  "/settings",
+  "/live",
+  "/account",
+];
+
+/** What no page may do, noted while it is used. */
+class Watched {
+  constructor(browser, gateway) {
+    Object.assign(this, { browser, gateway, wrong: [] });
+  }
+  async page(look = LIGHT) {
+    const context = await this.browser.newContext({ ...look, permissions: ["clipboard-read", "clipboard-write"] });
+    const page = await context.newPage();
+    page.setDefaultTimeout(20_000);
+    page.on("request", (request) => {
+      if (!request.url().startsWith(this.gateway.url)) this.wrong.push(`a request to ${request.url()}`);
+    });
+    page.on("console", (message) => {
+      const refused = /status of (40[0-9]|42[0-9])/.test(message.text());
+      if (message.type() === "error" && !refused) this.wrong.push(`${page.url()}: ${message.text()}`);
+    });
+    page.on("pageerror", (error) => this.wrong.push(`${page.url()}: ${error.message}`));
+    await page.addInitScript(() =>
+      document.addEventListener("securitypolicyviolation", (event) =>
+        console.error(`policy violated: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`),
+      ),
+    );
+    return page;
+  }
+  async signedIn(look) {
+    const page = await this.page(look);
+    await page.goto(`${this.gateway.url}/signin`);
+    await page.fill("#username", "acme");
+    await page.fill("#password", PASSWORD);
+    await page.click("button:has-text('Sign in')");
+    await page.waitForURL("**/overview");
+    return page;
+  }
+}
+
+const FLOWS = {
+  async "New Token: shown once, copied, gone on reload"({ watched, gateway }) {
+    const page = await watched.signedIn();
+    await page.click("nav[aria-label=Main] >> text=Workspaces");
+    await page.click("main >> text=engineering");
+    await page.click("nav[aria-label=engineering] >> text=Tokens");
+    await page.click("text=New Token >> nth=0");
+    await page.fill("#token-name", "Bob Singh");
+    await page.click("text=Create token");
+    const dialog = page.locator("#reveal");
+    await dialog.waitFor();
+    const raw = (await page.textContent("#raw")).trim();
+    assert.match(raw, /^mwt_[A-Za-z0-9]{36}$/);
+    await dialog.locator(".token button").click();
+    await dialog.locator(".token button.copied").waitFor();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), raw);
+    // Stray keys and clicks do not lose it.
+    await page.keyboard.press("Escape");
+    await page.mouse.click(5, 5);
+    await dialog.locator("[data-ask]").waitFor();
+    assert.ok(await dialog.isVisible());
+    // Its first call turns the dialog's foot green.
+    assert.equal(await gateway.call(raw, "fixture__echo", { message: "first" }), 200);
+    await dialog.locator(".state.run").waitFor();
+    await dialog.locator("text=I have copied it").click();
+    await dialog.waitFor({ state: "detached" });
+    await page.reload();
+    await page.locator("td .name", { hasText: "Bob Singh" }).waitFor();
+    assert.ok(!(await page.content()).includes(raw), "the token is gone");
+    assert.ok(!page.url().includes("mwt_"));
+    await page.context().close();
+  },
+
+  async "Revoke: inline, named, and the editor's next call is 401"({ watched, gateway }) {
+    const token = gateway.run(["workspace", "token", "create", "engineering", "--name", "Carol Wu", "--output", "token"]).trim();
+    assert.equal(await gateway.call(token, "fixture__echo", { message: "x" }), 200);
+    const page = await watched.signedIn();
+    await page.goto(`${gateway.url}/workspaces/engineering/tokens`);
+    const row = page.locator("tr", { hasText: "Carol Wu" });
+    await row.hover();
+    await row.locator("text=Revoke").click();
+    await page.locator("text=Its next call gets 401").waitFor();
+    await page.click("button:has-text('Revoke Carol Wu')");
+    await page.locator(".toast >> text=Carol Wu revoked").waitFor();
+    assert.equal(await gateway.call(token, "fixture__echo", { message: "x" }), 401);
+    await page.click("nav[aria-label='Which tokens'] >> text=All");
+    await page.locator("tr.past", { hasText: "Carol Wu" }).locator("text=revoked").waitFor();
+    await page.context().close();
+  },
+
+  async "Add Secret: the name stays, the value is in no page"({ watched, gateway }) {
+    const page = await watched.signedIn();
+    await page.click("nav[aria-label=Main] >> text=MCP Servers");
+    await page.click("main >> text=fixture-mcp");
+    await page.click("nav[aria-label=fixture-mcp] >> text=Secrets");
+    await page.click("text=Add Secret >> nth=0");
+    await page.fill("#secret-name", "FIXTURE_KEY");
+    await page.fill("#secret-value", "canary-4711");
+    await page.click("label:has-text('Bearer')");
+    await page.click("button:has-text('Save')");
+    await page.locator(".toast >> text=Secret FIXTURE_KEY saved").waitFor();
+    const row = page.locator("tr", { hasText: "FIXTURE_KEY" });
+    await row.locator(".seal").waitFor();
+    assert.match(await row.textContent(), /Authorization: Bearer/);
+    for (const where of [page.url(), `${gateway.url}/servers/fixture-mcp`, `${gateway.url}/audit`]) {
+      await page.goto(where);
+      assert.ok(!(await page.content()).includes("canary-4711"), where);
+    }
+    await page.context().close();
+  },
+
+  async "Invite Member: link, accepted, signed in"({ watched, gateway }) {
+    const page = await watched.signedIn();
+    await page.click("nav[aria-label=Main] >> text=Team");
+    await page.click("text=Invite Member >> nth=0");
+    await page.fill("#email", "dana@example.com");
+    await page.selectOption("#workspace", "engineering");
+    await page.click("dialog button:has-text('Invite')");
+    const link = (await page.textContent("#link")).trim();
+    assert.ok(link.startsWith(`${gateway.url}/join/`), link);
+    await page.click("text=I have copied it");
+    await page.locator("tr", { hasText: "dana@example.com" }).locator("text=pending").waitFor();
+    const theirs = await watched.page();
+    await theirs.goto(link);
+    await theirs.fill("#username", "dana");
+    await theirs.fill("#password", PASSWORD);
+    await theirs.click("button:has-text('Join')");
+    await theirs.locator("text=You are in").waitFor();
+    await theirs.goto(`${gateway.url}/overview`);
+    await theirs.locator(".space >> text=@acme").waitFor();
+    await page.reload();
+    await page.locator("tr", { hasText: "dana@example.com" }).locator("text=active").waitFor();
+    // Removing them names what they could reach.
+    await page.locator("tr", { hasText: "dana@example.com" }).hover();
+    await page.locator("tr", { hasText: "dana@example.com" }).locator("text=Remove").click();
+    await page.click("button:has-text('Remove dana@example.com')");
+    await page.locator("#receipt >> text=1 token").waitFor();
+    await theirs.goto(`${gateway.url}/overview`);
+    await theirs.waitForURL(/signin|overview/);
+    await theirs.context().close();
+    await page.context().close();
+  },
+
+  async "Connect turns green at the first request"({ watched, gateway }) {
+    const token = gateway.run(["workspace", "token", "create", "engineering", "--name", "Erin Cole", "--output", "token"]).trim();
+    const page = await watched.signedIn();
+    await page.goto(`${gateway.url}/workspaces/engineering/connect`);
+    await page.locator("text=Waiting for the first call of Erin Cole").waitFor();
+    assert.equal((await gateway.rpc(token, "tools/list")).status, 200);
+    await page.locator(".state.run >> text=Erin Cole").waitFor();
+    await page.context().close();
+  },
+
+  async "Live: a call appears as it ends, pauses, and is looked at"({ watched, gateway }) {
+    const page = await watched.signedIn();
+    await page.goto(`${gateway.url}/live?workspace=engineering`);
+    await page.locator("#stream >> text=streaming").waitFor();
+    assert.equal(await gateway.call(gateway.alice, "fixture__echo", { message: "live" }), 200);
+    await page.locator("#calls tr", { hasText: "Alice Chen" }).first().click();
+    await page.locator("#call >> text=fixture__echo").waitFor();
+    await page.click("#pause");
+    assert.equal(await gateway.call(gateway.alice, "fixture__echo", { message: "held" }), 200);
+    await page.locator("#stream >> text=1 waiting").waitFor();
+    assert.equal(await page.locator("#calls tr").count(), 1);
+    await page.click("#pause");
+    await page.locator("#calls tr").nth(1).waitFor();
+    await page.context().close();
+  },
+
+  async "Everything by keyboard, and the theme stays"({ watched, gateway }) {
+    const page = await watched.signedIn();
+    await page.keyboard.press("Tab");
+    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to content");
+    await page.click("[data-theme-switch]");
+    await page.click("[data-theme-switch]");
+    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+    await page.goto(`${gateway.url}/workspaces`);
+    assert.equal(await page.evaluate(() => document.documentElement.dataset.theme), "dark");
+    await page.context().close();
+  },
+
+  async "Hostile names break no page and run no script"({ watched, gateway }) {
+    const page = await watched.signedIn();
+    const slug = "x".repeat(48);
+    gateway.run(["workspace", "create", slug, "--name", `${HOSTILE} ${"n".repeat(40)}`]);
+    for (const at of ["/workspaces", `/workspaces/${slug}/connect`, "/workspaces/engineering/tokens", "/workspaces/engineering/audit", "/audit", "/overview"]) {
+      await page.goto(gateway.url + at);
+      assert.equal(await page.evaluate(() => window.broken), undefined, at);
+      assert.equal(await page.locator("main img").count(), 0, at);
+      assert.ok(!(await page.locator("main").textContent()).includes("\u202E"), at);
+    }
+    const long = "q".repeat(10_000);
+    for (const at of [`/workspaces/engineering/tokens?q=${long}`, `/audit?user=${long}`, `/workspaces/engineering/tokens?q=%00%1b%5b2J%e2%80%ae`, `/servers/fixture-mcp/tools?q=${encodeURIComponent(HOSTILE)}`]) {
+      const answer = await page.goto(gateway.url + at);
+      assert.ok(answer.status() < 500, `${at.slice(0, 60)}: ${answer.status()}`);
+      assert.equal(await page.evaluate(() => window.broken), undefined, at);
+    }
+    await page.context().close();
+  },
+
+  async "axe: no violation on any page, in both themes and at 360 px"({ watched, gateway }) {
+    const found = [];
+    for (const [name, look] of Object.entries({ light: LIGHT, dark: DARK, narrow: NARROW })) {
+      const page = await watched.signedIn(look);
+      for (const at of PAGES) {
+        await page.goto(gateway.url + at, { waitUntil: "load" });
+        await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished)));
+        const { violations } = await new AxeBuilder({ page }).analyze();
+        for (const one of violations) found.push(`${at} (${name}): ${one.id}: ${one.nodes[0].html.slice(0, 160)}`);
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        if (over > 0) found.push(`${at} (${name}): ${over} px wider than the window`);
+        if (options.shots) {
+          const file = `${at.replace(/[^a-z0-9]+/gi, "-").replace(/^-|-$/g, "")}-${name}.png`;
+          await page.screenshot({ path: path.join(options.shots, file), fullPage: true });
+        }
+      }
+      await page.context().close();
+    }
+    const outside = await watched.page();
+    for (const at of ["/signin", "/join/unknown", "/device"]) {
+      await outside.goto(gateway.url + at);
+      const { violations } = await new AxeBuilder({ page: outside }).analyze();
+      for (const one of violations) found.push(`${at}: ${one.id}: ${one.nodes[0].html.slice(0, 160)}`);
+    }
+    await outside.context().close();
+    assert.deepEqual(found, []);
+  },
+};
+
+if (options.shots) fs.mkdirSync(options.shots, { recursive: true });
+const gateway = await Gateway.start(options);
+let failed = 0;
+try {
+  await gateway.furnish();
+  const browser = await chromium.launch({ executablePath: options.chromium, args: ["--no-sandbox"] });
+  const watched = new Watched(browser, gateway);
+  for (const [name, flow] of Object.entries(FLOWS).filter(([name]) => name.includes(options.only))) {
+    const began = Date.now();
+    try {
+      await flow({ watched, gateway });
+      assert.deepEqual(watched.wrong.splice(0), [], "what no page may do");
+      console.log(`ok    ${name} (${Date.now() - began} ms)`);
+    } catch (error) {
+      failed += 1;
+      watched.wrong.length = 0;
+      console.log(`FAIL  ${name}\n${error.stack}`);
+    }
+  }
+  await browser.close();
+} finally {
+  gateway.stop();
+}
+process.exit(failed ? 1 : 0);
