@@ -18,9 +18,12 @@ fn probes_say_words_and_nothing_about_the_machine() {
 #[test]
 fn figures_and_actors_are_not_on_the_port_that_editors_use() {
     let place = place(&[]);
-    for path in ["/metrics", "/health/actors", "/health/actors/TokenAuthority", "/debug", "/health"] {
+    for path in ["/metrics", "/health/actors", "/health/actors/TokenAuthority", "/debug"] {
         Request::get(path).send(place.gateway.address).expect(404);
     }
+    // A page for people of that name asks who they are first.
+    let page = Request::get("/health").send(place.gateway.address).expect(303);
+    assert!(page.header("location").is_some_and(|place| place.starts_with("/signin")));
     Request::get("/api/v1/admin/actors").send(place.gateway.address).expect(401);
     place.gateway.operators("/ws/eng").expect(404);
     place.gateway.operators("/api/v1/admin/whoami").expect(404);
