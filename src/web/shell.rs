@@ -41,6 +41,7 @@ pub enum Noun {
     /// What may be had, how it is set.
     Settings,
     /// What there is no noun for.
+    #[cfg_attr(not(debug_assertions), expect(dead_code, reason = "only the gallery, in debug builds, is such a page"))]
     Other,
 }
 

@@ -216,7 +216,8 @@ fn names_full_of_markup_and_marks_are_text_on_every_page() {
         let text = browser.get(path).expect(200).text();
         assert!(!text.contains("<script>alert") && !text.contains("<img"), "{path}");
     }
-    assert!(browser.get("/workspaces").text().contains("&#60;script&#62;alert"), "it is shown");
+    let shown = browser.get("/workspaces").text();
+    assert!(shown.contains("&#60;script&#62;alert") || shown.contains("&lt;script&gt;alert"), "{shown}");
     let long = "q".repeat(10_000);
     for path in [format!("/workspaces/engineering/tokens?q={long}"), "/audit?user=%00%E2%80%AE%1B".to_owned()] {
         let answer = browser.get(&path);
