@@ -3,26 +3,26 @@
 //! without scripts as far as a page can; what they do is what the admin API does, by the same functions.
 //!
 //! A page has one path. `GET` shows it, and what is looked at is in its query; `POST` takes its forms, which say in `do`
-//! what is to be done, and shows the page again with what happened. [`visit::Visit`] is who asks, [`shell::Shell`] what
-//! surrounds every page of the dashboard, [`show`] its small pieces. htmx turns links and forms into swaps of the body.
+//! what is to be done, and shows the page again with what happened. `visit::Visit` is who asks, `shell::Shell` what
+//! surrounds every page of the dashboard, `show` its small pieces. htmx turns links and forms into swaps of the body.
 //!
 //! The referrer policy is `strict-origin`: no page's path, which may hold an invitation's code, leaves with a request,
 //! and the browser still says `Origin` when a form is sent (with `no-referrer` it would say `null`).
 //!
 //! # Changes from a page
 //!
-//! A change by somebody who is signed in brings the token of their session ([`cookie`], S-81); without it the answer is
-//! 403 `csrf_refused`, here and on the admin API alike. A page gets it by [`csrf_token`] and passes it on in one of two
+//! A change by somebody who is signed in brings the token of their session (`cookie`, S-81); without it the answer is
+//! 403 `csrf_refused`, here and on the admin API alike. A page gets it by `csrf_token` and passes it on in one of two
 //! ways:
 //!
 //! - A form has it in a hidden field: the template has a member `csrf` and writes `{% include "csrf.html" %}` inside the
-//!   form, the form's struct has `csrf: Option<String>`, and the handler asks [`somebody`] with it.
+//!   form, the form's struct has `csrf: Option<String>`, and the handler asks `somebody` with it.
 //! - A script takes it from `<meta name="csrf-token" content="{{ csrf }}">` in the page's head and sends it as the header
 //!   `X-CSRF-Token` with every POST, PATCH and DELETE (htmx: `hx-headers` on the body). The header counts before the
 //!   field.
 //!
 //! It stays the same as long as the session does. Pages of the dashboard write `{% include "field.html" %}` into every
-//! form; [`visit::Visit`] reads the form and checks the token before a handler sees either.
+//! form; `visit::Visit` reads the form and checks the token before a handler sees either.
 
 mod account;
 mod assets;

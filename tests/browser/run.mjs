@@ -75,7 +75,7 @@ class Watched {
       if (!request.url().startsWith(this.gateway.url)) this.wrong.push(`a request to ${request.url()}`);
     });
     page.on("console", (message) => {
-      const refused = /status of (40[0-9]|42[0-9])/.test(message.text());
+      const refused = /status of (40[0-9]|410|42[0-9])/.test(message.text());
       if (message.type() === "error" && !refused) this.wrong.push(`${page.url()}: ${message.text()}`);
     });
     page.on("pageerror", (error) => this.wrong.push(`${page.url()}: ${error.message}`));
