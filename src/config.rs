@@ -8,11 +8,13 @@ use std::{net::SocketAddr, path::PathBuf};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+mod analytics;
 mod load;
 mod people;
 mod skills;
 mod stdio;
 
+pub use analytics::AnalyticsConfig;
 pub use load::Flags;
 pub use people::{MailConfig, MailTls, PeopleConfig};
 pub use skills::SkillsConfig;
@@ -379,43 +381,6 @@ impl Default for ActorsConfig {
             restarts: 5,
             restart_window_seconds: 60,
             failed_retry_seconds: 30,
-        }
-    }
-}
-
-/// Call statistics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct AnalyticsConfig {
-    /// Days that calls are kept.
-    pub retention_days: u32,
-    /// Calls per write.
-    pub batch: usize,
-    /// Milliseconds between writes.
-    pub flush_ms: u64,
-    /// Calls that may wait for a write; more are dropped and counted.
-    pub queue: usize,
-    /// People in the process who may watch calls as they end.
-    pub live_readers: usize,
-    /// Of these, of one account.
-    pub live_readers_per_account: usize,
-    /// Calls waiting for one of them who does not keep up; more are left out, and how many is said.
-    pub live_queue: usize,
-    /// Seconds between two looks whether somebody who watches still may.
-    pub live_check_seconds: u64,
-}
-
-impl Default for AnalyticsConfig {
-    fn default() -> Self {
-        AnalyticsConfig {
-            retention_days: 90,
-            batch: 2000,
-            flush_ms: 250,
-            queue: 100_000,
-            live_readers: 64,
-            live_readers_per_account: 8,
-            live_queue: 1000,
-            live_check_seconds: 2,
         }
     }
 }

@@ -26,7 +26,7 @@ pub mod setting;
 pub mod skill;
 pub mod skill_version;
 pub mod tool_call;
-pub mod tool_call_hour;
+pub mod tool_call_sum;
 pub mod tool_pin;
 pub mod tool_setting;
 pub mod workspace;

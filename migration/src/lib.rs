@@ -10,6 +10,7 @@ mod m20261126_000002_tool_policy;
 mod m20261127_000001_people;
 mod m20261127_000002_skills;
 mod m20261127_000003_rotation_and_retries;
+mod m20261128_000001_call_sums;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -38,12 +39,16 @@ impl MigratorTrait for State {
     }
 }
 
-/// Tool calls and their hourly figures.
+/// Tool calls and their sums.
 pub struct Analytics;
 
 impl MigratorTrait for Analytics {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261121_000001_create_analytics::Migration), Box::new(m20261125_000001_calls_by_id::Migration)]
+        vec![
+            Box::new(m20261121_000001_create_analytics::Migration),
+            Box::new(m20261125_000001_calls_by_id::Migration),
+            Box::new(m20261128_000001_call_sums::Migration),
+        ]
     }
     fn migration_table_name() -> DynIden {
         "migrations_analytics".into_iden()

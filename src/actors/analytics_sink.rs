@@ -36,8 +36,14 @@ use crate::{
 const LANES: usize = 16;
 /// Calls in a lane at which the sink is woken.
 const LANE_CALLS: usize = 64;
-/// Rows deleted at once when old calls are removed.
-const PRUNE_ROWS: u64 = 5000;
+/// Rows deleted at once when old calls are removed, at first.
+const PRUNE_ROWS: u64 = 1000;
+/// And at most and least: as many as fit into [`PRUNE_STEP`].
+const PRUNE_ROWS_RANGE: (u64, u64) = (50, 20_000);
+/// How long one delete may hold the database; others write between two.
+const PRUNE_STEP: Duration = Duration::from_millis(20);
+/// Pause between two deletes.
+const PRUNE_PAUSE: Duration = Duration::from_millis(5);
 /// How often old calls are looked for.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Failures after which a batch is given up, unless the database merely does not answer.
@@ -99,6 +105,7 @@ pub type Watch = Arc<dyn Fn(&[ToolCallEvent]) + Send + Sync>;
 
 /// Calls on their way. Each thread has a lane; the sink empties the lanes into its queue when it is woken or writes.
 struct Backlog {
+    enabled: bool,
     limit: usize,
     watch: Watch,
     figures: Figures,
@@ -186,6 +193,7 @@ impl Analytics {
     /// Starts the sink. `watch` sees what passes through it.
     pub fn start(runtime: &Runtime, store: Store, config: &AnalyticsConfig, watch: Watch) -> Self {
         let backlog = Arc::new(Backlog {
+            enabled: config.enabled,
             limit: config.queue,
             watch,
             figures: Figures::default(),
@@ -205,8 +213,11 @@ impl Analytics {
         Analytics { sink: supervisor::supervise(runtime, spec, factory), backlog }
     }
 
-    /// Records a call: a push under a lock that this thread hardly ever shares.
+    /// Records a call: a push under a lock that this thread hardly ever shares. Does nothing when statistics are off.
     pub fn record(&self, call: ToolCallEvent) {
+        if !self.backlog.enabled {
+            return;
+        }
         let Some(lane) = self.backlog.lanes.get(lane()) else { return };
         if !self.backlog.reserve() {
             return;
@@ -225,6 +236,11 @@ impl Analytics {
     /// Writes everything that was recorded; nothing more is taken.
     pub async fn drain(&self, deadline: Duration) {
         supervisor::drain(&self.sink, deadline).await;
+    }
+
+    /// Whether calls are recorded at all.
+    pub fn is_enabled(&self) -> bool {
+        self.backlog.enabled
     }
 
     /// What was written and dropped so far.
@@ -302,19 +318,7 @@ impl Handler<Prune> for AnalyticsSink {
     type Result = ResponseFuture<Result<u64>>;
 
     fn handle(&mut self, Prune { before }: Prune, _: &mut Self::Context) -> Self::Result {
-        let store = self.store.clone();
-        Box::pin(async move {
-            let mut rows = 0;
-            loop {
-                let gone = store
-                    .analytics_write(move |tx| Box::pin(async move { analytics::prune(tx, before, PRUNE_ROWS).await }))
-                    .await?;
-                if gone == 0 {
-                    return Ok(rows);
-                }
-                rows += gone;
-            }
-        })
+        Box::pin(prune(self.store.clone(), before))
     }
 }
 
@@ -323,6 +327,25 @@ impl Handler<Heartbeat> for AnalyticsSink {
 
     fn handle(&mut self, _: Heartbeat, _: &mut Self::Context) -> Self::Result {
         MessageResult::<Heartbeat>(observed(&self.backlog.figures, self.failures))
+    }
+}
+
+/// Deletes in steps: each as many rows as it has time for, and with room for other writes in between.
+async fn prune(store: Store, before: Timestamp) -> Result<u64> {
+    let (mut rows, mut at_once) = (0, PRUNE_ROWS);
+    loop {
+        let (begun, now, most) = (clock::instant(), clock::now(), at_once);
+        let step =
+            store.analytics_write(move |tx| Box::pin(async move { analytics::prune(tx, (before, now), most).await }));
+        let gone = step.await?;
+        if gone == 0 {
+            return Ok(rows);
+        }
+        rows += gone;
+        let (least, most) = PRUNE_ROWS_RANGE;
+        let fits = if begun.elapsed() > PRUNE_STEP { at_once / 2 } else { at_once.saturating_mul(2) };
+        at_once = fits.clamp(least, most);
+        tokio::time::sleep(PRUNE_PAUSE).await;
     }
 }
 

@@ -258,16 +258,16 @@ impl Named {
         });
         self.list.push(route.clone(), shown.modern.as_deref(), Some(&shown.legacy));
         self.routes.insert((&*exposed).into(), route.clone());
-        for also in also_called(one, item) {
+        for also in also_called(one, &item.name) {
             self.routes.entry(also.into()).or_insert_with(|| route.clone());
         }
     }
 }
 
 /// Other names under which a tool or prompt is found: what it would be called without an alias, and under the slug.
-fn also_called(one: &Installed, item: &Item) -> Vec<String> {
+pub fn also_called(one: &Installed, name: &str) -> Vec<String> {
     let [slug, full] = tool_name::accepted_prefixes(&one.def.slug);
-    [&*one.prefix, &slug, &full].map(|prefix| tool_name::expose(prefix, &item.name).name).into()
+    [&*one.prefix, &slug, &full].map(|prefix| tool_name::expose(prefix, name).name).into()
 }
 
 /// Tools that are installed but not offered.
@@ -283,7 +283,7 @@ fn withheld(installed: &[Installed]) -> HashMap<Box<str>, (Arc<Route>, Hidden)> 
                 reads: reads(item),
                 ..Route::plain(exposed.clone(), item.name.clone(), one.def.clone())
             });
-            for name in std::iter::once(exposed.to_string()).chain(also_called(one, item)) {
+            for name in std::iter::once(exposed.to_string()).chain(also_called(one, &item.name)) {
                 withheld.entry(name.into()).or_insert_with(|| (route.clone(), why));
             }
         }

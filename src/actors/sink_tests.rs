@@ -20,13 +20,14 @@ use crate::{
     domain::{
         clock,
         ids::{AccountId, CallId, ServerId, TokenId, WorkspaceId},
+        span::Span,
     },
     store::{
         Store,
         analytics::{Outcome, ToolCallEvent},
         audit::{self, ActorKind, AuditEntry, AuditFilter, AuditKind},
         testing,
-        usage::{self, UsageFilter},
+        usage::{self, UsageFilter, Which},
     },
 };
 
@@ -56,13 +57,10 @@ fn event(workspace: WorkspaceId) -> ToolCallEvent {
 async fn counted(store: &Store, workspace: WorkspaceId) -> u64 {
     let now = clock::now();
     let filter = UsageFilter {
-        workspace,
-        tokens: None,
-        server: None,
-        from: now - chrono::TimeDelta::hours(24),
-        to: now + chrono::TimeDelta::hours(1),
+        which: Which::in_workspace(workspace),
+        span: Span::holding(now - chrono::TimeDelta::hours(24), now + chrono::TimeDelta::hours(1), now),
     };
-    let rows = store.analytics(move |db| async move { usage::usage(&db, filter).await }).await.unwrap();
+    let rows = store.analytics(move |db| async move { usage::usage(&db, &filter).await }).await.unwrap();
     rows.iter().map(|(_, figures)| figures.calls).sum()
 }
 
@@ -181,6 +179,48 @@ async fn a_restart_of_the_sink_loses_nothing() {
 }
 
 #[actix_web::test]
+async fn a_sink_that_is_switched_off_takes_nothing() {
+    let store = testing::sqlite().await;
+    let runtime = Runtime::start(ActorsConfig::default());
+    let analytics = start(&runtime, &store, &AnalyticsConfig { enabled: false, ..by_hand() });
+    let workspace = WorkspaceId::generate();
+    analytics.record(event(workspace));
+    assert!(analytics.sink().ask(Flush, SOON).await.unwrap());
+    let figures = analytics.figures();
+    assert_eq!((figures.queued(), figures.written(), figures.dropped()), (0, 0, 0));
+    assert_eq!(counted(&store, workspace).await, 0);
+}
+
+#[actix_web::test]
+async fn calls_are_written_while_old_ones_are_pruned() {
+    let store = testing::sqlite().await;
+    let runtime = Runtime::start(ActorsConfig::default());
+    let analytics = start(&runtime, &store, &by_hand());
+    let then = clock::now() - chrono::TimeDelta::days(91);
+    let old = || ToolCallEvent { call: CallId::of_call(then), at: then, ..event(WorkspaceId::generate()) };
+    let workspace = WorkspaceId::generate();
+    for _ in 0..10 {
+        let batch = Batch((0..2000).map(|_| old()).collect());
+        analytics.sink().ask(batch, SOON).await.unwrap();
+        assert!(analytics.sink().ask(Flush, SOON).await.unwrap());
+    }
+    let before = clock::now() - chrono::TimeDelta::days(90);
+    let pruning = analytics.sink().ask(Prune { before }, SOON);
+    let writing = async {
+        let mut written = 0;
+        while written < 5 {
+            analytics.record(event(workspace));
+            assert!(analytics.sink().ask(Flush, SOON).await.unwrap());
+            written += 1;
+        }
+        counted(&store, workspace).await
+    };
+    let (pruned, written) = futures_util::join!(pruning, writing);
+    assert_eq!(written, 5);
+    assert!(pruned.unwrap().unwrap() >= 20_000);
+}
+
+#[actix_web::test]
 async fn old_calls_are_pruned_on_demand() {
     let store = testing::sqlite().await;
     let runtime = Runtime::start(ActorsConfig::default());
@@ -188,8 +228,9 @@ async fn old_calls_are_pruned_on_demand() {
     let workspace = WorkspaceId::generate();
     analytics.record(event(workspace));
     assert!(analytics.sink().ask(Flush, SOON).await.unwrap());
-    let before = clock::now() + chrono::TimeDelta::hours(2);
-    assert_eq!(analytics.sink().ask(Prune { before }, SOON).await.unwrap().unwrap(), 2, "a call and its hour");
+    let before = clock::now() + chrono::TimeDelta::days(2);
+    let gone = analytics.sink().ask(Prune { before }, SOON).await.unwrap().unwrap();
+    assert_eq!(gone, 13, "a call, and four sums each of its minute, hour and day");
     assert_eq!(counted(&store, workspace).await, 0);
 }
 

@@ -14,7 +14,7 @@ use crate::{
     actors::Actors,
     admin::{
         Admin,
-        analytics::People,
+        asked::People,
         auth::Caller,
         dto::{AuditEntry, Page},
         openapi::Problems,
@@ -31,7 +31,8 @@ use crate::{
     store::{
         accounts,
         audit::{self, AuditFilter, AuditKind, AuditRecord},
-        usage::{self, CallFilter, CallRecord, UsageFilter},
+        calls::{self, CallFilter, CallRecord},
+        usage::Which,
     },
 };
 
@@ -89,7 +90,7 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, query: AuditQuery
     let before = query.cursor.as_deref().map_or_else(|| Ok(Before::now()), Before::decode)?;
     let callers = Callers::of(actors, by, workspace).await?;
     if query.kind.as_deref() == Some("call") {
-        let mut found = calls(
+        let mut found = merged(
             actors,
             &callers,
             workspace,
@@ -117,7 +118,7 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, query: AuditQuery
     let mut data: Vec<AuditEntry> = Vec::new();
     if query.kind.is_none() && query.action.as_deref().is_none_or(|action| action == TOOL_CALL) {
         let from = oldest.map(|(_, at)| at).max(query.since).unwrap_or(Timestamp::UNIX_EPOCH);
-        let found = calls(actors, &callers, workspace, &query, (from, &before), limit).await?;
+        let found = merged(actors, &callers, workspace, &query, (from, &before), limit).await?;
         data.extend(found.into_iter().map(|call| callers.dto(call)));
     }
     data.extend(records.into_iter().map(dto));
@@ -161,7 +162,7 @@ struct Callers {
 
 impl Callers {
     async fn of(actors: &Actors, by: &Principal, workspace: WorkspaceId) -> Result<Self> {
-        let people = People::of(actors, by, workspace).await?;
+        let people = People::of(actors, by, vec![workspace]).await?;
         let (members, namespace) = (people.members(), by.namespace);
         let labels = actors
             .store
@@ -200,7 +201,7 @@ impl Callers {
     }
 }
 
-async fn calls(
+async fn merged(
     actors: &Actors,
     callers: &Callers,
     workspace: WorkspaceId,
@@ -209,9 +210,9 @@ async fn calls(
     limit: u64,
 ) -> Result<Vec<CallRecord>> {
     let tokens = callers.tokens(query.user.as_deref());
-    let usage = UsageFilter { workspace, tokens, server: None, from, to: before.moment };
-    let filter = CallFilter { usage, tool: None, failed: false, before: before.call, limit };
-    actors.store.analytics(move |db| async move { usage::calls(&db, filter).await }).await
+    let which = Which { tokens, ..Which::in_workspace(workspace) };
+    let filter = CallFilter { before: before.call, ..CallFilter::newest(which, (from, before.moment), limit) };
+    actors.store.analytics(move |db| async move { calls::calls(&db, &filter, clock::now()).await }).await
 }
 
 fn kinds(kind: Option<&str>) -> Result<Vec<AuditKind>> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use super::{dto_audit::*, dto_doctor::*, dto_people::*, dto_servers::*, dto_skills::*, dto_tools::*};
+pub use super::{dto_analytics::*, dto_audit::*, dto_doctor::*, dto_people::*, dto_servers::*, dto_skills::*, dto_tools::*};
 use crate::domain::scope::Scope;
 
 /// One page of a list.
@@ -315,78 +315,8 @@ pub struct RevokeByName {
     pub all: bool,
 }
 
-/// Use of one tool by one person or token.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct UsageRow {
-    /// Name of the token, or of its member.
-    #[schema(example = "Alice Chen")]
-    pub user: String,
-    /// The name clients see.
-    #[schema(example = "github__create_issue")]
-    pub tool: String,
-    /// Slug of the server.
-    pub server: String,
-    /// Calls made.
-    pub calls: u64,
-    /// Of these, failed.
-    pub errors: u64,
-    /// The last one.
-    pub last_call: Option<DateTime<Utc>>,
-}
-
 /// Header of every answer to somebody who is known: the gateway's version.
 pub const VERSION_HEADER: &str = "x-aerostack-version";
-
-/// One call.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Call {
-    /// Call id.
-    pub id: String,
-    /// When it began.
-    pub at: DateTime<Utc>,
-    /// Name of the token, or of its member.
-    pub user: String,
-    /// The name clients see.
-    pub tool: String,
-    /// Slug of the server.
-    pub server: String,
-    /// The client's name for itself.
-    pub client: String,
-    /// `modern` or `legacy`.
-    pub era: String,
-    /// `ok`, `tool_error` or `error`.
-    pub outcome: String,
-    /// The JSON-RPC code of an error.
-    pub error_code: Option<i32>,
-    /// Microseconds from request to answer.
-    pub latency_us: u64,
-    /// Of these, waiting for the server.
-    pub upstream_us: u64,
-    /// Bytes of the request.
-    pub bytes_in: u64,
-    /// Bytes of the answer.
-    pub bytes_out: u64,
-}
-
-/// In a stream of calls: some were left out, because they were not read fast enough.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct MissedCalls {
-    /// How many.
-    pub missed: u64,
-}
-
-/// Calls of a workspace in a period.
-#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
-pub struct Usage {
-    /// One row for each user and tool, most calls of a user first.
-    pub data: Vec<UsageRow>,
-    /// Always `null`: the answer is complete.
-    pub next_cursor: Option<String>,
-    /// Beginning of the period.
-    pub from: DateTime<Utc>,
-    /// End of the period.
-    pub to: DateTime<Utc>,
-}
 
 /// One act.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]

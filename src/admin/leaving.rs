@@ -29,6 +29,7 @@ use crate::{
         clock::{self, Timestamp},
         ids::{ServerId, TokenId, WorkspaceId},
         role::{Principal, Role},
+        span::Span,
     },
     error::{Error, ErrorCode, Result},
     store::{
@@ -36,7 +37,7 @@ use crate::{
         invites::{self, InviteRecord},
         secrets::{self, SecretRecord},
         servers, tokens,
-        usage::{self, UsageFilter},
+        usage::{self, By, UsageFilter, Which},
         workspaces::{self, WorkspaceRecord},
     },
 };
@@ -183,18 +184,16 @@ async fn calls(
 ) -> Result<BTreeMap<ServerId, Used>> {
     let kept = TimeDelta::days(i64::from(actors.config.analytics.retention_days) + 1);
     let filter = UsageFilter {
-        workspace,
-        tokens: Some(tokens),
-        server: None,
-        from: at - kept,
+        which: Which { tokens: Some(tokens), ..Which::in_workspace(workspace) },
         // Calls under way when they were cut are written a moment later.
-        to: at + TimeDelta::minutes(1),
+        span: Span::holding(at - kept, at + TimeDelta::minutes(1), at),
     };
-    let rows = actors.store.analytics(move |db| async move { usage::usage(&db, filter).await }).await?;
+    let by = By { server: true, ..By::default() };
+    let rows = actors.store.analytics(move |db| async move { usage::figures(&db, &filter, by).await }).await?;
     let mut used: BTreeMap<ServerId, Used> = BTreeMap::new();
     for (key, figures) in rows {
         let Some(last) = figures.last_call() else { continue };
-        let sum = used.entry(key.server).or_insert((0, last));
+        let sum = used.entry(key.server()).or_insert((0, last));
         *sum = (sum.0 + figures.calls, sum.1.max(last));
     }
     Ok(used)

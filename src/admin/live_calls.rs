@@ -22,7 +22,7 @@ use crate::{
     },
     admin::{
         Admin,
-        analytics::People,
+        asked::People,
         auth::Caller,
         calls,
         dto::{Call, MissedCalls},
@@ -82,7 +82,7 @@ impl LiveCalls {
     pub async fn open(actors: &Arc<Actors>, by: &Principal, slug: &str, query: LiveQuery) -> Result<Self> {
         by.require(Role::Viewer)?;
         let workspace = workspaces::find(actors, by, slug).await?.id;
-        let people = People::of(actors, by, workspace).await?;
+        let people = People::of(actors, by, vec![workspace]).await?;
         people.chosen(query.user.as_deref())?;
         let server = match &query.server {
             Some(slug) => Some(servers::find(actors, by, slug).await?.id),
@@ -125,9 +125,9 @@ impl LiveCalls {
             return Ok(None);
         }
         if came.calls.iter().any(|call| !self.people.knows(call.token)) {
-            self.people = People::of(&self.actors, &now, self.workspace).await?;
+            self.people = People::of(&self.actors, &now, vec![self.workspace]).await?;
         }
-        let calls = came.calls.into_iter().map(|call| calls::dto(&self.people, call.into()));
+        let calls = came.calls.into_iter().map(|call| calls::dto(&self.people, self.slug.clone(), call.into()));
         let calls = calls.filter(|call| self.user.as_ref().is_none_or(|user| call.user == *user)).collect();
         Ok(Some(Seen { calls, missed: came.missed }))
     }

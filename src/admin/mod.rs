@@ -5,15 +5,21 @@
 
 pub mod actors;
 pub mod analytics;
+pub mod asked;
 pub mod audit;
 pub mod audit_verify;
 pub mod auth;
 pub mod calls;
 mod conventions;
 pub mod cookie;
+pub mod csv;
+pub mod diet;
+#[cfg(test)]
+mod diet_tests;
 pub mod discovery;
 pub mod doctor;
 pub mod dto;
+mod dto_analytics;
 mod dto_audit;
 mod dto_doctor;
 mod dto_people;
@@ -24,6 +30,7 @@ pub mod explain;
 mod explain_server;
 #[cfg(test)]
 mod explain_tests;
+pub mod figures;
 pub mod frame;
 mod idempotency;
 pub mod installations;
@@ -35,6 +42,7 @@ pub mod leaving;
 pub mod live_calls;
 pub mod logins;
 pub mod openapi;
+pub mod overview;
 pub mod pins;
 pub mod programs;
 pub mod publishing;
@@ -138,11 +146,19 @@ route_table! {
     "/workspaces/{slug}/servers/{server}/pins:approve" { post => pins::approve_route }
     "/workspaces/{slug}/servers/{server}/pins:reject" { post => pins::reject_route }
     "/workspaces/{slug}/explain" { get => explain::explain_route }
+    "/workspaces/{slug}/diet" { get => diet::diet_route }
+    "/workspaces/{slug}/diet:apply" { post => diet::apply_route }
     "/workspaces/{slug}/tools" { get => installations::tools_route }
     "/workspaces/{slug}/analytics" { get => analytics::usage_route }
+    "/workspaces/{slug}/analytics/figures" { get => figures::workspace_figures_route }
+    "/workspaces/{slug}/analytics/table" { get => figures::workspace_table_route }
     "/workspaces/{slug}/calls" { get => calls::list_route }
     "/workspaces/{slug}/calls/stream" { get => live_calls::stream_route }
     "/workspaces/{slug}/audit" { get => audit::list_route }
+    "/overview" { get => overview::overview_route }
+    "/analytics/figures" { get => figures::figures_route }
+    "/analytics/table" { get => figures::table_route }
+    "/calls" { get => calls::all_route }
     "/audit" { get => audit::namespace_route }
     "/audit:verify" { post => audit_verify::verify_route }
     "/mcp-servers" { get => servers::list_route, post => servers::add_route }

@@ -1,11 +1,13 @@
 //! The admin API over its real actors and a real database, asked as a client would.
 
+mod figures;
 mod heads;
 mod matrix;
 mod own_calls;
 mod refusals;
 mod rights;
 mod signing_in;
+mod unlike_itself;
 
 use std::sync::Arc;
 

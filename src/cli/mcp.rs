@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::{
     export,
     failure::{Failure, Outcome},
-    import, mcp_call, mcp_pins, mcp_tools,
+    import, mcp_call, mcp_diet, mcp_pins, mcp_tools,
     output::{Align, Cell, Column, Sheet, Terminal},
     programs,
     session::Session,
@@ -62,6 +62,9 @@ pub enum McpCommand {
     /// Approve tools that are new or changed
     #[command(subcommand, after_help = mcp_pins::EXAMPLES)]
     Pins(mcp_pins::PinsCommand),
+    /// Show what the tool list costs an editor, and switch off what nobody uses
+    #[command(after_help = mcp_diet::EXAMPLES)]
+    Diet(mcp_diet::DietArgs),
     /// Offer an installed server's tools again
     #[command(after_help = "Examples:\n  aerostack mcp enable github-mcp --workspace engineering")]
     Enable(mcp_tools::Place),
@@ -218,6 +221,7 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: McpCom
         }
         McpCommand::List(args) => list(session, terminal, args).await,
         McpCommand::Tools(place) => mcp_tools::list(session, terminal, place).await,
+        McpCommand::Diet(args) => mcp_diet::run(session, terminal, args).await,
         McpCommand::Tool(command) => mcp_tools::run(session, terminal, command).await,
         McpCommand::Pins(command) => mcp_pins::run(session, terminal, command).await,
         McpCommand::Enable(place) => mcp_tools::enable(session, terminal, place, true).await,

@@ -23,6 +23,7 @@ mod login_browser;
 mod logs;
 mod mcp;
 mod mcp_call;
+mod mcp_diet;
 mod mcp_pins;
 mod mcp_tools;
 mod output;

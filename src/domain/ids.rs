@@ -82,6 +82,12 @@ impl CallId {
         CallId(uuid::Builder::from_unix_timestamp_millis(millis, &random::pooled()).into_uuid())
     }
 
+    /// When the call began, to the millisecond.
+    pub fn began(self) -> Timestamp {
+        let millis = i64::try_from(self.0.as_u128() >> 80).unwrap_or_default();
+        Timestamp::from_timestamp_millis(millis).unwrap_or_default()
+    }
+
     /// Not greater than any id of a call that began in the millisecond of `at` or later, and greater than all before.
     pub fn first_of(at: Timestamp) -> Self {
         let millis = u64::try_from(at.timestamp_millis()).unwrap_or_default();

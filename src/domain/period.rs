@@ -43,6 +43,17 @@ pub fn parse_or_never(text: &str) -> Result<Option<u64>> {
     parse(text).map(Some).map_err(|refused| refused.with_hint("for example 30m, 24h, 7d, 86400 (seconds) or never"))
 }
 
+/// A moment: RFC 3339, or a day, which begins at midnight UTC.
+pub fn moment(text: &str) -> Result<Timestamp> {
+    let text = text.trim();
+    let day = || text.parse::<chrono::NaiveDate>().ok()?.and_hms_opt(0, 0, 0).map(|midnight| midnight.and_utc());
+    text.parse::<Timestamp>().ok().or_else(day).ok_or_else(|| {
+        let shown: String = text.chars().take(32).flat_map(char::escape_default).collect();
+        err::validation(format!("\"{shown}\" is not a moment"))
+            .with_hint("for example 2026-03-15 or 2026-03-15T14:32:00Z")
+    })
+}
+
 fn refused(text: &str) -> Error {
     let shown: String = text.chars().take(32).flat_map(char::escape_default).collect();
     err::validation(format!("\"{shown}\" is not a period")).with_hint("for example 30m, 24h, 7d or 86400 (seconds)")
@@ -120,6 +131,15 @@ mod tests {
         assert_eq!(parse_or_never("Never").unwrap(), None);
         assert_eq!(parse_or_never("1h").unwrap(), Some(3600));
         assert!(parse("never").is_err());
+    }
+
+    #[test]
+    fn moments_are_read_as_days_or_exactly() {
+        assert_eq!(moment("2026-03-15").unwrap(), at("2026-03-15T00:00:00Z"));
+        assert_eq!(moment("2026-03-15T14:32:00+02:00").unwrap(), at("2026-03-15T12:32:00Z"));
+        for bad in ["", "yesterday", "2026-13-01", "15.3.2026"] {
+            assert!(moment(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

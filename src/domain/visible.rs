@@ -21,6 +21,14 @@ pub fn visible(text: &str) -> String {
     })
 }
 
+/// A CSV cell that no spreadsheet takes for a formula (S-83).
+pub fn csv_safe(text: &str) -> String {
+    match text.chars().next() {
+        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => format!("'{text}"),
+        _ => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +38,13 @@ mod tests {
         assert_eq!(visible("read\u{200b}\u{e0041} \u{202e}me"), "read\\u{200b}\\u{e0041} \\u{202e}me");
         assert_eq!(visible("a\nb\u{fe0f}"), "a\\u{a}b\\u{fe0f}");
         assert_eq!(visible("Zoë 李 ✓"), "Zoë 李 ✓");
+    }
+
+    #[test]
+    fn formulas_become_text() {
+        for bad in ["=HYPERLINK(1)", "+1", "-1+cmd", "@SUM", "\t=1", "＝1"] {
+            assert_eq!(csv_safe(bad), format!("'{bad}"));
+        }
+        assert_eq!(csv_safe("Alice"), "Alice");
     }
 }

@@ -4,12 +4,14 @@ use crate::{
     domain::{
         clock::{self, Timestamp},
         ids::{CallId, ServerId, TokenId, WorkspaceId},
+        span::{HOUR_US, Span},
     },
     store::{
         Store,
         analytics::{self, Outcome, ToolCallEvent},
+        calls::{self, CallFilter, CallRecord, Ended},
         testing::on_both_databases,
-        usage::{self, CallFilter, UsageFilter},
+        usage::{self, By, Detail, Figures, Group, UsageFilter, Which},
     },
 };
 
@@ -19,7 +21,7 @@ fn hours(n: i64) -> chrono::TimeDelta {
 
 fn event(workspace: WorkspaceId, token: TokenId, at: Timestamp, tool: &str, outcome: Outcome) -> ToolCallEvent {
     ToolCallEvent {
-        call: CallId::generate(),
+        call: CallId::of_call(at),
         at,
         workspace,
         token,
@@ -43,8 +45,26 @@ async fn put(store: &Store, events: Vec<ToolCallEvent>) {
 }
 
 fn within(workspace: WorkspaceId, from: Timestamp, to: Timestamp) -> UsageFilter {
-    UsageFilter { workspace, tokens: None, server: None, from, to }
+    UsageFilter { which: Which::in_workspace(workspace), span: Span::holding(from, to, clock::now()) }
 }
+
+async fn read(store: &Store, filter: UsageFilter, by: By) -> Vec<(Group, Figures)> {
+    store.analytics(move |db| async move { usage::figures(&db, &filter, by).await }).await.unwrap()
+}
+
+async fn list(store: &Store, filter: CallFilter) -> Vec<CallRecord> {
+    store.analytics(move |db| async move { calls::calls(&db, &filter, clock::now()).await }).await.unwrap()
+}
+
+async fn pruned(store: &Store, before: Timestamp, now: Timestamp, limit: u64) -> u64 {
+    let prune =
+        store.analytics_write(move |tx| Box::pin(async move { analytics::prune(tx, (before, now), limit).await }));
+    prune.await.unwrap()
+}
+
+const ALL: By =
+    By { step_us: None, workspace: false, token: false, server: false, tool: false, detail: Detail::Latencies };
+const FULL: By = By { token: true, server: true, tool: true, ..ALL };
 
 on_both_databases! {
     async fn usage_counts_every_call_once_over_batches_and_hours(store: TestStore) {
@@ -59,86 +79,161 @@ on_both_databases! {
             event(WorkspaceId::generate(), bob, at(0), "github__list_issues", Outcome::Ok),
         ]).await;
         put(&store, vec![event(workspace, alice, at(0), "github__create_issue", Outcome::Ok)]).await;
-        let read = async |filter: UsageFilter| {
-            store.analytics(move |db| async move { usage::usage(&db, filter).await }).await.unwrap()
-        };
         let week = within(workspace, now - hours(7 * 24), now + hours(1));
-        let rows = read(week.clone()).await;
+        let (filter, rows) = (week.clone(), store.analytics(move |db| {
+            let week = within(workspace, now - hours(7 * 24), now + hours(1));
+            async move { usage::usage(&db, &week).await }
+        }).await.unwrap());
         assert_eq!(rows.len(), 2);
         let (key, figures) = &rows[0];
-        assert_eq!((key.token, key.tool.as_str(), key.server_slug.as_str()), (alice, "github__create_issue", "github-mcp"));
+        assert_eq!((key.token(), key.tool.as_str(), figures.server_slug.as_str()), (alice, "github__create_issue", "github-mcp"));
         assert_eq!((figures.calls, figures.tool_errors, figures.errors, figures.failures()), (4, 1, 1, 2));
-        assert_eq!((figures.bytes_in, figures.bytes_out, figures.upstream_us), (40, 400, 6000));
         assert_eq!(figures.last_call().unwrap().timestamp_micros(), now.timestamp_micros());
-        assert!(figures.latencies.percentile(50).unwrap().abs_diff(2000) < 40);
-        assert_eq!(read(UsageFilter { tokens: Some(vec![bob]), ..week.clone() }).await.len(), 1);
-        assert_eq!(read(UsageFilter { tokens: Some(vec![]), ..week.clone() }).await.len(), 0);
-        assert_eq!(read(UsageFilter { server: Some(ServerId::generate()), ..week.clone() }).await.len(), 0);
-        let exact = read(within(workspace, now - hours(1), now + hours(1))).await;
-        assert_eq!(exact[0].1.calls, 3, "a short span counts single calls");
-        let series = store.analytics(move |db| async move { usage::series(&db, week, 1).await }).await.unwrap();
-        assert_eq!(series.iter().map(|(_, figures)| figures.calls).collect::<Vec<_>>(), [1, 1, 3]);
+        let latencies = read(&store, filter.clone(), FULL).await;
+        let figures_too = &latencies[0].1;
+        assert_eq!((figures_too.bytes_in, figures_too.bytes_out, figures_too.upstream_us), (40, 400, 6000));
+        assert!(latencies[0].1.latencies.percentile(50).unwrap().abs_diff(2000) < 40);
+        let of = |change: &dyn Fn(&mut Which)| {
+            let mut filter = filter.clone();
+            change(&mut filter.which);
+            filter
+        };
+        assert_eq!(read(&store, of(&|which| which.tokens = Some(vec![bob])), FULL).await.len(), 1);
+        assert_eq!(read(&store, of(&|which| which.tokens = Some(vec![])), FULL).await.len(), 0);
+        assert_eq!(read(&store, of(&|which| which.servers = Some(vec![ServerId::generate()])), FULL).await.len(), 0);
+        let one_tool = of(&|which| which.tools = Some(vec!["github__create_issue".into()]));
+        assert_eq!(read(&store, one_tool, ALL).await[0].1.calls, 4);
+        let hour = read(&store, within(workspace, now - hours(1), now), ALL).await;
+        assert_eq!(hour[0].1.calls, 3, "a short span is counted in minutes");
+        let steps = read(&store, week.clone(), By { step_us: Some(HOUR_US), ..ALL }).await;
+        assert_eq!(steps.len(), 3);
+        assert!(steps.iter().all(|(group, figures)| figures.last_call().unwrap() - group.at() < hours(1)));
+        let called = store.analytics(move |db| async move { usage::servers_called(&db, &[workspace], "github-mcp").await });
+        assert_eq!(called.await.unwrap(), [ServerId(uuid::Uuid::from_u128(5))]);
     }
 
-    async fn a_batch_written_twice_counts_once_and_what_came_after_it_too(store: TestStore) {
+    async fn every_way_of_counting_gives_the_same_sum(store: TestStore) {
+        let (workspace, now) = (WorkspaceId::generate(), clock::now());
+        let tokens: Vec<TokenId> = (0..3).map(|_| TokenId::generate()).collect();
+        // A call every half hour for 40 days, so that every span has hours and days at its edges.
+        let calls: Vec<ToolCallEvent> = (0..40 * 48).map(|n| {
+            let (at, tool) = (now - chrono::TimeDelta::minutes(30 * n), format!("t{}", n % 5));
+            event(workspace, tokens[usize::try_from(n % 3).unwrap()], at, &tool, Outcome::Ok)
+        }).collect();
+        let times: Vec<i64> = calls.iter().map(|call| call.at.timestamp_micros()).collect();
+        for slice in calls.chunks(700) {
+            put(&store, slice.to_vec()).await;
+        }
+        for back in [1, 5, 24, 3 * 24, 7 * 24, 30 * 24, 39 * 24] {
+            let filter = within(workspace, now - hours(back), now);
+            let span = filter.span;
+            let expected = times.iter().filter(|at| (span.from_us()..span.to_us()).contains(*at)).count() as u64;
+            for by in [
+                ALL,
+                FULL,
+                By { token: true, ..ALL },
+                By { server: true, ..ALL },
+                By { tool: true, ..ALL },
+                By { workspace: true, ..ALL },
+                By { step_us: Some(span.step_us()), ..ALL },
+                By { step_us: Some(span.step_us()), token: true, ..ALL },
+                By { step_us: Some(HOUR_US), tool: true, ..ALL },
+            ] {
+                let rows = read(&store, filter.clone(), by).await;
+                let counted: u64 = rows.iter().map(|(_, figures)| figures.calls).sum();
+                let measured: u64 = rows.iter().map(|(_, figures)| figures.latencies.count()).sum();
+                assert_eq!((counted, measured), (expected, expected), "{back} h by {by:?}");
+                assert!(by.step_us.is_none() || rows.iter().all(|(group, _)| span.step_of(group.at()).is_some()));
+            }
+            let of_one = UsageFilter { which: Which { tokens: Some(vec![tokens[0]]), ..filter.which.clone() }, ..filter.clone() };
+            let by_tool = read(&store, of_one.clone(), By { tool: true, ..ALL }).await;
+            let alone = read(&store, of_one, ALL).await;
+            let all: u64 = by_tool.iter().map(|(_, figures)| figures.calls).sum();
+            assert_eq!(all, alone.first().map_or(0, |(_, figures)| figures.calls));
+        }
+    }
+
+    async fn a_batch_written_twice_counts_once(store: TestStore) {
         let (workspace, token, now) = (WorkspaceId::generate(), TokenId::generate(), clock::now());
         let batch: Vec<_> = (0..1200).map(|_| event(workspace, token, now, "t", Outcome::Ok)).collect();
         put(&store, batch.clone()).await;
         let repeated = batch.into_iter().chain([event(workspace, token, now, "t", Outcome::Ok)]).collect();
         put(&store, repeated).await;
         for span in [1, 24] {
-            let filter = within(workspace, now - hours(span), now + hours(1));
-            let rows = store.analytics(move |db| async move { usage::usage(&db, filter).await }).await.unwrap();
+            let rows = read(&store, within(workspace, now - hours(span), now + hours(1)), FULL).await;
             assert_eq!(rows[0].1.calls, 1201);
         }
     }
 
     async fn calls_are_listed_newest_first_and_page_by_page(store: TestStore) {
         let (workspace, token, now) = (WorkspaceId::generate(), TokenId::generate(), clock::now());
-        let mut batch: Vec<_> = (0..5).map(|n| event(workspace, token, now, &format!("t{n}"), Outcome::Ok)).collect();
-        batch.push(event(workspace, token, now, "bad", Outcome::Error(-32010)));
+        let mut batch: Vec<_> = (0..5i64).map(|n| {
+            event(workspace, token, now - hours(60) + chrono::TimeDelta::hours(10 * n), &format!("t{n}"), Outcome::Ok)
+        }).collect();
+        batch.push(event(workspace, token, now - chrono::TimeDelta::seconds(1), "bad", Outcome::Error(-32010)));
         put(&store, batch).await;
-        let all = CallFilter {
-            usage: within(workspace, now - hours(1), now + hours(1)),
-            tool: None,
-            failed: false,
-            before: None,
-            limit: 4,
-        };
-        let list = async |filter: CallFilter| {
-            store.analytics(move |db| async move { usage::calls(&db, filter).await }).await.unwrap()
-        };
-        let first = list(all.clone()).await;
+        let all = CallFilter::newest(Which::in_workspace(workspace), (now - hours(24 * 30), now + hours(1)), 4);
+        let first = list(&store, all.clone()).await;
         assert_eq!(first.iter().map(|call| call.tool.as_str()).collect::<Vec<_>>(), ["bad", "t4", "t3", "t2"]);
-        let rest = list(CallFilter { before: Some(first[3].call), ..all.clone() }).await;
+        let rest = list(&store, CallFilter { before: Some(first[3].call), ..all.clone() }).await;
         assert_eq!(rest.iter().map(|call| call.tool.as_str()).collect::<Vec<_>>(), ["t1", "t0"]);
-        let failed = list(CallFilter { failed: true, ..all.clone() }).await;
-        assert_eq!(failed[0].outcome, Outcome::Error(-32010));
-        assert_eq!(list(CallFilter { tool: Some("t0".into()), ..all }).await.len(), 1);
+        let until = list(&store, CallFilter { to: first[1].at, ..all.clone() }).await;
+        assert_eq!(until[0].tool, "t3");
+        for (ended, found) in [(Ended::Failed, 1), (Ended::Error, 1), (Ended::ToolError, 0), (Ended::Ok, 4)] {
+            assert_eq!(list(&store, CallFilter { ended: Some(ended), ..all.clone() }).await.len(), found, "{ended:?}");
+        }
+        let only = |which: Which| CallFilter { which, ..all.clone() };
+        let of_t0 = Which { tools: Some(vec!["t0".into()]), ..all.which.clone() };
+        assert_eq!(list(&store, only(of_t0.clone())).await.len(), 1);
+        assert_eq!(list(&store, only(Which { tokens: Some(vec![token]), ..of_t0.clone() })).await.len(), 1);
+        assert_eq!(list(&store, only(Which { tokens: Some(vec![TokenId::generate()]), ..of_t0 })).await.len(), 0);
+        assert_eq!(list(&store, only(Which::default())).await.len(), 0, "nowhere");
+    }
+
+    async fn pages_of_calls_are_complete_however_the_calls_lie(store: TestStore) {
+        let (workspace, token, now) = (WorkspaceId::generate(), TokenId::generate(), clock::now());
+        // Bursts and gaps, newer and older than the time for which minutes are kept.
+        let ages = [0i64, 1, 2, 3, 60, 61, 600, 1439, 1500, 1559, 1561, 1562, 2900, 2901, 9000, 9000, 9001];
+        let calls: Vec<_> = ages.iter().map(|age| {
+            event(workspace, token, now - chrono::TimeDelta::minutes(*age) - chrono::TimeDelta::seconds(1), "t", Outcome::Ok)
+        }).collect();
+        put(&store, calls).await;
+        assert!(pruned(&store, now - hours(24 * 90), now, 1000).await > 0, "minutes of long ago are gone");
+        for limit in [1, 2, 3, 5, 50] {
+            let (mut before, mut found) = (None, Vec::new());
+            loop {
+                let newest = CallFilter::newest(Which::in_workspace(workspace), (Timestamp::UNIX_EPOCH, now), limit);
+                let page = list(&store, CallFilter { before, ..newest }).await;
+                let Some(last) = page.last() else { break };
+                before = Some(last.call);
+                found.extend(page.iter().map(|call| call.call));
+            }
+            assert_eq!(found.len(), ages.len(), "{limit} at once");
+            assert!(found.is_sorted_by(|a, b| a > b));
+        }
     }
 
     async fn pruning_removes_what_is_too_old_bit_by_bit(store: TestStore) {
         let (workspace, token, now) = (WorkspaceId::generate(), TokenId::generate(), clock::now());
-        let then = now - hours(24 * 91);
-        let old = (0..25).map(|_| ToolCallEvent {
-            call: CallId::of_call(then),
-            ..event(workspace, token, then, "t", Outcome::Ok)
-        });
-        put(&store, old.collect()).await;
-        put(&store, vec![event(workspace, token, now, "t", Outcome::Ok)]).await;
+        let then = now - hours(24 * 92);
+        put(&store, (0..25).map(|_| event(workspace, token, then, "t", Outcome::Ok)).collect()).await;
+        let lately = now - hours(48);
+        put(&store, vec![
+            event(workspace, token, now, "t", Outcome::Ok),
+            event(workspace, token, lately, "t", Outcome::Ok),
+        ]).await;
         let before = now - hours(24 * 90);
-        let mut rounds = 0;
-        while store
-            .analytics_write(move |tx| Box::pin(async move { analytics::prune(tx, before, 10).await }))
-            .await
-            .unwrap() > 0
-        {
-            rounds += 1;
+        let mut steps = Vec::new();
+        loop {
+            match pruned(&store, before, now, 10).await {
+                0 => break,
+                gone => steps.push(gone),
+            }
         }
-        assert_eq!(rounds, 4, "three for calls, one for hours");
-        let filter = within(workspace, now - hours(24 * 100), now + hours(1));
-        let rows = store.analytics(move |db| async move { usage::usage(&db, filter).await }).await.unwrap();
-        assert_eq!(rows[0].1.calls, 1);
+        assert_eq!(steps, [10, 10, 5, 4, 4, 8], "calls; sums of the day, of the hour, of two minutes");
+        let rows = read(&store, within(workspace, now - hours(24 * 95), now + hours(1)), FULL).await;
+        assert_eq!(rows[0].1.calls, 2);
+        assert_eq!(read(&store, within(workspace, lately - hours(1), now), ALL).await[0].1.calls, 2);
     }
 
     async fn two_writers_of_the_same_hour_lose_nothing(store: TestStore) {
@@ -148,8 +243,7 @@ on_both_databases! {
             async move { put(&store, vec![event]).await }
         });
         futures_util::future::join_all(writers).await;
-        let filter = within(workspace, now - hours(24), now + hours(1));
-        let rows = store.analytics(move |db| async move { usage::usage(&db, filter).await }).await.unwrap();
+        let rows = read(&store, within(workspace, now - hours(24), now + hours(1)), FULL).await;
         assert_eq!((rows[0].1.calls, rows[0].1.latencies.count()), (20, 20));
     }
 }

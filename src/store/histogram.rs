@@ -1,7 +1,7 @@
 //! Latencies as a mergeable histogram: buckets whose width is 1/32 of their power of two, so that any percentile is
 //! within 1.6 % of the truth whatever the range, and two histograms merge by adding counts. Stored sparsely.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 use crate::{error::Result, store::column::damaged};
 
@@ -13,27 +13,53 @@ const LAST_BUCKET: u16 = 1919;
 /// First byte of the stored form.
 const FORMAT: u8 = 1;
 
-/// How many values fell into which bucket. Values are microseconds here, but it does not matter.
+/// How many values fell into which bucket, in order of buckets. Values are microseconds here, but it does not matter.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Histogram(BTreeMap<u16, u64>);
+pub struct Histogram(Vec<(u16, u64)>);
 
 impl Histogram {
     /// Counts `value`.
     pub fn record(&mut self, value: u64) {
-        *self.0.entry(bucket(value)).or_default() += 1;
+        let bucket = bucket(value);
+        match self.0.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
+            Ok(at) => {
+                if let Some((_, count)) = self.0.get_mut(at) {
+                    *count += 1;
+                }
+            }
+            Err(at) => self.0.insert(at, (bucket, 1)),
+        }
     }
 
     /// Adds another histogram's counts.
     pub fn merge(&mut self, other: &Histogram) {
-        for (bucket, count) in &other.0 {
-            let own = self.0.entry(*bucket).or_default();
-            *own = own.saturating_add(*count);
+        if self.0.is_empty() {
+            self.0.clone_from(&other.0);
+            return;
         }
+        let mut merged = Vec::with_capacity(self.0.len() + other.0.len());
+        let (mut own, mut others) = (self.0.iter().copied().peekable(), other.0.iter().copied().peekable());
+        loop {
+            let next = match (own.peek(), others.peek()) {
+                (Some((mine, _)), Some((theirs, _))) => mine.cmp(theirs),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (None, None) => break,
+            };
+            merged.extend(match next {
+                Ordering::Less => own.next(),
+                Ordering::Greater => others.next(),
+                Ordering::Equal => {
+                    own.next().zip(others.next()).map(|((bucket, a), (_, b))| (bucket, a.saturating_add(b)))
+                }
+            });
+        }
+        self.0 = merged;
     }
 
     /// How many values were counted.
     pub fn count(&self) -> u64 {
-        self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
+        self.0.iter().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
     /// The value that `percent` of the values do not exceed; `None` when nothing was counted.
@@ -67,19 +93,36 @@ impl Histogram {
             Some((&FORMAT, rest)) => rest,
             Some(_) => return Err(damaged("a histogram", "unknown format")),
         };
-        let mut buckets = BTreeMap::new();
+        let mut buckets = Vec::new();
         let mut bucket: u64 = 0;
         while !rest.is_empty() {
             let (distance, count) = read_number(&mut rest)
                 .zip(read_number(&mut rest))
                 .ok_or_else(|| damaged("a histogram", "cut short"))?;
+            let first = buckets.is_empty();
             bucket = bucket.saturating_add(distance);
             match u16::try_from(bucket) {
-                Ok(bucket) if bucket <= LAST_BUCKET => buckets.insert(bucket, count),
+                Ok(bucket) if bucket <= LAST_BUCKET && (first || distance > 0) => buckets.push((bucket, count)),
                 _ => return Err(damaged("a histogram", "no such bucket")),
-            };
+            }
         }
         Ok(Histogram(buckets))
+    }
+
+    /// The sum of several in their stored form, in hexadecimal with `-` between them: a database that cannot merge them
+    /// gives them so.
+    pub fn from_hex_list(list: &str) -> Result<Self> {
+        let (mut sum, mut bytes) = (Histogram::default(), Vec::new());
+        for one in list.split('-') {
+            bytes.clear();
+            for pair in one.as_bytes().chunks(2) {
+                let digits = std::str::from_utf8(pair).ok().filter(|_| pair.len() == 2);
+                let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                bytes.push(byte.ok_or_else(|| damaged("a histogram", "not hexadecimal"))?);
+            }
+            sum.merge(&Histogram::from_bytes(&bytes)?);
+        }
+        Ok(sum)
     }
 }
 
@@ -170,8 +213,10 @@ mod tests {
         fn merging_equals_counting_together(a in prop::collection::vec(any::<u64>(), 0..50), b in prop::collection::vec(any::<u64>(), 0..50)) {
             let mut merged = of(&a);
             merged.merge(&of(&b));
-            prop_assert_eq!(&merged, &of(&[a, b].concat()));
-            prop_assert_eq!(Histogram::from_bytes(&merged.to_bytes()).unwrap(), merged);
+            prop_assert_eq!(&merged, &of(&[a.clone(), b.clone()].concat()));
+            prop_assert_eq!(&Histogram::from_bytes(&merged.to_bytes()).unwrap(), &merged);
+            let hex = |values: &[u64]| of(values).to_bytes().iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+            prop_assert_eq!(Histogram::from_hex_list(&format!("{}-{}-", hex(&a), hex(&b))).unwrap(), merged);
         }
 
         #[test]

@@ -9,6 +9,8 @@ mod column;
 mod connect;
 mod failure;
 mod lock;
+mod sql;
+mod sums;
 mod tx;
 
 pub mod accounts;
@@ -16,6 +18,7 @@ pub mod analytics;
 pub mod api_keys;
 pub mod audit;
 pub mod audit_check;
+pub mod calls;
 pub mod histogram;
 pub mod invites;
 pub mod kept_answers;

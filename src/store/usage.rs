@@ -1,40 +1,142 @@
-//! Reading the analytics database: who called what how often, over time, and the single calls.
+//! Reading sums of calls: who called what how often, over time, with latencies. What a question costs depends on how many
+//! people and tools there are, never on how many calls. Single calls are in `calls`.
 
 use std::collections::BTreeMap;
 
-use entities::{tool_call, tool_call_hour};
-use futures_util::TryStreamExt as _;
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
+use uuid::Uuid;
 
 use crate::{
     domain::{
         clock::Timestamp,
-        ids::{AccountId, CallId, ServerId, TokenId, WorkspaceId},
+        ids::{ServerId, TokenId, WorkspaceId},
+        span::{DAY_US, HOUR_US, Span},
     },
     error::Result,
     store::{
-        analytics::{HOUR_US, Outcome, ToolCallEvent},
         column::unsigned,
         histogram::Histogram,
+        sql::Sql,
+        sums::{Cut, Grain},
     },
 };
 
-/// Up to this span single calls are counted; over it whole hours are, and the span begins at the full hour.
-const EXACT_US: i64 = 2 * HOUR_US;
+/// Which calls, whenever they were.
+#[derive(Debug, Clone, Default)]
+pub struct Which {
+    /// In these workspaces.
+    pub workspaces: Vec<WorkspaceId>,
+    /// Only with these tokens.
+    pub tokens: Option<Vec<TokenId>>,
+    /// Only of these servers.
+    pub servers: Option<Vec<ServerId>>,
+    /// Only of tools with these exposed names.
+    pub tools: Option<Vec<String>>,
+}
+
+impl Which {
+    /// All calls in one workspace.
+    pub fn in_workspace(workspace: WorkspaceId) -> Self {
+        Which { workspaces: vec![workspace], ..Which::default() }
+    }
+
+    /// Whether no call can fit.
+    pub(super) fn is_nothing(&self) -> bool {
+        let none = |empty: Option<bool>| empty.unwrap_or(false);
+        self.workspaces.is_empty()
+            || none(self.tokens.as_ref().map(Vec::is_empty))
+            || none(self.servers.as_ref().map(Vec::is_empty))
+            || none(self.tools.as_ref().map(Vec::is_empty))
+    }
+
+    /// The coarsest sums that tell these calls from others, and apart as asked for.
+    pub(super) fn cut(&self, by: By) -> Cut {
+        let tools = by.server || by.tool || self.servers.is_some() || self.tools.is_some();
+        Cut::that_tells(by.token || self.tokens.is_some(), tools)
+    }
+
+    /// Adds the conditions that sums and single calls have in common.
+    pub(super) fn conditions(&self, sql: &mut Sql) {
+        sql.words("workspace_id IN ").values(self.workspaces.iter().map(|id| id.0));
+        if let Some(tokens) = &self.tokens {
+            sql.words(" AND token_id IN ").values(tokens.iter().map(|id| id.0));
+        }
+        if let Some(servers) = &self.servers {
+            sql.words(" AND server_id IN ").values(servers.iter().map(|id| id.0));
+        }
+        if let Some(tools) = &self.tools {
+            sql.words(" AND tool IN ").values(tools.iter().map(String::as_str));
+        }
+    }
+}
 
 /// Which calls to count.
 #[derive(Debug, Clone)]
 pub struct UsageFilter {
-    /// In this workspace.
-    pub workspace: WorkspaceId,
-    /// Only with these tokens.
-    pub tokens: Option<Vec<TokenId>>,
-    /// Only of this server.
-    pub server: Option<ServerId>,
-    /// Not before.
-    pub from: Timestamp,
-    /// Before.
-    pub to: Timestamp,
+    /// Where, whose and of what.
+    pub which: Which,
+    /// When.
+    pub span: Span,
+}
+
+/// How much is read of each sum. What is not read is zero.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Detail {
+    /// How many calls, how many failed, the last one.
+    #[default]
+    Calls,
+    /// Sizes and times in sum as well.
+    Sums,
+    /// And latencies.
+    Latencies,
+}
+
+/// What figures are told apart by.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct By {
+    /// Steps of this many microseconds: of the filter's span, or an hour.
+    pub step_us: Option<i64>,
+    /// Workspaces.
+    pub workspace: bool,
+    /// Tokens.
+    pub token: bool,
+    /// Servers.
+    pub server: bool,
+    /// Tools' exposed names.
+    pub tool: bool,
+    /// How much is read.
+    pub detail: Detail,
+}
+
+/// What figures are about. What was not asked for is nil, empty or 1970.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Group {
+    /// When the step begins, microseconds since 1970.
+    pub at_us: i64,
+    workspace: Uuid,
+    token: Uuid,
+    server: Uuid,
+    /// The tool's exposed name.
+    pub tool: String,
+}
+
+impl Group {
+    /// In which workspace.
+    pub fn workspace(&self) -> WorkspaceId {
+        WorkspaceId(self.workspace)
+    }
+    /// With which token.
+    pub fn token(&self) -> TokenId {
+        TokenId(self.token)
+    }
+    /// Of which server.
+    pub fn server(&self) -> ServerId {
+        ServerId(self.server)
+    }
+    /// When the step begins.
+    pub fn at(&self) -> Timestamp {
+        Timestamp::from_timestamp_micros(self.at_us).unwrap_or_default()
+    }
 }
 
 /// Calls of one kind, counted.
@@ -54,6 +156,8 @@ pub struct Figures {
     pub bytes_in: u64,
     /// Sizes of answers, in sum.
     pub bytes_out: u64,
+    /// The server's slug when it was called last; empty where servers are not told apart.
+    pub server_slug: String,
     /// When the last one began, in microseconds since 1970.
     last_us: i64,
 }
@@ -78,256 +182,162 @@ impl Figures {
         self.upstream_us = self.upstream_us.saturating_add(other.upstream_us);
         self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
         self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
-        self.last_us = self.last_us.max(other.last_us);
-    }
-
-    fn of_hour(row: &tool_call_hour::Model) -> Result<Self> {
-        Ok(Figures {
-            calls: unsigned(row.calls),
-            tool_errors: unsigned(row.tool_errors),
-            errors: unsigned(row.errors),
-            latencies: Histogram::from_bytes(&row.histogram)?,
-            upstream_us: unsigned(row.upstream_us),
-            bytes_in: unsigned(row.bytes_in),
-            bytes_out: unsigned(row.bytes_out),
-            last_us: row.last_us,
-        })
-    }
-
-    fn of_call(row: &tool_call::Model) -> Self {
-        let mut latencies = Histogram::default();
-        latencies.record(unsigned(row.latency_us));
-        let outcome = Outcome::from_column(row.outcome);
-        Figures {
-            calls: 1,
-            tool_errors: u64::from(outcome == Outcome::ToolError),
-            errors: u64::from(matches!(outcome, Outcome::Error(_))),
-            latencies,
-            upstream_us: unsigned(row.upstream_us),
-            bytes_in: unsigned(row.bytes_in),
-            bytes_out: unsigned(row.bytes_out),
-            last_us: row.at_us,
+        if other.last_us >= self.last_us {
+            self.last_us = other.last_us;
+            self.server_slug.clone_from(&other.server_slug);
         }
     }
+
+    fn read(row: &QueryResult, detail: Detail) -> Result<Self> {
+        let number = |column: &str| row.try_get::<i64>("", column).map(unsigned);
+        let more = |column: &str| if detail == Detail::Calls { Ok(0) } else { number(column) };
+        let latencies = match detail {
+            Detail::Latencies => Histogram::from_hex_list(&row.try_get::<String>("", "histograms")?)?,
+            Detail::Calls | Detail::Sums => Histogram::default(),
+        };
+        Ok(Figures {
+            calls: number("calls")?,
+            tool_errors: number("tool_errors")?,
+            errors: number("errors")?,
+            latencies,
+            upstream_us: more("upstream_us")?,
+            bytes_in: more("bytes_in")?,
+            bytes_out: more("bytes_out")?,
+            server_slug: row.try_get("", "server_slug")?,
+            last_us: row.try_get("", "last_us")?,
+        })
+    }
 }
 
-/// Who called what.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct UsageKey {
-    /// With which token.
-    pub token: TokenId,
-    /// Of which server.
-    pub server: ServerId,
-    /// The server's slug when it was called first.
-    pub server_slug: String,
-    /// The tool's exposed name.
-    pub tool: String,
+/// Figures of the calls that fit, told apart as asked for, in order of the groups. Groups without calls are left out.
+pub async fn figures(db: &DatabaseConnection, filter: &UsageFilter, by: By) -> Result<Vec<(Group, Figures)>> {
+    let mut found: BTreeMap<Group, Figures> = BTreeMap::new();
+    if filter.which.is_nothing() {
+        return Ok(Vec::new());
+    }
+    for piece in pieces(&filter.span, by.step_us) {
+        for row in db.query_all_raw(statement(db.get_database_backend(), filter, by, piece)).await? {
+            let figures = Figures::read(&row, by.detail)?;
+            found.entry(group(&row, by)?).or_default().merge(&figures);
+        }
+    }
+    Ok(found.into_iter().filter(|(_, figures)| figures.calls > 0).collect())
 }
 
-/// Figures per token and tool, most calls first.
-pub async fn usage(db: &DatabaseConnection, filter: UsageFilter) -> Result<Vec<(UsageKey, Figures)>> {
-    let mut found: BTreeMap<(TokenId, ServerId, String), (String, Figures)> = BTreeMap::new();
-    gather(db, &filter, |key, _at_us, figures| {
-        let (_, sum) = found.entry((key.token, key.server, key.tool)).or_insert((key.server_slug, Figures::default()));
-        sum.merge(&figures);
+/// Slots of one length: from the first up to the last, which is not part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Piece {
+    grain: Grain,
+    from: i64,
+    to: i64,
+}
+
+/// Which slots make up a span: the longest there are within the steps that are told apart.
+fn pieces(span: &Span, step_us: Option<i64>) -> Vec<Piece> {
+    let piece = |grain: Grain, from_us: i64, to_us: i64| Piece {
+        grain,
+        from: from_us.div_euclid(grain.us()),
+        to: to_us.div_euclid(grain.us()),
+    };
+    let (from, to) = (span.from_us(), span.to_us());
+    if span.step_us() < HOUR_US {
+        return vec![piece(Grain::Minute, from, to)];
+    }
+    let first_day = from.saturating_add(DAY_US - 1).div_euclid(DAY_US).saturating_mul(DAY_US);
+    let last_day = to.div_euclid(DAY_US).saturating_mul(DAY_US);
+    if step_us.is_some_and(|step| step < DAY_US) || first_day >= last_day {
+        return vec![piece(Grain::Hour, from, to)];
+    }
+    let all = [(Grain::Hour, from, first_day), (Grain::Day, first_day, last_day), (Grain::Hour, last_day, to)];
+    all.into_iter().filter(|(_, from, to)| from < to).map(|(grain, from, to)| piece(grain, from, to)).collect()
+}
+
+fn statement(backend: DbBackend, filter: &UsageFilter, by: By, piece: Piece) -> Statement {
+    let mut sql = Sql::new(backend);
+    let step = by.step_us.map(|step| (step / piece.grain.us()).max(1));
+    let mut groups: Vec<String> = Vec::new();
+    groups.extend(step.map(|step| format!("slot / {step}")));
+    let columns = [(by.workspace, "workspace_id"), (by.token, "token_id"), (by.server, "server_id"), (by.tool, "tool")];
+    groups.extend(columns.into_iter().filter(|(asked, _)| *asked).map(|(_, column)| column.to_owned()));
+    sql.words("SELECT ");
+    for (at, group) in groups.iter().enumerate() {
+        let name = if at == 0 && step.is_some() { " AS step, " } else { ", " };
+        sql.words(group).words(name);
+    }
+    let counts = ["calls", "tool_errors", "errors"];
+    let more = ["upstream_us", "bytes_in", "bytes_out"].into_iter().filter(|_| by.detail >= Detail::Sums);
+    for column in counts.into_iter().chain(more) {
+        sql.words("CAST(SUM(").words(column).words(") AS BIGINT) AS ").words(column).words(", ");
+    }
+    sql.words("MAX(server_slug) AS server_slug, MAX(last_us) AS last_us");
+    if by.detail == Detail::Latencies {
+        sql.words(match backend {
+            DbBackend::Postgres => ", string_agg(encode(histogram, 'hex'), '-') AS histograms",
+            _ => ", group_concat(hex(histogram), '-') AS histograms",
+        });
+    }
+    sql.words(" FROM tool_call_sums WHERE ");
+    filter.which.conditions(&mut sql);
+    sql.words(" AND cut = ").value(filter.which.cut(by).column()).words(" AND grain = ").value(piece.grain.column());
+    sql.words(" AND slot >= ").value(piece.from).words(" AND slot < ").value(piece.to);
+    if groups.is_empty() {
+        sql.words(" HAVING COUNT(*) > 0");
+    } else {
+        sql.words(" GROUP BY ").words(&groups.join(", "));
+    }
+    sql.finish()
+}
+
+fn group(row: &QueryResult, by: By) -> Result<Group, DbErr> {
+    let id = |asked: bool, column: &str| if asked { row.try_get("", column) } else { Ok(Uuid::nil()) };
+    let at_us = match by.step_us {
+        Some(step) => row.try_get::<i64>("", "step")?.saturating_mul(step),
+        None => 0,
+    };
+    Ok(Group {
+        at_us,
+        workspace: id(by.workspace, "workspace_id")?,
+        token: id(by.token, "token_id")?,
+        server: id(by.server, "server_id")?,
+        tool: if by.tool { row.try_get("", "tool")? } else { String::new() },
     })
-    .await?;
-    let mut rows: Vec<_> = found
-        .into_iter()
-        .map(|((token, server, tool), (server_slug, figures))| (UsageKey { token, server, server_slug, tool }, figures))
-        .collect();
+}
+
+/// Figures per token, server and tool, most calls first: only how many.
+pub async fn usage(db: &DatabaseConnection, filter: &UsageFilter) -> Result<Vec<(Group, Figures)>> {
+    let by = By { token: true, server: true, tool: true, ..By::default() };
+    let mut rows = figures(db, filter, by).await?;
     rows.sort_by(|(a, left), (b, right)| right.calls.cmp(&left.calls).then_with(|| a.cmp(b)));
     Ok(rows)
 }
 
-/// Figures per `step_hours` hours (1 at least), oldest first; hours without calls are left out.
-pub async fn series(
-    db: &DatabaseConnection,
-    filter: UsageFilter,
-    step_hours: u32,
-) -> Result<Vec<(Timestamp, Figures)>> {
-    let step = i64::from(step_hours.max(1)) * HOUR_US;
-    let mut found: BTreeMap<i64, Figures> = BTreeMap::new();
-    gather(db, &filter, |_key, at_us, figures| found.entry(at_us.div_euclid(step)).or_default().merge(&figures))
-        .await?;
-    let begins = |slot: i64| Timestamp::from_timestamp_micros(slot.saturating_mul(step)).unwrap_or_default();
-    Ok(found.into_iter().map(|(slot, figures)| (begins(slot), figures)).collect())
+/// The servers that were called under a slug, those included that are no more.
+pub async fn servers_called(db: &DatabaseConnection, workspaces: &[WorkspaceId], slug: &str) -> Result<Vec<ServerId>> {
+    let mut sql = Sql::new(db.get_database_backend());
+    sql.words("SELECT DISTINCT server_id FROM tool_call_sums WHERE workspace_id IN ");
+    sql.values(workspaces.iter().map(|id| id.0)).words(" AND cut = ").value(Cut::Tool.column());
+    sql.words(" AND grain = ").value(Grain::Day.column()).words(" AND server_slug = ").value(slug);
+    let rows = db.query_all_raw(sql.finish()).await?;
+    Ok(rows.iter().map(|row| row.try_get("", "server_id").map(ServerId)).collect::<Result<_, DbErr>>()?)
 }
 
-async fn gather(
-    db: &DatabaseConnection,
-    filter: &UsageFilter,
-    mut add: impl FnMut(UsageKey, i64, Figures),
-) -> Result<()> {
-    let (from, to) = (filter.from.timestamp_micros(), filter.to.timestamp_micros());
-    let tokens = filter.tokens.as_ref().map(|tokens| tokens.iter().map(|id| id.0).collect::<Vec<_>>());
-    if to.saturating_sub(from) <= EXACT_US {
-        use tool_call::{Column, Entity};
-        let mut query = Entity::find()
-            .filter(Column::WorkspaceId.eq(filter.workspace.0))
-            .filter(Column::AtUs.gte(from))
-            .filter(Column::AtUs.lt(to));
-        if let Some(tokens) = tokens {
-            query = query.filter(Column::TokenId.is_in(tokens));
-        }
-        if let Some(server) = filter.server {
-            query = query.filter(Column::ServerId.eq(server.0));
-        }
-        let mut rows = query.stream(db).await?;
-        while let Some(row) = rows.try_next().await? {
-            let figures = Figures::of_call(&row);
-            let key = UsageKey {
-                token: TokenId(row.token_id),
-                server: ServerId(row.server_id),
-                server_slug: row.server_slug,
-                tool: row.tool,
-            };
-            add(key, row.at_us, figures);
-        }
-        return Ok(());
-    }
-    use tool_call_hour::{Column, Entity};
-    let mut query = Entity::find()
-        .filter(Column::WorkspaceId.eq(filter.workspace.0))
-        .filter(Column::Hour.gte(from.div_euclid(HOUR_US)))
-        .filter(Column::Hour.lte((to - 1).div_euclid(HOUR_US)));
-    if let Some(tokens) = tokens {
-        query = query.filter(Column::TokenId.is_in(tokens));
-    }
-    if let Some(server) = filter.server {
-        query = query.filter(Column::ServerId.eq(server.0));
-    }
-    let mut rows = query.order_by_asc(Column::Hour).stream(db).await?;
-    while let Some(row) = rows.try_next().await? {
-        let figures = Figures::of_hour(&row)?;
-        let key = UsageKey {
-            token: TokenId(row.token_id),
-            server: ServerId(row.server_id),
-            server_slug: row.server_slug,
-            tool: row.tool,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_read_in_the_longest_slots_that_fit() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2026-03-15T14:32:40Z");
+        let shape = |span: &Span, step: Option<i64>| {
+            pieces(span, step).iter().map(|piece| (piece.grain, piece.to - piece.from)).collect::<Vec<_>>()
         };
-        add(key, row.hour.saturating_mul(HOUR_US), figures);
-    }
-    Ok(())
-}
-
-/// A call, as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CallRecord {
-    /// Its id.
-    pub call: CallId,
-    /// When it began.
-    pub at: Timestamp,
-    /// With which token.
-    pub token: TokenId,
-    /// The account the token belonged to.
-    pub account: Option<AccountId>,
-    /// Which credentials went upstream.
-    pub credential: String,
-    /// The client's name for itself.
-    pub client: String,
-    /// `modern` or `legacy`.
-    pub era: String,
-    /// The server that was called.
-    pub server: ServerId,
-    /// Its slug at that time.
-    pub server_slug: String,
-    /// The tool's exposed name.
-    pub tool: String,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Microseconds from request to answer.
-    pub latency_us: u64,
-    /// Of these, waiting for the server.
-    pub upstream_us: u64,
-    /// Size of the request.
-    pub bytes_in: u64,
-    /// Size of the answer.
-    pub bytes_out: u64,
-}
-
-impl From<ToolCallEvent> for CallRecord {
-    fn from(event: ToolCallEvent) -> Self {
-        CallRecord {
-            call: event.call,
-            // As precise as it is kept.
-            at: Timestamp::from_timestamp_micros(event.at.timestamp_micros()).unwrap_or(event.at),
-            token: event.token,
-            account: event.account,
-            credential: event.credential,
-            client: event.client.to_string(),
-            era: event.era.to_owned(),
-            server: event.server,
-            server_slug: event.server_slug.to_string(),
-            tool: event.tool.to_string(),
-            outcome: event.outcome,
-            latency_us: event.latency_us,
-            upstream_us: event.upstream_us,
-            bytes_in: event.bytes_in,
-            bytes_out: event.bytes_out,
-        }
-    }
-}
-
-/// Which calls to list.
-#[derive(Debug, Clone)]
-pub struct CallFilter {
-    /// Who, where and when.
-    pub usage: UsageFilter,
-    /// Only this tool.
-    pub tool: Option<String>,
-    /// Only those that failed.
-    pub failed: bool,
-    /// Older than this call (the cursor of the next page).
-    pub before: Option<CallId>,
-    /// At most so many.
-    pub limit: u64,
-}
-
-/// The calls that fit, newest first.
-pub async fn calls(db: &DatabaseConnection, filter: CallFilter) -> Result<Vec<CallRecord>> {
-    use tool_call::{Column, Entity};
-
-    let wanted = filter.usage;
-    let mut query = Entity::find()
-        .filter(Column::WorkspaceId.eq(wanted.workspace.0))
-        .filter(Column::AtUs.gte(wanted.from.timestamp_micros()))
-        .filter(Column::AtUs.lt(wanted.to.timestamp_micros()));
-    if let Some(tokens) = wanted.tokens {
-        query = query.filter(Column::TokenId.is_in(tokens.into_iter().map(|id| id.0)));
-    }
-    if let Some(server) = wanted.server {
-        query = query.filter(Column::ServerId.eq(server.0));
-    }
-    if let Some(tool) = filter.tool {
-        query = query.filter(Column::Tool.eq(tool));
-    }
-    if filter.failed {
-        query = query.filter(Column::Outcome.ne(Outcome::Ok.column()));
-    }
-    if let Some(before) = filter.before {
-        query = query.filter(Column::Id.lt(before.0));
-    }
-    let rows = query.order_by_desc(Column::Id).limit(filter.limit).all(db).await?;
-    Ok(rows.into_iter().map(record).collect())
-}
-
-fn record(row: tool_call::Model) -> CallRecord {
-    CallRecord {
-        call: CallId(row.id),
-        at: Timestamp::from_timestamp_micros(row.at_us).unwrap_or_default(),
-        token: TokenId(row.token_id),
-        account: row.account_id.map(AccountId),
-        credential: row.credential,
-        client: row.client,
-        era: row.era,
-        server: ServerId(row.server_id),
-        server_slug: row.server_slug,
-        tool: row.tool,
-        outcome: Outcome::from_column(row.outcome),
-        latency_us: unsigned(row.latency_us),
-        upstream_us: unsigned(row.upstream_us),
-        bytes_in: unsigned(row.bytes_in),
-        bytes_out: unsigned(row.bytes_out),
+        let hour = Span::holding(now - chrono::TimeDelta::hours(1), now, now);
+        assert_eq!(shape(&hour, None), [(Grain::Minute, 61)]);
+        let week = Span::holding(now - chrono::TimeDelta::days(7), now, now);
+        assert_eq!(shape(&week, None), [(Grain::Hour, 12), (Grain::Day, 6), (Grain::Hour, 15)]);
+        assert_eq!(shape(&week, Some(HOUR_US)), [(Grain::Hour, 12 + 6 * 24 + 15)]);
+        let season = Span::holding(now - chrono::TimeDelta::days(90), now, now);
+        assert_eq!(shape(&season, Some(season.step_us())), [(Grain::Day, 91)]);
     }
 }

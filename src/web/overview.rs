@@ -93,7 +93,7 @@ async fn counted(visit: &Visit, slugs: &[String], period: &str) -> Result<Counte
     let mut people: Vec<String> = Vec::new();
     for slug in slugs {
         let query = UsageQuery { period: Some(period.to_owned()), ..UsageQuery::default() };
-        for row in analytics::usage(visit.actors(), &visit.by, slug, query).await?.data {
+        for row in analytics::usage(visit.actors(), &visit.by, slug, &query).await?.data {
             sum.calls += row.calls;
             sum.errors += row.errors;
             *sum.servers.entry(row.server).or_default() += row.calls;

@@ -59,7 +59,7 @@ async fn build(visit: &Visit, open: bool) -> Result<Page> {
     let shell = visit.shell(Noun::Workspaces, "", "Workspaces").await?;
     let mut rows = Vec::new();
     for one in workspaces::list(visit.actors(), &visit.by, &everything()).await?.data {
-        let used = analytics::usage(visit.actors(), &visit.by, &one.slug, UsageQuery::default()).await?.data;
+        let used = analytics::usage(visit.actors(), &visit.by, &one.slug, &UsageQuery::default()).await?.data;
         let mut people: Vec<&str> = used.iter().map(|row| row.user.as_str()).collect();
         people.sort_unstable();
         people.dedup();

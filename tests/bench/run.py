@@ -134,7 +134,8 @@ def build(args) -> Path:
 
 def measure(bench, label, url, pid, conns, token, tool, args):
     command = ["taskset", "-c", "1", bench, "load", "--label", label, "--url", url, "--pid", pid, "--conns", conns,
-               "--seconds", args.seconds, "--token", token, "--tool", tool, *(["--modern"] if args.modern else [])]
+               "--seconds", args.seconds, "--token", token, "--tool", tool, *(["--modern"] if args.modern else []),
+               *(["--rate", args.rate] if getattr(args, "rate", 0) else [])]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120)
     if done.returncode != 0:
         sys.exit(f"{label}: {done.stderr.strip()[:1000]}")

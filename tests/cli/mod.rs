@@ -1,5 +1,6 @@
 //! The command line against a running gateway, as a person and as a script use it: the documents' own commands.
 
+mod analytics;
 mod connect;
 mod conventions;
 mod doctor;

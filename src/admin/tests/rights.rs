@@ -6,7 +6,7 @@ use super::*;
 fn decision(path: &str) -> Option<Value> {
     Some(match path {
         "/workspaces/{slug}" => json!({"name": "x"}),
-        "/audit:verify" => json!({}),
+        "/audit:verify" | "/workspaces/{slug}/diet:apply" => json!({}),
         "/skills" | "/skills/{namespace}/{name}/versions" => json!({"manifest": {}, "document": "x"}),
         "/skills/{namespace}/{name}/versions/{version}" => json!({"yanked": true}),
         "/workspaces/{slug}/tokens/{id}" => json!({"scope": {}}),
@@ -72,7 +72,13 @@ async fn roles_are_held_on_every_route() {
         ("/workspaces/{slug}/servers/{server}/pins", "get"),
         ("/workspaces/{slug}/tools", "get"),
         ("/workspaces/{slug}/analytics", "get"),
+        ("/workspaces/{slug}/analytics/figures", "get"),
+        ("/workspaces/{slug}/analytics/table", "get"),
         ("/workspaces/{slug}/calls", "get"),
+        ("/overview", "get"),
+        ("/analytics/figures", "get"),
+        ("/analytics/table", "get"),
+        ("/calls", "get"),
         ("/skills", "get"),
         ("/known-servers", "get"),
         ("/team/members", "get"),

@@ -70,7 +70,7 @@ pub async fn show(visit: Visit, slug: Path<String>, look: web::Query<Look>) -> A
             limit: Some(CALLS),
             ..CallQuery::default()
         };
-        let found = calls::list(visit.actors(), &visit.by, workspace, query).await?.data;
+        let found = calls::list(visit.actors(), &visit.by, Some(workspace), &query).await?.data;
         rows.extend(found.into_iter().map(|call| Row { workspace: workspace.clone(), call }));
     }
     rows.sort_by_key(|row| std::cmp::Reverse(row.call.at));

@@ -53,7 +53,7 @@ impl Page {
 /// What clients are called in the calls of a token, newest call first.
 pub(super) async fn client_of(visit: &Visit, slug: &str, name: &str) -> Result<Option<String>> {
     let query = CallQuery { user: Some(name.to_owned()), limit: Some(1), ..CallQuery::default() };
-    let found = calls::list(visit.actors(), &visit.by, slug, query).await?;
+    let found = calls::list(visit.actors(), &visit.by, Some(slug), &query).await?;
     Ok(found.data.into_iter().next().map(|call| call.client).filter(|client| !client.is_empty()))
 }
 

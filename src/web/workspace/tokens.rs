@@ -147,7 +147,7 @@ pub async fn show(visit: Visit, slug: Path<String>, look: web::Query<Look>) -> A
 async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
     let (shell, place) = around(visit, slug, "Tokens").await?;
     let listed = tokens::list(visit.actors(), &visit.by, slug, &everything()).await?;
-    let used = analytics::usage(visit.actors(), &visit.by, slug, UsageQuery::default()).await?;
+    let used = analytics::usage(visit.actors(), &visit.by, slug, &UsageQuery::default()).await?;
     let mut calls: HashMap<String, u64> = HashMap::new();
     used.data.into_iter().for_each(|row| *calls.entry(row.user).or_default() += row.calls);
     let (all, active) = (listed.data.len(), listed.data.iter().filter(|token| token.active).count());

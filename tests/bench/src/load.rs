@@ -25,9 +25,9 @@ pub struct Args {
     /// Name of this run in the output.
     #[arg(long, default_value = "")]
     label: String,
-    /// Bearer token.
-    #[arg(long, default_value = "none")]
-    token: String,
+    /// Bearer token; several, with commas between them, are shared out among the connections.
+    #[arg(long, default_value = "none", value_delimiter = ',')]
+    token: Vec<String>,
     /// Tool to call.
     #[arg(long, default_value = "echo")]
     tool: String,
@@ -37,6 +37,9 @@ pub struct Args {
     /// Connections.
     #[arg(long, default_value_t = 64)]
     conns: usize,
+    /// Calls a second, all connections together; 0: each begins its next call when the last one is answered.
+    #[arg(long, default_value_t = 0.0)]
+    rate: f64,
     /// Seconds that are measured.
     #[arg(long, default_value_t = 2.5)]
     seconds: f64,
@@ -71,6 +74,11 @@ struct Connection {
     id_at: usize,
     id: u64,
     began: Instant,
+    token: String,
+    /// How long from the beginning of a call to that of the next, and when that is.
+    every: Duration,
+    due: Option<Instant>,
+    answered: Instant,
 }
 
 struct Target {
@@ -88,19 +96,19 @@ impl Target {
         Ok(Target { address, host: host.to_owned(), path: format!("/{path}") })
     }
 
-    fn request(&self, args: &Args, more: &str, body: &str) -> Vec<u8> {
+    fn request(&self, token: &str, more: &str, body: &str) -> Vec<u8> {
         format!(
             "POST {} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
              Accept: application/json, text/event-stream\r\n{more}Content-Length: {}\r\n\r\n{body}",
             self.path,
             self.host,
-            args.token,
+            token,
             body.len()
         )
         .into_bytes()
     }
 
-    fn call(&self, args: &Args, session: Option<&str>) -> (Vec<u8>, usize) {
+    fn call(&self, args: &Args, token: &str, session: Option<&str>) -> (Vec<u8>, usize) {
         let mut params = json!({"name": args.tool, "arguments": {"message": "m".repeat(args.bytes)}});
         let more = if args.modern {
             params["_meta"] = json!({"io.modelcontextprotocol/protocolVersion": "2026-07-28",
@@ -112,16 +120,19 @@ impl Target {
             format!("MCP-Protocol-Version: 2025-11-25\r\n{session}")
         };
         let body = format!(r#"{{"jsonrpc":"2.0","id":{FIRST_ID},"method":"tools/call","params":{params}}}"#);
-        let request = self.request(args, &more, &body);
+        let request = self.request(token, &more, &body);
         let at = memmem::find(&request, FIRST_ID.to_string().as_bytes()).unwrap_or_default();
         (request, at)
     }
 
-    fn connect(&self, args: &Args) -> anyhow::Result<Connection> {
+    fn connect(&self, args: &Args, nth: usize) -> anyhow::Result<Connection> {
         let peer = Peer::new(TcpStream::connect(self.address)?);
-        let (request, id_at) = self.call(args, None);
+        let token = args.token[nth % args.token.len()].clone();
+        let (request, id_at) = self.call(args, &token, None);
         let state = if args.modern { State::Calling } else { State::Opening };
-        Ok(Connection { peer, state, request, id_at, id: FIRST_ID, began: Instant::now() })
+        let every = if args.rate > 0.0 { args.conns as f64 / args.rate } else { 0.0 };
+        let every = Duration::from_secs_f64(every);
+        Ok(Connection { peer, state, request, id_at, id: FIRST_ID, began: Instant::now(), token, every, due: None, answered: Instant::now() })
     }
 }
 
@@ -139,8 +150,23 @@ impl Connection {
             return self.call();
         }
         let body = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
-        let request = target.request(args, "", body);
+        let request = target.request(&self.token, "", body);
         self.peer.send(&[&request])
+    }
+
+    /// Begins the next call now, or when its time has come.
+    fn next_call(&mut self) -> anyhow::Result<()> {
+        if self.every.is_zero() {
+            return self.call();
+        }
+        // Late calls are caught up with, so that the rate holds.
+        self.due = Some(self.due.unwrap_or(self.began) + self.every);
+        self.call_if_due()
+    }
+
+    fn call_if_due(&mut self) -> anyhow::Result<()> {
+        let waits = self.state == State::Calling && self.began < self.answered;
+        if waits && self.due.is_some_and(|due| due <= Instant::now()) { self.call() } else { Ok(()) }
     }
 
     fn call(&mut self) -> anyhow::Result<()> {
@@ -158,11 +184,11 @@ impl Connection {
             State::Opening => {
                 ensure!(message.status == 200, "initialize: {} {}", message.status, show(message));
                 let session = message.headers[0].as_deref();
-                (self.request, self.id_at) = target.call(args, session);
+                (self.request, self.id_at) = target.call(args, &self.token, session);
                 let session = session.map(|id| format!("Mcp-Session-Id: {id}\r\n")).unwrap_or_default();
                 self.state = State::Announcing;
                 let body = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
-                let request = target.request(args, &format!("MCP-Protocol-Version: 2025-11-25\r\n{session}"), body);
+                let request = target.request(&self.token, &format!("MCP-Protocol-Version: 2025-11-25\r\n{session}"), body);
                 return self.peer.send(&[&request]);
             }
             State::Announcing => {
@@ -183,7 +209,8 @@ impl Connection {
                 }
             }
         }
-        self.call()
+        self.answered = Instant::now();
+        self.next_call()
     }
 }
 
@@ -199,7 +226,7 @@ fn turn(
     args: &Args,
     tally: &mut Tally,
 ) -> anyhow::Result<()> {
-    poll.poll(events, Some(Duration::from_millis(20)))?;
+    poll.poll(events, Some(Duration::from_millis(if args.rate > 0.0 { 1 } else { 20 })))?;
     for event in events.iter() {
         let connection = &mut connections[event.token().0];
         connection.peer.flush()?;
@@ -207,6 +234,9 @@ fn turn(
         while let Some(message) = connection.peer.next(false, &["mcp-session-id"])? {
             connection.advance(&message, target, args, tally)?;
         }
+    }
+    if args.rate > 0.0 {
+        connections.iter_mut().try_for_each(Connection::call_if_due)?;
     }
     Ok(())
 }
@@ -216,7 +246,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (mut poll, mut events) = (Poll::new()?, Events::with_capacity(1024));
     let mut connections = Vec::with_capacity(args.conns);
     for at in 0..args.conns {
-        let mut connection = target.connect(args)?;
+        let mut connection = target.connect(args, at)?;
         poll.registry().register(&mut connection.peer.socket, Token(at), Interest::READABLE | Interest::WRITABLE)?;
         connections.push(connection);
     }

@@ -1,20 +1,29 @@
-//! `tool_call_hours`: calls of one hour, token and tool (analytics database), mergeable.
+//! `tool_call_sums`: calls of one minute, hour or day, by token, tool, both or neither (analytics database), mergeable.
 
 use sea_orm::entity::prelude::*;
 
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "tool_call_hours")]
+#[sea_orm(table_name = "tool_call_sums")]
 pub struct Model {
-    /// Hours since 1970.
-    #[sea_orm(primary_key, auto_increment = false)]
-    pub hour: i64,
     #[sea_orm(primary_key, auto_increment = false)]
     pub workspace_id: Uuid,
+    /// What the row tells apart: 0 nothing, 1 tokens, 2 tools, 3 both.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub cut: i16,
+    /// Of what length its slot is: 0 a minute, 1 an hour, 2 a day.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub grain: i16,
+    /// Minutes, hours or days since 1970, in UTC.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub slot: i64,
+    /// Nil where tokens are not told apart.
     #[sea_orm(primary_key, auto_increment = false)]
     pub token_id: Uuid,
+    /// Nil where tools are not told apart.
     #[sea_orm(primary_key, auto_increment = false)]
     pub server_id: Uuid,
+    /// Empty where tools are not told apart.
     #[sea_orm(primary_key, auto_increment = false)]
     pub tool: String,
     pub server_slug: String,

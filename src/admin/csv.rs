@@ -1,0 +1,49 @@
+//! Lists as CSV (RFC 4180): exact values, and nothing that a spreadsheet takes for a formula.
+
+use actix_web::{HttpResponse, http::header};
+use chrono::SecondsFormat;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    admin::reply::Reply,
+    domain::{clock::Timestamp, visible::csv_safe},
+    error::Error,
+};
+
+/// How a list is wanted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// As an object.
+    #[default]
+    Json,
+    /// As a file for spreadsheets.
+    Csv,
+}
+
+/// A moment in a cell.
+pub fn moment(at: Option<Timestamp>) -> String {
+    at.map(|at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true)).unwrap_or_default()
+}
+
+/// A number in a cell that may be empty.
+pub fn number(value: Option<u64>) -> String {
+    value.map(|value| value.to_string()).unwrap_or_default()
+}
+
+/// The answer with these columns and rows; `name` is what the file is called.
+pub fn answer(name: &str, columns: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Reply {
+    let failed = |cause: csv::Error| Error::internal("writing CSV", cause);
+    let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    writer.write_record(columns).map_err(failed)?;
+    for row in rows {
+        let safe = |cell: &String| if cell.parse::<i64>().is_ok() { cell.clone() } else { csv_safe(cell) };
+        writer.write_record(row.iter().map(safe)).map_err(failed)?;
+    }
+    let bytes = writer.into_inner().map_err(|cause| Error::internal("writing CSV", cause))?;
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/csv; charset=utf-8"))
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.csv\"")))
+        .body(bytes))
+}

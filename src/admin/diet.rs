@@ -1,0 +1,236 @@
+//! What a workspace's tool list costs an editor, which tools nobody uses, and switching those off in one step.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+};
+
+use actix_web::{
+    HttpResponse,
+    web::{self, Path},
+};
+use chrono::TimeDelta;
+
+use crate::{
+    actors::{
+        Actors,
+        catalog::{Installed, WorkspaceView, also_called},
+        workspace_catalog::SetTools,
+    },
+    admin::{
+        Admin,
+        auth::Caller,
+        discovery,
+        dto::{ApplyDiet, Diet, DietApplied, DietServer, DietTool, SwitchedOff, Worth},
+        openapi::Problems,
+        reply::Reply,
+        request::{Json, Nothing, Query},
+        workspaces,
+    },
+    domain::{
+        clock::{self, Timestamp},
+        ids::{InstallationId, ServerId},
+        near,
+        role::{Principal, Role},
+        span::Span,
+        tool_cost,
+    },
+    error::{Result, err},
+    store::{
+        servers,
+        usage::{self, By, Figures, UsageFilter, Which},
+        workspaces::WorkspaceRecord,
+    },
+};
+
+/// Days without a call after which a tool counts as unused.
+const DAYS: u32 = 30;
+
+/// Calls of tools, by server and the name they were called by.
+type Calls = HashMap<(ServerId, String), Figures>;
+
+/// What is known besides the catalogue.
+struct Known {
+    calls: Calls,
+    installed: HashMap<InstallationId, Timestamp>,
+    days: u32,
+    since: Timestamp,
+    recorded: bool,
+}
+
+impl Known {
+    async fn of(actors: &Actors, workspace: &WorkspaceRecord) -> Result<Self> {
+        let (now, days, id) = (clock::now(), DAYS.min(actors.config.analytics.retention_days), workspace.id);
+        let since = now - TimeDelta::days(i64::from(days));
+        let installations = actors.store.read(move |db| async move { servers::installations(&db, id).await }).await?;
+        let filter = UsageFilter { which: Which::in_workspace(id), span: Span::holding(since, now, now) };
+        let by = By { server: true, tool: true, ..By::default() };
+        let counted = actors.store.analytics(move |db| async move { usage::figures(&db, &filter, by).await }).await?;
+        Ok(Known {
+            calls: counted.into_iter().map(|(group, figures)| ((group.server(), group.tool), figures)).collect(),
+            installed: installations.into_iter().map(|one| (one.id, one.created_at)).collect(),
+            days,
+            since,
+            recorded: actors.analytics.is_enabled(),
+        })
+    }
+
+    fn calls<'n>(&self, server: ServerId, names: impl Iterator<Item = &'n str>) -> Figures {
+        let mut sum = Figures::default();
+        for name in names {
+            if let Some(figures) = self.calls.get(&(server, name.to_owned())) {
+                sum.merge(figures);
+            }
+        }
+        sum
+    }
+
+    fn worth(&self, one: &Installed, calls: u64) -> Worth {
+        let old = self.installed.get(&one.id).is_some_and(|installed| *installed <= self.since);
+        match (calls > 0, old && self.recorded) {
+            (true, _) => Worth::Used,
+            (false, true) => Worth::Unused,
+            (false, false) => Worth::TooNew,
+        }
+    }
+}
+
+/// What the tool list costs. Calls of everybody count, so it is for administrators.
+pub async fn diet(actors: &Actors, by: &Principal, slug: &str) -> Result<Diet> {
+    by.require(Role::Admin)?;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    discovery::discover_for_list(actors, &workspace.slug).await;
+    Ok(summed(weighed(actors, &workspace).await?))
+}
+
+/// The servers with what their tools cost.
+async fn weighed(actors: &Actors, workspace: &WorkspaceRecord) -> Result<(Known, BTreeMap<ServerId, DietServer>)> {
+    let known = Known::of(actors, workspace).await?;
+    let catalog = actors.catalog.load();
+    let mut servers: BTreeMap<ServerId, DietServer> = BTreeMap::new();
+    for (one, tool) in catalog.workspace(&workspace.slug).map(|view| tools(view, &known)).unwrap_or_default() {
+        let server = one.def.slug.to_string();
+        let empty = || DietServer { server, bytes: 0, tokens: 0, unused_tokens: 0, tools: Vec::new() };
+        let sum = servers.entry(one.def.id).or_insert_with(empty);
+        sum.bytes += tool.bytes;
+        sum.tokens += tool.tokens;
+        sum.unused_tokens += if tool.worth == Worth::Unused { tool.tokens } else { 0 };
+        sum.tools.push(tool);
+    }
+    Ok((known, servers))
+}
+
+fn summed((known, servers): (Known, BTreeMap<ServerId, DietServer>)) -> Diet {
+    let mut servers: Vec<DietServer> = servers.into_values().collect();
+    servers.sort_by_key(|server| Reverse(server.tokens));
+    servers.iter_mut().for_each(|server| server.tools.sort_by_key(|tool| Reverse(tool.tokens)));
+    let unused = servers.iter().flat_map(|server| &server.tools).filter(|tool| tool.worth == Worth::Unused).count();
+    Diet {
+        bytes: servers.iter().map(|server| server.bytes).sum(),
+        tokens: servers.iter().map(|server| server.tokens).sum(),
+        unused_tokens: servers.iter().map(|server| server.unused_tokens).sum(),
+        unused_tools: u64::try_from(unused).unwrap_or(u64::MAX),
+        days: known.days,
+        estimate: tool_cost::ESTIMATE.to_owned(),
+        recorded: known.recorded,
+        servers,
+    }
+}
+
+/// The tools that clients of older revisions are offered (others see nearly the same), with what is known of them.
+fn tools<'v>(view: &'v WorkspaceView, known: &Known) -> Vec<(&'v Installed, DietTool)> {
+    let mut tools = Vec::new();
+    for entry in view.tools.entries() {
+        let route = &entry.route;
+        let Some(one) = view.installed.iter().find(|one| one.def.id == route.def.id) else { continue };
+        let Some(listed) = view.tools.item(entry, false).or_else(|| view.tools.item(entry, true)) else { continue };
+        let others = also_called(one, &route.upstream_name);
+        let mut names: Vec<&str> = others.iter().map(String::as_str).chain([&*route.exposed]).collect();
+        names.sort_unstable();
+        names.dedup();
+        let figures = known.calls(route.def.id, names.into_iter());
+        let tool = DietTool {
+            tool: route.upstream_name.to_string(),
+            name: route.exposed.to_string(),
+            bytes: u64::try_from(listed.len()).unwrap_or(u64::MAX),
+            tokens: tool_cost::tokens(&listed),
+            calls: figures.calls,
+            last_call: figures.last_call(),
+            worth: known.worth(one, figures.calls),
+        };
+        tools.push((one, tool));
+    }
+    tools
+}
+
+/// Switches off what nobody used.
+pub async fn apply(actors: &Actors, by: &Principal, slug: &str, input: ApplyDiet) -> Result<DietApplied> {
+    by.require(Role::Admin)?;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    discovery::discover_for_list(actors, &workspace.slug).await;
+    let (_, servers) = weighed(actors, &workspace).await?;
+    if let Some(wanted) = &input.tools {
+        refuse_used(&servers, wanted, slug)?;
+    }
+    let wanted = |tool: &&DietTool| {
+        tool.worth == Worth::Unused && input.tools.as_ref().is_none_or(|wanted| wanted.contains(&tool.name))
+    };
+    let (mut switched_off, mut saved_tokens) = (Vec::new(), 0);
+    for (id, server) in servers {
+        let off: Vec<&DietTool> = server.tools.iter().filter(wanted).collect();
+        if off.is_empty() {
+            continue;
+        }
+        let tools: Vec<String> = off.iter().map(|tool| tool.tool.clone()).collect();
+        let change = SetTools {
+            workspace: workspace.id,
+            server: id,
+            tools: tools.clone(),
+            enabled: Some(false),
+            alias: None,
+            by: by.clone(),
+        };
+        actors.catalog.apply(change).await?;
+        saved_tokens += off.iter().map(|tool| tool.tokens).sum::<u64>();
+        switched_off.push(SwitchedOff { server: server.server.clone(), tools });
+    }
+    Ok(DietApplied { switched_off, saved_tokens, diet: summed(weighed(actors, &workspace).await?) })
+}
+
+fn refuse_used(servers: &BTreeMap<ServerId, DietServer>, wanted: &[String], slug: &str) -> Result<()> {
+    let offered: Vec<&DietTool> = servers.values().flat_map(|server| &server.tools).collect();
+    for name in wanted {
+        match offered.iter().find(|tool| tool.name == *name) {
+            None => {
+                return Err(err::not_found(near::no_such("tool", name, offered.iter().map(|tool| tool.name.as_str())))
+                    .with_hint(format!("aerostack mcp diet --workspace {slug}")));
+            }
+            Some(tool) if tool.worth != Worth::Unused => {
+                return Err(err::conflict(format!("{} is not known to be unused", near::shown(name)))
+                    .with_hint("PATCH …/servers/{server}/tools switches off any tool"));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// What the tool list costs an editor, and which tools nobody uses
+#[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/diet", tag = "installations", params(("slug" = String, Path)),
+    responses((status = 200, body = Diet), Problems))]
+pub async fn diet_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, _: Query<Nothing>) -> Reply {
+    Ok(HttpResponse::Ok().json(diet(&admin.actors, &by.0, &slug).await?))
+}
+
+/// Switch off the tools that nobody uses
+#[utoipa::path(post, path = "/api/v1/admin/workspaces/{slug}/diet:apply", tag = "installations",
+    params(("slug" = String, Path)), request_body = ApplyDiet, responses((status = 200, body = DietApplied), Problems))]
+pub async fn apply_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    slug: Path<String>,
+    _: Query<Nothing>,
+    body: Json<ApplyDiet>,
+) -> Reply {
+    Ok(HttpResponse::Ok().json(apply(&admin.actors, &by.0, &slug, body.0).await?))
+}

@@ -1,0 +1,154 @@
+//! What tools cost, which nobody uses, and switching those off: with a server that lists three.
+
+use serde_json::{Value, json};
+
+use super::tests::Gateway;
+use crate::{
+    actors::analytics_sink::Flush,
+    config::Config,
+    domain::{
+        clock,
+        ids::{CallId, ServerId, TokenId, WorkspaceId},
+    },
+    store::analytics::{Outcome, ToolCallEvent},
+    upstream::fake::{Fake, Reply, Request},
+};
+
+async fn server() -> Fake {
+    Fake::start(|request: &Request| match request.rpc().as_str() {
+        "server/discover" => Reply::result(
+            request,
+            &json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} },
+                "ttlMs": 0, "cacheScope": "private" })
+            .to_string(),
+        ),
+        "tools/list" => {
+            let tool = |name: &str, length: usize| {
+                json!({ "name": name, "description": "x".repeat(length), "inputSchema": { "type": "object" } })
+            };
+            let tools = [tool("used", 100), tool("renamed", 200), tool("idle", 4500)];
+            let list = json!({ "tools": tools, "resultType": "complete", "ttlMs": 0, "cacheScope": "private" });
+            Reply::result(request, &list.to_string())
+        }
+        _ => Reply::error(404, request, -32601),
+    })
+    .await
+}
+
+fn call(workspace: WorkspaceId, server: ServerId, tool: &str, days_ago: i64) -> ToolCallEvent {
+    let at = clock::now() - chrono::TimeDelta::days(days_ago);
+    ToolCallEvent {
+        call: CallId::of_call(at),
+        at,
+        workspace,
+        token: TokenId::generate(),
+        account: None,
+        credential: String::new(),
+        client: "cursor".into(),
+        era: "modern",
+        server,
+        server_slug: "toolbox-mcp".into(),
+        tool: tool.into(),
+        outcome: Outcome::Ok,
+        latency_us: 1000,
+        upstream_us: 900,
+        bytes_in: 1,
+        bytes_out: 2,
+    }
+}
+
+/// The server was installed two months ago.
+async fn age(gateway: &Gateway) {
+    use sea_orm::{EntityTrait as _, sea_query::Expr};
+
+    use entities::workspace_server::{Column, Entity};
+    let then = clock::now() - chrono::TimeDelta::days(60);
+    let aged = gateway.actors.store.write(move |tx| {
+        Box::pin(async move {
+            Entity::update_many().col_expr(Column::CreatedAt, Expr::value(then)).exec(tx.conn()).await?;
+            Ok(())
+        })
+    });
+    aged.await.unwrap();
+}
+
+/// Names and what is known of their use.
+fn worth(diet: &Value) -> Value {
+    let tools = diet["servers"][0]["tools"].as_array().unwrap().iter();
+    json!(tools.map(|tool| json!([tool["tool"], tool["worth"], tool["calls"]])).collect::<Vec<_>>())
+}
+
+async fn gateway(config: Config) -> (Gateway, WorkspaceId, ServerId) {
+    let gateway = Gateway::with(config, "enterprise").await;
+    gateway.workspace("engineering").await;
+    let upstream = server().await;
+    gateway.defined("toolbox-mcp", upstream.url.as_str()).await;
+    let installed = gateway.post("/workspaces/engineering/servers", json!({ "server": "toolbox-mcp" })).await;
+    assert_eq!(installed.status, 201, "{installed:?}");
+    let actors = &gateway.actors;
+    let def = actors.catalog.load().servers.values().find(|def| *def.slug == *"toolbox-mcp").cloned().unwrap();
+    actors.upstreams.refresh(&def, None).await.unwrap();
+    let listed = async {
+        let mut looks = tokio::time::interval(std::time::Duration::from_millis(5));
+        while actors.catalog.load().workspace("engineering").unwrap().tools.entries().len() != 3 {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), listed).await.expect("the tools are listed");
+    let workspace = actors.catalog.load().workspace("engineering").unwrap().id;
+    (gateway, workspace, def.id)
+}
+
+#[actix_web::test]
+async fn tools_that_nobody_used_are_found_switched_off_and_back_on() {
+    let (gateway, workspace, server) = gateway(Config::default()).await;
+    let path = "/workspaces/engineering/diet";
+    let young = gateway.get(path).await;
+    assert_eq!((young.status, &young.body["unused_tools"]), (200, &json!(0)), "{young:?}");
+    assert!(worth(&young.body).to_string().contains("too_new"), "installed today: nobody can tell");
+
+    age(&gateway).await;
+    // One was called by the name it had before its alias, one only long ago.
+    let tools = "/workspaces/engineering/servers/toolbox-mcp/tools";
+    gateway.patch(tools, json!({ "tools": ["renamed"], "alias": "another_name" })).await;
+    for (tool, days_ago) in [("toolbox__used", 3), ("toolbox__renamed", 20), ("toolbox__idle", 40)] {
+        gateway.actors.analytics.record(call(workspace, server, tool, days_ago));
+    }
+    gateway.actors.analytics.sink().ask(Flush, std::time::Duration::from_secs(5)).await.unwrap();
+    let diet = gateway.get(path).await.body;
+    assert_eq!(worth(&diet), json!([["idle", "unused", 0], ["renamed", "used", 1], ["used", "used", 1]]), "{diet}");
+    let idle = diet["servers"][0]["tools"][0]["tokens"].as_u64().unwrap();
+    assert!((1000..1060).contains(&idle), "some 4,600 bytes at 4.5 a token: {idle}");
+    assert_eq!((&diet["unused_tools"], &diet["unused_tokens"]), (&json!(1), &json!(idle)));
+    let listed = gateway.actors.catalog.load().workspace("engineering").unwrap().tools.json(false).len();
+    assert!(diet["bytes"].as_u64().unwrap().abs_diff(listed as u64) < 10, "brackets and commas");
+
+    let refused = gateway.post("/workspaces/engineering/diet:apply", json!({ "tools": ["toolbox__used"] })).await;
+    assert_eq!(refused.status, 409, "{refused:?}");
+    let unknown = gateway.post("/workspaces/engineering/diet:apply", json!({ "tools": ["toolbox__usd"] })).await;
+    assert_eq!(unknown.status, 404, "{unknown:?}");
+    let applied = gateway.post("/workspaces/engineering/diet:apply", json!({})).await.body;
+    assert_eq!(applied["switched_off"], json!([{ "server": "toolbox-mcp", "tools": ["idle"] }]), "{applied}");
+    assert_eq!((&applied["saved_tokens"], &applied["diet"]["unused_tools"]), (&json!(idle), &json!(0)));
+    let audit = gateway.get("/workspaces/engineering/audit?action=tool_disabled").await.body;
+    assert_eq!(audit["data"].as_array().unwrap().len(), 1, "{audit}");
+    let again = gateway.post("/workspaces/engineering/diet:apply", json!({})).await.body;
+    assert_eq!(again["switched_off"], json!([]));
+
+    let back = &applied["switched_off"][0]["tools"];
+    let undone = gateway.patch(tools, json!({ "tools": back, "enabled": true })).await;
+    assert_eq!(undone.status, 200, "{undone:?}");
+    assert_eq!(gateway.get(path).await.body["unused_tools"], 1);
+}
+
+#[actix_web::test]
+async fn where_calls_are_not_recorded_no_tool_is_unused() {
+    let mut config = Config::default();
+    config.analytics.enabled = false;
+    let (gateway, _, _) = gateway(config).await;
+    age(&gateway).await;
+    let diet = gateway.get("/workspaces/engineering/diet").await.body;
+    assert_eq!((&diet["recorded"], &diet["unused_tools"]), (&json!(false), &json!(0)), "{diet}");
+    assert!(diet["tokens"].as_u64().unwrap() > 1000);
+    assert_eq!(gateway.get("/overview").await.body["recorded"], false);
+}

@@ -1,0 +1,274 @@
+#!/usr/bin/env python3
+"""Do all figures come in time when there are many calls, and while many more are being made?
+
+  tests/bench/analytics.py                                one million calls on SQLite and on Postgres
+  tests/bench/analytics.py --calls 10000000 --database sqlite
+
+For each database: a gateway with 120 tokens in three workspaces, calls of 90 days written in bulk, then every endpoint of
+the analytics and the command line are asked in turn while a load makes calls at a steady rate. What is compared with the
+limit is the median of the rounds; the slowest is printed beside it. The gateway must have counted every call.
+Standard library only; for Postgres its server's programs must be in PATH.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import uuid
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import calls
+import run
+
+PORT, UPSTREAM = 9311, 9312
+WORKSPACES = {"engineering": 80, "sales": 30, "operations": 10}
+CONFIG = """
+[limits]
+requests_per_minute = 0
+notifications_per_minute = 1000000
+admin_requests_per_minute = 1000000
+calls_per_token = 1024
+[upstream]
+calls_per_server = 1024
+idle_connections = 512
+[telemetry]
+log = "warn"
+[analytics]
+retention_days = 90
+[database]
+url = "{url}"
+"""
+
+
+class Postgres:
+    """A server of its own, in a folder, on a free port of loopback."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        as_other = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"] if os.geteuid() == 0 else []
+        folder.mkdir()
+        if as_other:
+            shutil.chown(folder, "nobody", "nogroup")
+            for parent in folder.parents:
+                if parent.stat().st_mode & 0o001 == 0 and parent.owner() == "root" and str(parent).startswith(tempfile.gettempdir()):
+                    parent.chmod(0o755)
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
+        subprocess.run([*as_other, "initdb", "-D", folder / "db", "-U", "bench", "-A", "trust", "-E", "UTF8", "--no-sync"],
+                       check=True, **quiet)
+        self.child = subprocess.Popen(
+            [*as_other, "postgres", "-D", folder / "db", "-p", str(self.port), "-h", "127.0.0.1", "-k", folder,
+             "-c", "shared_buffers=256MB", "-c", "max_wal_size=4GB"], **quiet)
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            if subprocess.run(["psql", "-q", "-d", self.url("postgres"), "-c", "CREATE DATABASE aerostack"],
+                              capture_output=True).returncode == 0:
+                return
+            time.sleep(0.2)
+        sys.exit("Postgres does not start")
+
+    def url(self, name="aerostack"):
+        return f"postgres://bench@127.0.0.1:{self.port}/{name}"
+
+    def stop(self):
+        self.child.terminate()
+        self.child.wait(60)
+
+
+class Gateway:
+    def __init__(self, binary: Path, folder: Path, url: str):
+        self.binary, self.folder, self.key, self.child = binary, folder, None, None
+        self.config = folder / "config.toml"
+        self.config.write_text(CONFIG.format(url=url))
+        self.environment = {**os.environ, "AEROSTACK_CONFIG_DIR": str(folder / "profile"), "NO_COLOR": "1"}
+
+    def start(self):
+        log = open(self.folder / "gateway.log", "ab")
+        self.child = subprocess.Popen(
+            [self.binary, "serve", "--config", self.config, "--bind", f"127.0.0.1:{PORT}", "--data-dir", self.folder / "data"],
+            stdout=log, stderr=subprocess.STDOUT, env=self.environment)
+        until = time.monotonic() + 120
+        while time.monotonic() < until and self.child.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/readyz", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.1)
+        else:
+            sys.exit(f"the gateway does not get ready:\n{(self.folder / 'gateway.log').read_text()[-2000:]}")
+        if self.key is None:
+            text = next((self.folder / "profile").rglob("*credentials*"), None) or next((self.folder / "profile").rglob("*.toml"))
+            self.key = next(word for word in text.read_text().replace('"', " ").split() if word.startswith("aak_"))
+
+    def stop(self):
+        self.child.terminate()
+        self.child.wait(60)
+
+    def ask(self, path, body=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{PORT}/api/v1/admin{path}", method="POST" if body else "GET")
+        request.add_header("Authorization", f"Bearer {self.key}")
+        if body:
+            request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, json.dumps(body).encode() if body else None, timeout=60) as answer:
+                text = answer.read()
+        except urllib.error.HTTPError as refused:
+            sys.exit(f"{path}: {refused.code} {refused.read()[:500]}")
+        return text if "format=csv" in path else json.loads(text)
+
+    def cli(self, *words):
+        done = subprocess.run([self.binary, "--gateway", f"http://127.0.0.1:{PORT}", *words], capture_output=True, text=True,
+                              env=self.environment)
+        if done.returncode != 0:
+            sys.exit(f"aerostack {' '.join(words)}: {done.stderr}")
+
+    def sink(self):
+        return self.ask("/actors/AnalyticsSink")["observed"]
+
+
+def members(gateway):
+    """The tokens, and for the load their values."""
+    team, values = [], []
+    gateway.ask("/mcp-servers", {"slug": "fixture", "url": f"http://127.0.0.1:{UPSTREAM}/mcp"})
+    for slug, many in WORKSPACES.items():
+        workspace = gateway.ask("/workspaces", {"slug": slug})["id"]
+        gateway.ask(f"/workspaces/{slug}/servers", {"server": "fixture"})
+        for nth in range(many):
+            made = gateway.ask(f"/workspaces/{slug}/tokens", {"name": f"Person {nth} of {slug}"})
+            always = slug == "operations"
+            team.append((uuid.UUID(workspace.removeprefix("ws_")).bytes, uuid.UUID(made["id"].removeprefix("tok_")).bytes, None, always))
+            if slug == "engineering":
+                values.append(made["token"])
+    return team, values
+
+
+def questions():
+    """What pages ask for: each range, each way to look at it, with and without filters."""
+    person, tool = urllib.parse.quote("Person 3 of engineering"), "server_03__tool_2"
+    for period in ("1h", "24h", "7d", "30d", "90d"):
+        for place in ("/workspaces/engineering", ""):
+            yield f"{place}/analytics/figures?period={period}&by=user"
+            yield f"{place}/analytics/figures?period={period}&by=tool"
+            for by in ("user", "tool", "server"):
+                yield f"{place}/analytics/table?period={period}&by={by}"
+            yield f"{place}/calls?period={period}"
+            yield f"{place}/calls?period={period}&tool={tool}&outcome=failed"
+        yield f"/workspaces/engineering/analytics?period={period}"
+        yield f"/workspaces/engineering/analytics/figures?period={period}&user={person}&by=tool"
+        yield f"/workspaces/engineering/analytics/figures?period={period}&server=server-03-mcp"
+        yield f"/workspaces/engineering/analytics/figures?period={period}&user={person}&server=server-03-mcp&by=tool"
+        yield f"/workspaces/engineering/calls?period={period}&user={person}"
+    yield "/overview"
+    yield "/analytics/table?period=90d&by=workspace"
+    yield "/analytics/figures?period=90d&format=csv"
+    yield "/calls?limit=1000&format=csv"
+
+
+def measure(gateway, args):
+    seen: dict = {}
+    for _ in range(args.rounds):
+        for question in questions():
+            begun = time.perf_counter()
+            gateway.ask(question)
+            seen.setdefault(question, []).append((time.perf_counter() - begun) * 1000)
+        for words in (["analytics", "--workspace", "engineering", "--period", "90d"], ["analytics", "--all", "--by", "tool", "--period", "90d"]):
+            begun = time.perf_counter()
+            gateway.cli(*words)
+            seen.setdefault("aerostack " + " ".join(words), []).append((time.perf_counter() - begun) * 1000)
+    slow = sorted(((statistics.median(took), max(took), question) for question, took in seen.items()), reverse=True)
+    for median, worst, question in slow[:args.show]:
+        print(f"  {median:7.1f} ms  {worst:7.1f} ms  {question}")
+    return [row for row in slow if row[0] > args.limit_ms]
+
+
+def check(name, binary, bench, folder, args):
+    folder.mkdir()
+    postgres = Postgres(folder / "postgres") if name == "postgres" else None
+    gateway = Gateway(binary, folder, postgres.url() if postgres else "")
+    load = None
+    log = folder / "upstream.log"
+    upstream = run.start([bench, "upstream", "--listen", f"127.0.0.1:{UPSTREAM}"], None, log)
+    try:
+        run.listening(UPSTREAM, upstream, log)
+        gateway.start()
+        tokens, values = members(gateway)
+        gateway.stop()
+        begun, now_us = time.monotonic(), int(time.time() * 1_000_000)
+        team = calls.Team(tokens)
+        if postgres:
+            written = calls.into_postgres(postgres.url(), team, args.calls, now_us, 90)
+        else:
+            written = calls.into_sqlite(folder / "data" / "analytics.db", team, args.calls, now_us, 90)
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6
+        print(f"{name}: {written} calls written in {time.monotonic() - begun:.0f} s, {size:.0f} MB")
+        gateway.start()
+        total = gateway.ask("/analytics/table?period=90d&by=workspace")["data"]
+        counted = sum(row["calls"] for row in total)
+        # The first of the 90 days is counted whole, the generator's begins at this hour.
+        if counted != written:
+            sys.exit(f"{name}: the gateway counts {counted} calls")
+        seconds = 3600
+        load = subprocess.Popen(
+            [bench, "load", "--url", f"http://127.0.0.1:{PORT}/ws/engineering", "--token", ",".join(values), "--tool",
+             "fixture__echo", "--conns", "40", "--rate", str(args.per_second), "--seconds", str(seconds)],
+            stdout=subprocess.DEVNULL, stderr=open(folder / "load.log", "wb"))
+        time.sleep(3)
+        before, begun = gateway.sink(), time.monotonic()
+        late = measure(gateway, args)
+        after, took = gateway.sink(), time.monotonic() - begun
+        rate, dropped = (after["written"] - before["written"]) / took, after["dropped"]
+        print(f"{name}: {rate:.0f} calls a second were written meanwhile, {dropped} dropped, {after['queued']} waiting")
+        if load.poll() is not None:
+            sys.exit(f"{name}: the load ended: {(folder / 'load.log').read_text()[-500:]}")
+        for median, worst, question in late:
+            print(f"{name}: {question} takes {median:.0f} ms, more than {args.limit_ms:.0f}", file=sys.stderr)
+        slow_load = rate < 0.95 * args.per_second
+        if slow_load:
+            print(f"{name}: the machine makes {rate:.0f} calls a second, not {args.per_second}", file=sys.stderr)
+        return not late and not dropped and not (slow_load and args.strict)
+    finally:
+        if load:
+            load.kill()
+        if gateway.child and gateway.child.poll() is None:
+            gateway.stop()
+        run.end(upstream)
+        if postgres:
+            postgres.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bin", help="the aerostack binary (default: a release build)")
+    parser.add_argument("--calls", type=int, default=1_000_000)
+    parser.add_argument("--database", choices=["sqlite", "postgres", "both"], default="both")
+    parser.add_argument("--per-second", type=int, default=5000)
+    parser.add_argument("--limit-ms", type=float, default=300)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--show", type=int, default=8, help="how many of the slowest to print")
+    parser.add_argument("--strict", action="store_true", help="fail if the machine cannot make that many calls a second")
+    args = parser.parse_args()
+    for name in [name for name in os.environ if name.startswith("AEROSTACK_")]:
+        os.environ.pop(name)
+    bench = run.build(args)
+    folder = Path(tempfile.mkdtemp(prefix="aerostack-analytics-"))
+    try:
+        names = ["sqlite", "postgres"] if args.database == "both" else [args.database]
+        return 0 if all([check(name, Path(args.bin).resolve(), bench, folder / name, args) for name in names]) else 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
