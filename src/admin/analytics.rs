@@ -92,7 +92,8 @@ fn rows(people: &People, counted: Vec<(Group, Figures)>) -> Vec<UsageRow> {
 
 /// Who called which tool, how often
 #[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/analytics", tag = "analytics",
-    params(("slug" = String, Path), UsageQuery), responses((status = 200, body = Usage), Problems))]
+    params(("slug" = String, Path), UsageQuery),
+    responses((status = 200, content((Usage = "application/json"), (String = "text/csv"))), Problems))]
 pub async fn usage_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, query: Query<UsageQuery>) -> Reply {
     let found = usage(&admin.actors, &by.0, &slug, &query.0).await?;
     if query.0.format == Format::Json {

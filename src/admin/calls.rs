@@ -188,7 +188,8 @@ fn reply(page: Page<Call>, format: Format) -> Reply {
 
 /// List single calls of a workspace
 #[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/calls", tag = "analytics",
-    params(("slug" = String, Path), CallQuery), responses((status = 200, body = Page<Call>), Problems))]
+    params(("slug" = String, Path), CallQuery),
+    responses((status = 200, content((Page<Call> = "application/json"), (String = "text/csv"))), Problems))]
 pub async fn list_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, query: Query<CallQuery>) -> Reply {
     let place = only_in(&slug, query.0.workspace.as_deref())?;
     reply(list(&admin.actors, &by.0, place, &query.0).await?, query.0.format)
@@ -196,7 +197,7 @@ pub async fn list_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>,
 
 /// List single calls of all workspaces
 #[utoipa::path(get, path = "/api/v1/admin/calls", tag = "analytics", params(CallQuery),
-    responses((status = 200, body = Page<Call>), Problems))]
+    responses((status = 200, content((Page<Call> = "application/json"), (String = "text/csv"))), Problems))]
 pub async fn all_route(admin: web::Data<Admin>, by: Caller, query: Query<CallQuery>) -> Reply {
     reply(list(&admin.actors, &by.0, query.0.workspace.as_deref(), &query.0).await?, query.0.format)
 }

@@ -422,7 +422,8 @@ fn table_reply(found: SubjectTable, format: Format) -> Reply {
 
 /// Figures of a workspace over time
 #[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/analytics/figures", tag = "analytics",
-    params(("slug" = String, Path), FiguresQuery), responses((status = 200, body = Figures), Problems))]
+    params(("slug" = String, Path), FiguresQuery),
+    responses((status = 200, content((Figures = "application/json"), (String = "text/csv"))), Problems))]
 pub async fn workspace_figures_route(
     admin: web::Data<Admin>,
     by: Caller,
@@ -435,7 +436,7 @@ pub async fn workspace_figures_route(
 
 /// Figures of all workspaces over time
 #[utoipa::path(get, path = "/api/v1/admin/analytics/figures", tag = "analytics", params(FiguresQuery),
-    responses((status = 200, body = Figures), Problems))]
+    responses((status = 200, content((Figures = "application/json"), (String = "text/csv"))), Problems))]
 pub async fn figures_route(admin: web::Data<Admin>, by: Caller, query: Query<FiguresQuery>) -> Reply {
     let found = figures(&admin.actors, &by.0, query.0.workspace.as_deref(), &query.0).await?;
     figures_reply(found, query.0.format)
@@ -443,7 +444,8 @@ pub async fn figures_route(admin: web::Data<Admin>, by: Caller, query: Query<Fig
 
 /// Users, tools or servers of a workspace with their figures
 #[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/analytics/table", tag = "analytics",
-    params(("slug" = String, Path), TableQuery), responses((status = 200, body = SubjectTable), Problems))]
+    params(("slug" = String, Path), TableQuery),
+    responses((status = 200, content((SubjectTable = "application/json"), (String = "text/csv"))), Problems))]
 pub async fn workspace_table_route(
     admin: web::Data<Admin>,
     by: Caller,
@@ -456,7 +458,7 @@ pub async fn workspace_table_route(
 
 /// Users, tools, servers or workspaces with their figures
 #[utoipa::path(get, path = "/api/v1/admin/analytics/table", tag = "analytics", params(TableQuery),
-    responses((status = 200, body = SubjectTable), Problems))]
+    responses((status = 200, content((SubjectTable = "application/json"), (String = "text/csv"))), Problems))]
 pub async fn table_route(admin: web::Data<Admin>, by: Caller, query: Query<TableQuery>) -> Reply {
     let found = table(&admin.actors, &by.0, query.0.workspace.as_deref(), &query.0).await?;
     table_reply(found, query.0.format)
