@@ -26,6 +26,7 @@ pub mod setting;
 pub mod skill;
 pub mod skill_version;
 pub mod tool_call;
+pub mod tool_call_pack;
 pub mod tool_call_sum;
 pub mod tool_pin;
 pub mod tool_setting;

@@ -1,7 +1,10 @@
 //! Tool calls in the analytics database: what happened on each call, and sums beside them (`sums`) that pages read
 //! instead of millions of rows. Written in batches by the AnalyticsSink only. Reading is in `usage` and `calls`.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use entities::tool_call;
 use sea_orm::{
@@ -13,12 +16,13 @@ use crate::{
     domain::{
         clock::Timestamp,
         ids::{AccountId, CallId, ServerId, TokenId, WorkspaceId},
-        span::MINUTES_KEPT_US,
+        span::{MINUTE_US, MINUTES_KEPT_US},
     },
     error::Result,
     store::{
         Tx,
         column::signed,
+        packs,
         sql::{SLICES, insertion},
         sums::{self, Grain},
     },
@@ -93,20 +97,17 @@ pub struct ToolCallEvent {
 /// Writes calls and adds them to their sums. Those written before (in a commit whose answer was lost) are left out; they
 /// are the first ones if there are any, because a batch is written whole and repeated in order.
 pub async fn insert(tx: &Tx, events: &[ToolCallEvent]) -> Result<()> {
-    let Some(first) = events.first() else { return Ok(()) };
     let mut events: Vec<&ToolCallEvent> = events.iter().collect();
-    if tool_call::Entity::find_by_id(first.call.0).one(tx.conn()).await?.is_some() {
-        let mut known: HashSet<Uuid> = HashSet::new();
-        for slice in events.chunks(1000) {
-            let ids = tool_call::Entity::find()
-                .select_only()
-                .column(tool_call::Column::Id)
-                .filter(tool_call::Column::Id.is_in(slice.iter().map(|event| event.call.0)));
-            known.extend(ids.into_tuple::<Uuid>().all(tx.conn()).await?);
+    let known = written_before(tx, &events).await?;
+    events.retain(|event| !known.contains(&event.call.0));
+    let mut few: Vec<&ToolCallEvent> = Vec::new();
+    for (minute, calls) in by_minute(&events) {
+        match calls.len() {
+            ..packs::WORTH => few.extend(calls),
+            _ => packs::insert(tx.conn(), minute, &calls).await?,
         }
-        events.retain(|event| !known.contains(&event.call.0));
     }
-    let mut rest = events.as_slice();
+    let mut rest = few.as_slice();
     for most in SLICES {
         while let Some((slice, after)) = rest.split_at_checked(most) {
             let rows = slice.iter().map(|event| values(event));
@@ -117,6 +118,38 @@ pub async fn insert(tx: &Tx, events: &[ToolCallEvent]) -> Result<()> {
         }
     }
     sums::add(tx.conn(), &events).await
+}
+
+/// The calls of each minute, in the order of the batch.
+fn by_minute<'e>(events: &[&'e ToolCallEvent]) -> BTreeMap<i64, Vec<&'e ToolCallEvent>> {
+    let mut minutes: BTreeMap<i64, Vec<&ToolCallEvent>> = BTreeMap::new();
+    for event in events {
+        minutes.entry(event.at.timestamp_micros().div_euclid(MINUTE_US)).or_default().push(event);
+    }
+    minutes
+}
+
+/// Which of these calls are there already. None, unless the first one is: as a row, or as the first one in a pack.
+async fn written_before(tx: &Tx, events: &[&ToolCallEvent]) -> Result<HashSet<Uuid>> {
+    let mut known: HashSet<Uuid> = HashSet::new();
+    let Some(first) = events.first() else { return Ok(known) };
+    known.extend(packs::ids_in(tx.conn(), first.call).await?);
+    if known.is_empty() && tool_call::Entity::find_by_id(first.call.0).one(tx.conn()).await?.is_none() {
+        return Ok(known);
+    }
+    for slice in events.chunks(1000) {
+        let ids = tool_call::Entity::find()
+            .select_only()
+            .column(tool_call::Column::Id)
+            .filter(tool_call::Column::Id.is_in(slice.iter().map(|event| event.call.0)));
+        known.extend(ids.into_tuple::<Uuid>().all(tx.conn()).await?);
+    }
+    for calls in by_minute(events).values() {
+        if let Some(first) = calls.first() {
+            known.extend(packs::ids_in(tx.conn(), first.call).await?);
+        }
+    }
+    Ok(known)
 }
 
 const COLUMNS: [&str; 16] = [
@@ -175,6 +208,10 @@ pub async fn prune(tx: &Tx, (before, now): (Timestamp, Timestamp), limit: u64) -
         .exec(tx.conn())
         .await?
         .rows_affected;
+    if gone > 0 {
+        return Ok(gone);
+    }
+    let gone = packs::prune(tx.conn(), before, limit).await?;
     if gone > 0 {
         return Ok(gone);
     }

@@ -213,6 +213,48 @@ on_both_databases! {
         }
     }
 
+    async fn many_calls_at_once_are_listed_like_few(store: TestStore) {
+        let (workspace, now) = (WorkspaceId::generate(), clock::now());
+        let tokens = [TokenId::generate(), TokenId::generate()];
+        let second = |n: i64| now - chrono::TimeDelta::seconds(n + 1);
+        // A thousand at once, some of them long under way, and a few by themselves in the same minutes.
+        let many: Vec<_> = (0..1000i64).map(|n| {
+            let outcome = if n % 10 == 0 { Outcome::Error(-32011) } else { Outcome::Ok };
+            event(workspace, tokens[usize::from(n % 4 == 0)], second(n % 150), &format!("t{}", n % 7), outcome)
+        }).collect();
+        put(&store, many.clone()).await;
+        let repeated = many.iter().cloned().chain([event(workspace, tokens[0], second(3), "late", Outcome::Ok)]).collect();
+        put(&store, repeated).await;
+        for n in 0..20 {
+            put(&store, vec![event(workspace, tokens[1], second(n * 7), "few", Outcome::ToolError)]).await;
+        }
+        let newest = |limit| CallFilter::newest(Which::in_workspace(workspace), (now - hours(1), now), limit);
+        let all = list(&store, newest(5000)).await;
+        assert_eq!(all.len(), 1021);
+        assert!(all.is_sorted_by(|a, b| a.call > b.call), "newest first, none twice");
+        let (mut before, mut paged) = (None, Vec::new());
+        loop {
+            let page = list(&store, CallFilter { before, ..newest(97) }).await;
+            let Some(last) = page.last() else { break };
+            before = Some(last.call);
+            paged.extend(page);
+        }
+        assert_eq!(paged, all);
+        for (ended, which, expected) in [
+            (Some(Ended::Failed), Which::in_workspace(workspace), 120),
+            (Some(Ended::Error), Which { tokens: Some(vec![tokens[0]]), ..Which::in_workspace(workspace) }, 50),
+            (Some(Ended::ToolError), Which { tools: Some(vec!["few".into()]), ..Which::in_workspace(workspace) }, 20),
+            (None, Which { servers: Some(vec![ServerId::generate()]), ..Which::in_workspace(workspace) }, 0),
+            (None, Which { tools: Some(vec!["late".into()]), ..Which::in_workspace(workspace) }, 1),
+        ] {
+            assert_eq!(list(&store, CallFilter { ended, which, ..newest(5000) }).await.len(), expected, "{ended:?}");
+        }
+        let counted = read(&store, within(workspace, now - hours(1), now), ALL).await;
+        assert_eq!(counted[0].1.calls, 1021);
+        while pruned(&store, now + hours(48), now + hours(48), 500).await > 0 {}
+        assert_eq!(list(&store, newest(5000)).await.len(), 0);
+    }
+
     async fn pruning_removes_what_is_too_old_bit_by_bit(store: TestStore) {
         let (workspace, token, now) = (WorkspaceId::generate(), TokenId::generate(), clock::now());
         let then = now - hours(24 * 92);

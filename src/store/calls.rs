@@ -16,6 +16,7 @@ use crate::{
     store::{
         analytics::{Outcome, ToolCallEvent},
         column::{signed, unsigned},
+        packs,
         sql::Sql,
         sums::Grain,
         usage::{By, Which},
@@ -107,6 +108,16 @@ impl Ended {
         }
     }
 
+    /// Whether a call ended so.
+    fn is(self, outcome: Outcome) -> bool {
+        match self {
+            Ended::Ok => outcome == Outcome::Ok,
+            Ended::Failed => outcome != Outcome::Ok,
+            Ended::ToolError => outcome == Outcome::ToolError,
+            Ended::Error => matches!(outcome, Outcome::Error(_)),
+        }
+    }
+
     /// Which outcomes of a call.
     fn condition(self) -> &'static str {
         match self {
@@ -139,6 +150,11 @@ impl CallFilter {
     /// The newest calls from `from` up to `to` that fit.
     pub fn newest(which: Which, (from, to): (Timestamp, Timestamp), limit: u64) -> Self {
         CallFilter { which, from, to, ended: None, before: None, limit }
+    }
+
+    /// Whether a call that ended so is asked for.
+    pub(super) fn is_wanted(&self, outcome: Outcome) -> bool {
+        self.ended.is_none_or(|ended| ended.is(outcome))
     }
 
     /// The ids between which the calls are.
@@ -238,7 +254,14 @@ async fn listed(
     sql.words(filter.ended.map_or("", Ended::condition));
     sql.words(" ORDER BY id DESC LIMIT ").value(signed(limit));
     let rows = tool_call::Entity::find().from_raw_sql(sql.finish()).all(db).await?;
-    Ok(rows.into_iter().map(record).collect())
+    let mut found: Vec<CallRecord> = rows.into_iter().map(record).collect();
+    let packed = packs::listed(db, filter, &ids, limit).await?;
+    if !packed.is_empty() {
+        found.extend(packed);
+        found.sort_unstable_by_key(|call| std::cmp::Reverse(call.call));
+        found.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    }
+    Ok(found)
 }
 
 fn record(row: tool_call::Model) -> CallRecord {

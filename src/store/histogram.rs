@@ -142,7 +142,7 @@ fn middle(bucket: u16) -> u64 {
     lowest + (1 << power) / 2
 }
 
-fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
+pub(super) fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
     loop {
         let low = u8::try_from(number & 0x7f).unwrap_or_default();
         number >>= 7;
@@ -154,7 +154,7 @@ fn write_number(bytes: &mut Vec<u8>, mut number: u64) {
     }
 }
 
-fn read_number(bytes: &mut &[u8]) -> Option<u64> {
+pub(super) fn read_number(bytes: &mut &[u8]) -> Option<u64> {
     let mut number: u64 = 0;
     for shift in (0..64).step_by(7) {
         let (byte, rest) = bytes.split_first()?;

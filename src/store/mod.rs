@@ -9,6 +9,7 @@ mod column;
 mod connect;
 mod failure;
 mod lock;
+mod packs;
 mod sql;
 mod sums;
 mod tx;

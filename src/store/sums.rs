@@ -121,9 +121,19 @@ impl Key {
         }
     }
 
-    fn place(&self) -> (Uuid, Cut, Grain, i64) {
+    fn place(&self) -> Place {
         (self.workspace, self.cut, self.grain, self.slot)
     }
+}
+
+/// A slot of a workspace, in one cut.
+type Place = (Uuid, Cut, Grain, i64);
+
+/// What calls are added to in a slot.
+#[derive(Default)]
+struct Touched {
+    tokens: BTreeSet<Uuid>,
+    tools: BTreeSet<Arc<str>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -240,14 +250,14 @@ pub(super) async fn add(db: &DatabaseTransaction, events: &[&ToolCallEvent]) -> 
     if db.get_database_backend() == DbBackend::Postgres {
         db.execute_unprepared("SELECT pg_advisory_xact_lock(7016996765293437282)").await?;
     }
-    let mut places: BTreeMap<(Uuid, Cut, Grain, i64), (BTreeSet<Uuid>, BTreeSet<Arc<str>>)> = BTreeMap::new();
+    let mut places: BTreeMap<Place, Touched> = BTreeMap::new();
     for key in sums.keys() {
-        let (tokens, tools) = places.entry(key.place()).or_default();
-        tokens.insert(key.token);
-        tools.insert(key.tool.clone());
+        let touched = places.entry(key.place()).or_default();
+        touched.tokens.insert(key.token);
+        touched.tools.insert(key.tool.clone());
     }
-    for (place, (tokens, tools)) in places {
-        for row in present(db, place, tokens, tools).await? {
+    for (place, touched) in places {
+        for row in present(db, place, touched).await? {
             let (workspace, cut, grain, slot) = place;
             let (token, server) = (row.token_id, row.server_id);
             let key = Key { workspace, cut, grain, slot, token, server, tool: row.tool.as_str().into() };
@@ -291,9 +301,8 @@ fn sums(events: &[&ToolCallEvent]) -> BTreeMap<Key, Sum> {
 /// The rows of a slot that calls of these tokens, or of these tools, are added to (and some others perhaps).
 async fn present(
     db: &DatabaseTransaction,
-    (workspace, cut, grain, slot): (Uuid, Cut, Grain, i64),
-    tokens: BTreeSet<Uuid>,
-    tools: BTreeSet<Arc<str>>,
+    (workspace, cut, grain, slot): Place,
+    touched: Touched,
 ) -> Result<Vec<Model>> {
     let mut sql = Sql::new(db.get_database_backend());
     sql.words("SELECT ")
@@ -303,9 +312,9 @@ async fn present(
     sql.words(" AND cut = ").value(cut.column()).words(" AND grain = ").value(grain.column());
     sql.words(" AND slot = ").value(slot);
     if cut.tells_tokens() {
-        sql.words(" AND token_id IN ").values(tokens);
+        sql.words(" AND token_id IN ").values(touched.tokens);
     } else if cut.tells_tools() {
-        sql.words(" AND tool IN ").values(tools.iter().map(|tool| &**tool));
+        sql.words(" AND tool IN ").values(touched.tools.iter().map(|tool| &**tool));
     }
     Ok(Entity::find().from_raw_sql(sql.finish()).all(db).await?)
 }
