@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-pub use super::{dto_analytics::*, dto_audit::*, dto_doctor::*, dto_people::*, dto_servers::*, dto_skills::*, dto_tools::*};
+pub use super::{
+    dto_analytics::*, dto_audit::*, dto_doctor::*, dto_people::*, dto_servers::*, dto_skills::*, dto_tools::*,
+};
 use crate::domain::scope::Scope;
 
 /// One page of a list.
