@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import calls
 import run
 
-PORT, UPSTREAM = 9311, 9312
+PORT, UPSTREAM = 9321, 9331
 WORKSPACES = {"engineering": 80, "sales": 30, "operations": 10}
 CONFIG = """
 [limits]
@@ -108,9 +108,7 @@ class Gateway:
                 time.sleep(0.1)
         else:
             sys.exit(f"the gateway does not get ready:\n{(self.folder / 'gateway.log').read_text()[-2000:]}")
-        if self.key is None:
-            text = next((self.folder / "profile").rglob("*credentials*"), None) or next((self.folder / "profile").rglob("*.toml"))
-            self.key = next(word for word in text.read_text().replace('"', " ").split() if word.startswith("aak_"))
+        self.key = (self.folder / "data" / "admin-key").read_text().strip()
 
     def stop(self):
         self.child.terminate()

@@ -41,7 +41,7 @@ def main() -> int:
                              "1", log)
         run.listening(run.UPSTREAM, upstream, log)
         targets = []
-        for label, port in (("on", 9301), ("off", 9302)):
+        for label, port in (("on", 9301), ("off", 9311)):
             run.GATEWAY = port
             (folder / label).mkdir()
             gateway = run.Gateway(args.bin, folder / label)
