@@ -206,7 +206,7 @@ impl Office {
         assert!(
             text("/calls?user=Bob&format=csv")
                 .await
-                .contains(",Bob,github__list,=github-mcp,cursor,modern,error,-32011,")
+                .contains(",Bob,github__list,'=github-mcp,cursor,modern,error,-32011,")
         );
         assert!(text("/workspaces/sales/analytics?format=csv").await.contains("\r\nCarol,crm__find,crm-mcp,4,0,20"));
     }
