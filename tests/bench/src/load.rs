@@ -145,7 +145,7 @@ struct Tally {
 }
 
 impl Connection {
-    fn open(&mut self, target: &Target, args: &Args) -> anyhow::Result<()> {
+    fn open(&mut self, target: &Target) -> anyhow::Result<()> {
         if self.state == State::Calling {
             return self.call();
         }
@@ -260,7 +260,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let (mut tally, started) = (fresh()?, Instant::now());
     for connection in &mut connections {
-        connection.open(&target, args)?;
+        connection.open(&target)?;
     }
     let opening = |connections: &[Connection]| connections.iter().any(|connection| connection.state != State::Calling);
     while opening(&connections) || started.elapsed().as_secs_f64() < args.warmup {
