@@ -13,7 +13,7 @@ use crate::{
     },
     admin::{
         audit_verify,
-        dto::{KeyReset, NamespacePlan},
+        dto::{AuditVerdict, KeyReset, NamespacePlan},
     },
     cli::{HostAnswer, HostCommand, Installation},
     config::{Config, Flags},
@@ -29,7 +29,8 @@ use crate::{
         Store, accounts,
         api_keys::{self, ApiKeyRecord},
         audit::{ActorKind, AuditEntry},
-        audit_check, workspaces,
+        audit_check::{self, Scope},
+        workspaces,
     },
 };
 
@@ -43,9 +44,9 @@ pub fn run(command: HostCommand) -> Result<HostAnswer> {
     let runtime = runtime.map_err(|cause| Error::internal("starting", cause))?;
     runtime.block_on(async move {
         match command {
-            HostCommand::VerifyAudit { installation, from, checkpoints } => {
+            HostCommand::VerifyAudit { installation, from, checkpoints, with_state } => {
                 let opened = Opened::open(&installation).await?;
-                let verdict = opened.verify(from, checkpoints).await;
+                let verdict = opened.verify(from, checkpoints, with_state).await;
                 opened.store.close().await;
                 verdict.map(HostAnswer::Verdict)
             }
@@ -90,7 +91,7 @@ impl Opened {
         Vault::audit_keys_beside(&self.store, configured, &self.config.server.data_dir).await
     }
 
-    async fn verify(&self, from: Option<u64>, mut known: Vec<Known>) -> Result<crate::admin::dto::AuditVerdict> {
+    async fn verify(&self, from: Option<u64>, mut known: Vec<Known>, with_state: bool) -> Result<AuditVerdict> {
         let keys = self.audit_keys().await?;
         let instance = self.store.instance_id();
         if known.iter().any(|known| known.instance.is_some_and(|of| of != instance)) {
@@ -104,7 +105,10 @@ impl Opened {
             known.extend(audit_checkpoint::read(&text).into_iter().filter(|known| known.instance == Some(instance)));
         }
         let places: Vec<_> = known.into_iter().map(|known| known.place).collect();
-        let check = move |db| async move { audit_check::verify(&db, &keys, from, &places).await };
+        let check = move |db| async move {
+            let scope = Scope { from, checkpoints: &places, with_state };
+            audit_check::verify(&db, &keys, scope).await
+        };
         Ok(audit_verify::dto(&self.store.read(check).await?, instance))
     }
 

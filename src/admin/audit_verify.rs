@@ -19,7 +19,7 @@ use crate::{
         role::{Principal, Role},
     },
     error::{Error, ErrorCode, Result, err},
-    store::audit_check::{self, Verdict},
+    store::audit_check::{self, Scope, Verdict},
 };
 
 /// Checkpoints in one request.
@@ -43,7 +43,10 @@ pub async fn verify(actors: &Actors, by: &Principal, input: VerifyAudit) -> Resu
     let mut known = input.checkpoints.iter().map(|said| place(said, instance)).collect::<Result<Vec<_>>>()?;
     known.extend(kept(actors).await?);
     let keys = actors.vault.audit_keys().to_vec();
-    let check = move |db| async move { audit_check::verify(&db, &keys, input.from, &known).await };
+    let check = move |db| async move {
+        let scope = Scope { from: input.from, checkpoints: &known, with_state: input.with_state };
+        audit_check::verify(&db, &keys, scope).await
+    };
     Ok(dto(&actors.store.read(check).await?, instance))
 }
 
@@ -85,6 +88,7 @@ pub fn dto(verdict: &Verdict, instance: Uuid) -> AuditVerdict {
         checked: verdict.checked,
         pruned_through: verdict.pruned_through,
         checkpoints: verdict.checkpoints,
+        secrets: verdict.secrets,
         head: AuditPlace { seq: verdict.head.seq, mac: hex(&verdict.head.mac), instance: Some(instance.to_string()) },
         broken: verdict.broken.map(flaw),
     }

@@ -26,6 +26,9 @@ pub struct VerifyAudit {
     /// Places that were kept outside the database, besides those in the gateway's own checkpoint file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checkpoints: Vec<AuditPlace>,
+    /// Compare the stored secrets with what the log says of them, too: one that is older was put back by hand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub with_state: bool,
 }
 
 /// Whether the audit log is what was written.
@@ -39,6 +42,8 @@ pub struct AuditVerdict {
     pub pruned_through: u64,
     /// Checkpoints that were compared. Without any, a log that was cut at its end cannot be told from a whole one.
     pub checkpoints: u64,
+    /// Stored secrets that are as new as the log says; null: it was not asked.
+    pub secrets: Option<u64>,
     /// The end of the chain.
     pub head: AuditPlace,
     /// The first entry that is not as it was written.
@@ -50,7 +55,8 @@ pub struct AuditVerdict {
 pub struct AuditFlaw {
     /// Position of the entry.
     pub seq: u64,
-    /// `changed`, `missing`, `moved`, `unknown_key`, `forged_prune` or `other_than_checkpoint`.
+    /// `changed`, `missing`, `moved`, `unknown_key`, `forged_prune`, `other_than_checkpoint` or `rolled_back` (what the
+    /// entry is about is stored as it was before).
     pub flaw: String,
     /// The same for people.
     pub explanation: String,

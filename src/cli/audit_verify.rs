@@ -39,7 +39,7 @@ pub enum AuditCommand {
     },
     /// Check that nothing in the log was changed, removed, inserted or moved
     #[command(
-        after_help = "Examples:\n  aerostack audit verify\n  aerostack audit verify --checkpoint checkpoints.jsonl\n  aerostack audit verify --data-dir /var/lib/aerostack --checkpoint checkpoints.jsonl\n\nExit status: 0 intact, 1 not intact, 2 it could not be checked"
+        after_help = "Examples:\n  aerostack audit verify\n  aerostack audit verify --with-state --checkpoint checkpoints.jsonl\n  aerostack audit verify --data-dir /var/lib/aerostack --checkpoint checkpoints.jsonl\n\nExit status: 0 intact, 1 not intact, 2 it could not be checked"
     )]
     Verify(VerifyArgs),
 }
@@ -53,6 +53,9 @@ pub struct VerifyArgs {
     /// Begin with this entry
     #[arg(long, value_name = "SEQ")]
     from: Option<u64>,
+    /// Also check that no stored secret is older than the log says: that nobody has put an old row back
+    #[arg(long)]
+    pub(super) with_state: bool,
     /// Look at the database itself, without a gateway
     #[command(flatten)]
     pub(super) installation: Installation,
@@ -87,7 +90,11 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: AuditC
                 mac: hex(&known.place.mac),
                 instance: known.instance.map(|id| id.to_string()),
             };
-            let body = VerifyAudit { from, checkpoints: known.into_iter().map(place).collect() };
+            let body = VerifyAudit {
+                from,
+                checkpoints: known.into_iter().map(place).collect(),
+                with_state: args.with_state,
+            };
             let verdict: AuditVerdict = session.client()?.post(&["audit:verify"], vec![], &body).await?;
             show(terminal, &verdict)
         }
@@ -100,15 +107,22 @@ pub fn show(terminal: &mut Terminal, verdict: &AuditVerdict) -> Outcome {
         if terminal.wants_json() {
             terminal.json(verdict)?;
         }
-        return Err(Failure::local(format!("The audit log is not what was written: {}", broken.explanation))
+        let what = match broken.flaw.as_str() {
+            "rolled_back" => "What is stored is not what the audit log says",
+            _ => "The audit log is not what was written",
+        };
+        return Err(Failure::local(format!("{what}: {}", broken.explanation))
             .with_hint(format!("as they were written: {}", entries(verdict.checked))));
     }
     let pruned = match verdict.pruned_through {
         0 => String::new(),
         seq => format!(", up to {seq} removed in order"),
     };
+    let secrets = verdict.secrets.map_or_else(String::new, |n| {
+        format!(", {} as new as it says", text::counted(n, "secret"))
+    });
     let sentence = format!(
-        "The audit log is intact: {} checked{pruned}, {} compared.",
+        "The audit log is intact: {} checked{pruned}, {} compared{secrets}.",
         entries(verdict.checked),
         text::counted(verdict.checkpoints, "checkpoint"),
     );

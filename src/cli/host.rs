@@ -85,6 +85,8 @@ pub enum HostCommand {
         from: Option<u64>,
         /// What is known from outside.
         checkpoints: Vec<Known>,
+        /// Compare the stored secrets with the log, too.
+        with_state: bool,
     },
     /// Show a namespace's plan, or set it.
     Plan {
@@ -140,8 +142,9 @@ pub fn run(
             (HostCommand::ResetKey { installation, account, revoke_others }, Failure::from)
         }
         Command::Audit(AuditCommand::Verify(args)) => {
-            let (from, checkpoints) = args.known()?;
-            (HostCommand::VerifyAudit { installation: args.installation, from, checkpoints }, Failure::uncheckable)
+            let ((from, checkpoints), with_state) = (args.known()?, args.with_state);
+            let verify = HostCommand::VerifyAudit { installation: args.installation, from, checkpoints, with_state };
+            (verify, Failure::uncheckable)
         }
         _ => return Err(Failure::usage("This command does not work beside a gateway")),
     };

@@ -1,5 +1,6 @@
 //! Is the audit log what was written? Checking walks the chain and names the first entry that is not; pruning
-//! removes its oldest part and leaves a sealed row that says up to where.
+//! removes its oldest part and leaves a sealed row that says up to where. Whether the stored secrets are as new as the
+//! log says is checked beside it (`audit_state`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ use crate::{
     store::{
         Tx,
         audit::Meta,
+        audit_state::SecretsSaid,
         column::{array, damaged, signed, signed32, unsigned, unsigned32},
         connect::HEAD,
         failure::unavailable,
@@ -44,6 +46,8 @@ pub enum Flaw {
     PruneSeal,
     /// It is not the entry the checkpoint knows.
     Checkpoint,
+    /// What it was about is stored as it was before: somebody has put an older row back.
+    RolledBack,
 }
 
 /// The result of a check.
@@ -57,8 +61,21 @@ pub struct Verdict {
     pub head: Checkpoint,
     /// Checkpoints that were compared with it.
     pub checkpoints: u64,
+    /// Stored secrets that are as new as the log says; none: nobody asked.
+    pub secrets: Option<u64>,
     /// The first entry that is not as it was written.
     pub broken: Option<(u64, Flaw)>,
+}
+
+/// What a check begins with and compares.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scope<'a> {
+    /// The first entry to check; the one before it is taken as it is. None: from the oldest on.
+    pub from: Option<u64>,
+    /// Places known from outside the database, taken before the check begins.
+    pub checkpoints: &'a [Checkpoint],
+    /// Compare what is stored with what the log says of it, too: a secret whose row is older was put back by hand.
+    pub with_state: bool,
 }
 
 /// The end of the chain.
@@ -70,22 +87,16 @@ pub async fn head(db: &impl ConnectionTrait) -> Result<Checkpoint> {
 /// How often a check begins anew because entries were pruned while it ran.
 const ATTEMPTS: usize = 3;
 
-/// Checks the chain, from entry `from` on if given (the one before it is taken as it is), against `checkpoints`, which
-/// were taken before this is called. `keys` are all versions of the audit key.
-pub async fn verify(
-    db: &impl ConnectionTrait,
-    keys: &[AuditKey],
-    from: Option<u64>,
-    checkpoints: &[Checkpoint],
-) -> Result<Verdict> {
-    let mut verdict = verify_once(db, keys, from, checkpoints).await?;
+/// Checks the chain. `keys` are all versions of the audit key.
+pub async fn verify(db: &impl ConnectionTrait, keys: &[AuditKey], scope: Scope<'_>) -> Result<Verdict> {
+    let mut verdict = verify_once(db, keys, scope).await?;
     for _ in 1..ATTEMPTS {
         let pruned = audit_head::Entity::find_by_id(PRUNED).one(db).await?;
         let moved = pruned.is_some_and(|row| unsigned(row.seq) != verdict.pruned_through);
         if verdict.broken.is_none() || !moved {
             break;
         }
-        verdict = verify_once(db, keys, from, checkpoints).await?;
+        verdict = verify_once(db, keys, scope).await?;
     }
     Ok(verdict)
 }
@@ -114,42 +125,72 @@ impl Known {
     }
 }
 
-async fn verify_once(
+async fn verify_once(db: &impl ConnectionTrait, keys: &[AuditKey], scope: Scope<'_>) -> Result<Verdict> {
+    let known = Known::of(scope.checkpoints);
+    let head = head(db).await?;
+    let mut verdict =
+        Verdict { checked: 0, pruned_through: 0, head, checkpoints: 0, secrets: None, broken: None };
+    let Some(last) = begin(db, keys, scope.from, &known, &mut verdict).await? else { return Ok(verdict) };
+    let mut said = scope.with_state.then(SecretsSaid::default);
+    let last = walk(db, keys, last, &known, &mut verdict, &mut said).await?;
+    if verdict.broken.is_none() {
+        verdict.broken = end_flaw(&head, &last, &known);
+    }
+    // Read after the log, so that what was set meanwhile is newer than what the log said.
+    if verdict.broken.is_none()
+        && let Some(said) = said
+    {
+        let (compared, older) = said.compare(db).await?;
+        verdict.secrets = Some(compared);
+        verdict.broken = older.map(|seq| (seq, Flaw::RolledBack));
+    }
+    Ok(verdict)
+}
+
+/// The place after which the check begins; none: that place is wrong already, and the verdict says so.
+async fn begin(
     db: &impl ConnectionTrait,
     keys: &[AuditKey],
     from: Option<u64>,
-    checkpoints: &[Checkpoint],
-) -> Result<Verdict> {
-    let known = Known::of(checkpoints);
-    let head = head(db).await?;
-    let pruned = audit_head::Entity::find_by_id(PRUNED).one(db).await?;
-    let mut verdict = Verdict { checked: 0, pruned_through: 0, head, checkpoints: 0, broken: None };
+    known: &Known,
+    verdict: &mut Verdict,
+) -> Result<Option<Checkpoint>> {
     let mut last = Checkpoint { seq: 0, mac: GENESIS };
-    if let Some(row) = pruned {
+    if let Some(row) = audit_head::Entity::find_by_id(PRUNED).one(db).await? {
         last = place(&row)?;
         verdict.pruned_through = last.seq;
         let genuine = key_of(keys, row.key_version)
             .is_some_and(|key| key.verify(&GENESIS, &prune_note(&last, row.ts_ms, &hex(&last.mac)), &row.seal));
         if !genuine {
             verdict.broken = Some((last.seq, Flaw::PruneSeal));
-            return Ok(verdict);
+            return Ok(None);
         }
         if known.contradicts(&last, &mut verdict.checkpoints) {
             verdict.broken = Some((last.seq, Flaw::Checkpoint));
-            return Ok(verdict);
+            return Ok(None);
         }
     }
     if let Some(before) = from.and_then(|from| from.checked_sub(1)).filter(|before| *before > last.seq) {
-        match audit_entry::Entity::find_by_id(signed(before)).one(db).await? {
-            Some(row) => last = Checkpoint { seq: before, mac: array("audit_entries.mac", &row.mac)? },
-            None => {
-                verdict.broken = Some((before, Flaw::Missing));
-                return Ok(verdict);
-            }
-        }
+        let Some(row) = audit_entry::Entity::find_by_id(signed(before)).one(db).await? else {
+            verdict.broken = Some((before, Flaw::Missing));
+            return Ok(None);
+        };
+        last = Checkpoint { seq: before, mac: array("audit_entries.mac", &row.mac)? };
     }
-    while last.seq < head.seq && verdict.broken.is_none() {
-        let page = Page::read(db, last.seq, head.seq).await?;
+    Ok(Some(last))
+}
+
+/// Checks entry after entry up to the head, or up to the first that is wrong; gives back the last that is right.
+async fn walk(
+    db: &impl ConnectionTrait,
+    keys: &[AuditKey],
+    mut last: Checkpoint,
+    known: &Known,
+    verdict: &mut Verdict,
+    said: &mut Option<SecretsSaid>,
+) -> Result<Checkpoint> {
+    while last.seq < verdict.head.seq && verdict.broken.is_none() {
+        let page = Page::read(db, last.seq, verdict.head.seq).await?;
         if page.rows.is_empty() {
             verdict.broken = Some((last.seq + 1, Flaw::Missing));
         }
@@ -160,7 +201,12 @@ async fn verify_once(
                     verdict.broken = Some((at, flaw));
                     break;
                 }
-                Ok(mac) => last = Checkpoint { seq: unsigned(row.seq), mac },
+                Ok((mac, meta)) => {
+                    last = Checkpoint { seq: unsigned(row.seq), mac };
+                    if let Some(said) = said {
+                        said.hear(last.seq, &row.action, &meta);
+                    }
+                }
             }
             if known.contradicts(&last, &mut verdict.checkpoints) {
                 verdict.broken = Some((last.seq, Flaw::Checkpoint));
@@ -169,10 +215,7 @@ async fn verify_once(
             verdict.checked += 1;
         }
     }
-    if verdict.broken.is_none() {
-        verdict.broken = end_flaw(&head, &last, &known);
-    }
-    Ok(verdict)
+    Ok(last)
 }
 
 fn end_flaw(head: &Checkpoint, last: &Checkpoint, known: &Known) -> Option<(u64, Flaw)> {
@@ -211,7 +254,7 @@ impl Page {
         Ok(Page { rows, shown })
     }
 
-    fn check(&self, row: &audit_entry::Model, keys: &[AuditKey], last: &Checkpoint) -> Result<[u8; 32], Flaw> {
+    fn check(&self, row: &audit_entry::Model, keys: &[AuditKey], last: &Checkpoint) -> Result<([u8; 32], Meta), Flaw> {
         if unsigned(row.seq) != last.seq + 1 {
             return Err(Flaw::Missing);
         }
@@ -236,7 +279,7 @@ impl Page {
         if !same {
             return Err(Flaw::Columns);
         }
-        row.mac.as_slice().try_into().map_err(|_length| Flaw::Mac)
+        Ok((row.mac.as_slice().try_into().map_err(|_length| Flaw::Mac)?, meta))
     }
 }
 
@@ -308,6 +351,7 @@ impl Flaw {
             Flaw::UnknownKey(_) => "unknown_key",
             Flaw::PruneSeal => "forged_prune",
             Flaw::Checkpoint => "other_than_checkpoint",
+            Flaw::RolledBack => "rolled_back",
         }
     }
 
@@ -322,6 +366,9 @@ impl Flaw {
             }
             Flaw::PruneSeal => format!("the note that entries up to {seq} were removed in order is not genuine"),
             Flaw::Checkpoint => format!("entry {seq} is not the one that the checkpoint knows"),
+            Flaw::RolledBack => {
+                format!("the secret that entry {seq} is about is stored as it was before: an older row was put back")
+            }
         }
     }
 }

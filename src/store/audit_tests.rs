@@ -11,7 +11,7 @@ use crate::{
     store::{
         Store,
         audit::{self, ActorKind, AuditEntry, AuditFilter, AuditKind},
-        audit_check::{self, Flaw, Verdict},
+        audit_check::{self, Flaw, Scope, Verdict},
         testing::{TestStore, audit_key, on_both_databases},
     },
 };
@@ -34,7 +34,10 @@ async fn ten(store: &Store) -> (AccountId, WorkspaceId) {
 }
 
 async fn check(store: &Store, from: Option<u64>, checkpoint: Option<Checkpoint>) -> Verdict {
-    let verify = move |db| async move { audit_check::verify(&db, &[audit_key()], from, checkpoint.as_slice()).await };
+    let verify = move |db| async move {
+        let scope = Scope { from, checkpoints: checkpoint.as_slice(), with_state: false };
+        audit_check::verify(&db, &[audit_key()], scope).await
+    };
     store.read(verify).await.unwrap()
 }
 

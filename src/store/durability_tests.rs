@@ -109,7 +109,7 @@ fn kill_rounds(test: &str, url: impl FnOnce() -> Option<String>, rounds: usize) 
                     assert_eq!(changed, audited, "an act and its audit entry are there together or not at all");
                     let lost: Vec<_> = known.iter().filter(|id| !changed.contains(*id)).collect();
                     assert!(lost.is_empty(), "acknowledged and lost in round {round}: {lost:?}");
-                    let verdict = audit_check::verify(&db, &[audit_key()], None, &[]).await?;
+                    let verdict = audit_check::verify(&db, &[audit_key()], audit_check::Scope::default()).await?;
                     assert_eq!(verdict.broken, None);
                     Ok(())
                 })

@@ -19,6 +19,7 @@ pub mod analytics;
 pub mod api_keys;
 pub mod audit;
 pub mod audit_check;
+mod audit_state;
 pub mod calls;
 pub mod histogram;
 pub mod invites;

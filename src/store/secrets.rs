@@ -188,6 +188,23 @@ pub async fn page(db: &impl ConnectionTrait, after: Option<SecretId>, limit: u64
     rows.into_iter().map(record).collect()
 }
 
+/// The version of every secret's value in order of id, after `after`, at most `limit`. Nothing else of the rows is read,
+/// so that one that was damaged does not hide the others.
+pub async fn versions(
+    db: &impl ConnectionTrait,
+    after: Option<SecretId>,
+    limit: u64,
+) -> Result<Vec<(SecretId, u64)>> {
+    use sea_orm::QuerySelect;
+
+    let mut query = Entity::find().select_only().column(Column::Id).column(Column::ValueVersion);
+    if let Some(after) = after {
+        query = query.filter(Column::Id.gt(after.0));
+    }
+    let rows: Vec<(Uuid, i64)> = query.order_by_asc(Column::Id).limit(limit).into_tuple().all(db).await?;
+    Ok(rows.into_iter().map(|(id, version)| (SecretId(id), unsigned(version))).collect())
+}
+
 /// Which workspaces have values of their own for which servers.
 pub async fn overrides(db: &impl ConnectionTrait) -> Result<Vec<(WorkspaceId, ServerId)>> {
     use sea_orm::QuerySelect;

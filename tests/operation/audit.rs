@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{Place, TestGateway, database::fresh_postgres, place_with, process::Setup, until};
 
 /// Changes a database behind the gateway's back.
-fn sql(url: &str, statements: &str) {
+pub(super) fn sql(url: &str, statements: &str) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let db = sea_orm::Database::connect(url).await.unwrap();
@@ -21,16 +21,16 @@ fn sql(url: &str, statements: &str) {
     });
 }
 
-fn sqlite(data_dir: &Path) -> String {
+pub(super) fn sqlite(data_dir: &Path) -> String {
     format!("sqlite://{}", data_dir.join("aerostack.db").display())
 }
 
 /// Runs `aerostack audit verify` on the gateway's machine.
-fn verify(setup: &Setup, arguments: &[&str]) -> Output {
+pub(super) fn verify(setup: &Setup, arguments: &[&str]) -> Output {
     setup.command().args(["audit", "verify"]).args(arguments).output().unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub(super) fn said(output: &Output) -> String {
     format!(
         "{:?} {}{}",
         output.status.code(),

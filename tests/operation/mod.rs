@@ -2,6 +2,7 @@
 
 mod actors;
 mod audit;
+mod audit_state;
 mod plans;
 mod probes;
 mod refusals;
