@@ -321,7 +321,7 @@ async fn joiner(
     };
     accounts::create(tx, &account).await?;
     passwords::set(tx, account.id, &hash, now).await?;
-    let by = acting(&account, account.id, Role::Owner, accounts::label(&account, &account));
+    let by = acting_at_home(&account);
     tx.audit(AuditEntry::new(&by, "account_created", ("account", &account.username))).await?;
     Ok((account, true))
 }
@@ -335,6 +335,11 @@ async fn admit(tx: &Tx, invite: &InviteRecord, account: &AccountRecord) -> Resul
     let by = acting(account, namespace.id, role, accounts::label(account, &namespace));
     tx.audit(entry(&by, "member_joined", invite)).await?;
     Ok((namespace, role))
+}
+
+/// An account, acting in its own namespace.
+pub(super) fn acting_at_home(account: &AccountRecord) -> Principal {
+    acting(account, account.id, Role::Owner, accounts::label(account, account))
 }
 
 /// An account, acting in a namespace.

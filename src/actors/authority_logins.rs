@@ -9,12 +9,13 @@ use secrecy::SecretString;
 use crate::{
     actors::{
         authority::Authority,
+        authority_invites::acting_at_home,
         authority_keys::{IssuedApiKey, insert_key},
         authority_sessions::Where,
     },
     domain::{
         ids::{ApiKeyId, LoginId},
-        role::{Principal, Role},
+        role::Principal,
         token::{self, Credential, TokenHash},
         user_code,
         visible::is_invisible,
@@ -178,17 +179,7 @@ impl Authority {
                         last_used_at: None,
                         revoked_at: None,
                     };
-                    let by = Principal {
-                        account: account.id,
-                        namespace: account.id,
-                        username: account.username.as_str().into(),
-                        label: accounts::label(&account, &account).into(),
-                        role: Role::Owner,
-                        api_key: None,
-                        session: None,
-                        request: None,
-                        seen: None,
-                    };
+                    let by = acting_at_home(&account);
                     Ok((insert_key(tx, record, &by, &hash, most).await?, account))
                 })
             })

@@ -80,7 +80,8 @@ async fn deliver(
 ) -> Result<InviteCreated> {
     let namespace = whoami::namespace(actors, by).await?.username;
     let record = issued.record;
-    let link = format!("{}/join/{}", actors.public_url.as_str().trim_end_matches('/'), issued.raw.expose_secret());
+    // Behind the #, where no server, log or Referer sees it (S-66).
+    let link = format!("{}/join#{}", actors.public_url.as_str().trim_end_matches('/'), issued.raw.expose_secret());
     let (mail, mail_error) = if actors.mail.is_configured() {
         let text = InviteMail {
             by: &by.label,

@@ -32,7 +32,7 @@ pub async fn begin(actors: &Actors, at: Where) -> Result<LoginBegun> {
     let life = begun.record.expires_at - begun.record.created_at;
     Ok(LoginBegun {
         device_code: begun.raw.expose_secret().to_owned(),
-        verification_url_complete: format!("{page}?code={}", begun.record.user_code),
+        verification_url_complete: format!("{page}#{}", begun.record.user_code),
         verification_url: page,
         user_code: begun.record.user_code,
         expires_in_seconds: u64::try_from(life.num_seconds()).unwrap_or_default(),

@@ -81,7 +81,7 @@ pub enum TeamCommand {
     },
     /// Accept an invitation
     #[command(
-        after_help = "Examples:\n  aerostack team join https://mcp.example.com/join/inv_… --username alice\n  aerostack team join https://mcp.example.com/join/inv_… --username alice --password-stdin < password.txt"
+        after_help = "Examples:\n  aerostack team join https://mcp.example.com/join#inv_… --username alice\n  aerostack team join https://mcp.example.com/join#inv_… --username alice --password-stdin < password.txt"
     )]
     Join(JoinArgs),
     /// Act in another namespace from now on
@@ -123,8 +123,8 @@ impl std::fmt::Debug for JoinLink {
 impl FromStr for JoinLink {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let no_link = || "this is not the link of an invitation (https://…/join/inv_…)".to_owned();
-        let (gateway, code) = text.trim_end_matches('/').rsplit_once("/join/").ok_or_else(no_link)?;
+        let no_link = || "this is not the link of an invitation (https://…/join#inv_…)".to_owned();
+        let (gateway, code) = text.trim().rsplit_once("/join#").ok_or_else(no_link)?;
         if !code.starts_with("inv_") {
             return Err(no_link());
         }
@@ -317,11 +317,11 @@ mod tests {
 
     #[test]
     fn a_link_is_a_gateway_and_a_code() {
-        let link: JoinLink = "https://mcp.example.com/prefix/join/inv_abc".parse().unwrap();
+        let link: JoinLink = "https://mcp.example.com/prefix/join#inv_abc".parse().unwrap();
         assert_eq!(link.gateway.as_str(), "https://mcp.example.com/prefix");
         assert_eq!(link.code.expose_secret(), "inv_abc");
         assert!(!format!("{link:?}").contains("inv_abc"));
-        for bad in ["https://mcp.example.com/", "https://mcp.example.com/join/aak_x", "inv_abc", "ftp://h/join/inv_x"] {
+        for bad in ["https://mcp.example.com/", "https://mcp.example.com/join#aak_x", "inv_abc", "ftp://h/join#inv_x"] {
             assert!(bad.parse::<JoinLink>().is_err(), "{bad}");
         }
     }

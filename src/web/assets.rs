@@ -25,6 +25,7 @@ const FILES: &[(&str, &str, &[&[u8]])] = &[
     ("theme.js", SCRIPT, &[include_bytes!("assets/theme.js")]),
     ("chart.js", SCRIPT, &[include_bytes!("assets/chart.js")]),
     ("live.js", SCRIPT, &[include_bytes!("assets/live.js")]),
+    ("code.js", SCRIPT, &[include_bytes!("assets/code.js")]),
     ("app.js", SCRIPT, &[include_bytes!("assets/app.js")]),
     ("mark.svg", "image/svg+xml", &[include_bytes!("assets/mark.svg")]),
 ];

@@ -1,4 +1,5 @@
-//! `/device`: somebody who is signed in says whether a command line may have a key.
+//! `/device#code`: somebody who is signed in says whether a command line may have a key. The code is typed, or comes
+//! behind the link's `#` and is put into the form by a script.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
@@ -6,6 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     admin::{Admin, auth, logins},
+    domain::role::Principal,
     error::{Result, err},
     store::login_requests::LoginRecord,
     web::{Message, csrf_token, page, problem, sign_in_first, somebody},
@@ -20,33 +22,49 @@ struct Device<'a> {
     csrf: &'a str,
 }
 
-/// The code, as it was typed.
-#[derive(Deserialize)]
-pub struct Typed {
-    code: Option<String>,
-}
-
-/// The answer.
+/// The forms: the code alone, or with the answer.
 #[derive(Deserialize)]
 pub struct Form {
     code: String,
-    answer: String,
+    answer: Option<String>,
     csrf: Option<String>,
 }
 
-/// Asks for the code, or shows what waits under it.
-pub async fn show(admin: web::Data<Admin>, request: HttpRequest, query: web::Query<Typed>) -> HttpResponse {
-    let by = match somebody(&admin, &request, None).await {
+/// Asks for the code.
+pub async fn show(admin: web::Data<Admin>, request: HttpRequest) -> HttpResponse {
+    match somebody(&admin, &request, None).await {
+        Ok(Some(by)) => {
+            let csrf = csrf_token(&admin, &request);
+            page(StatusCode::OK, &Device { problem: "", login: None, username: &by.username, csrf: &csrf })
+        }
+        Ok(None) => sign_in_first(&request),
+        Err(error) => problem(&error),
+    }
+}
+
+/// Shows what waits under a code, or says yes or no to it.
+pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, form: web::Form<Form>) -> HttpResponse {
+    let form = form.into_inner();
+    let by = match somebody(&admin, &request, form.csrf.as_deref()).await {
         Ok(Some(by)) => by,
         Ok(None) => return sign_in_first(&request),
         Err(error) => return problem(&error),
     };
-    let csrf = csrf_token(&admin, &request);
+    let Some(said) = &form.answer else { return look(&admin, &request, &by, form.code).await };
+    let yes = said == "yes";
+    match answer(&admin, &request, &by, form.code, yes).await {
+        Ok(()) => {
+            let text = if yes { "The command line is logged in. You can close this page." } else { "It gets no key." };
+            page(StatusCode::OK, &Message { title: if yes { "Done" } else { "Refused" }, text, hint: "" })
+        }
+        Err(error) => problem(&error),
+    }
+}
+
+async fn look(admin: &Admin, request: &HttpRequest, by: &Principal, code: String) -> HttpResponse {
+    let csrf = csrf_token(admin, request);
     let empty = Device { problem: "", login: None, username: &by.username, csrf: &csrf };
-    let Some(code) = query.into_inner().code.filter(|code| !code.is_empty()) else {
-        return page(StatusCode::OK, &empty);
-    };
-    match logins::waiting(&admin.actors, code, auth::address(&admin, &request)).await {
+    match logins::waiting(&admin.actors, code, auth::address(admin, request)).await {
         Ok(Some(login)) => page(StatusCode::OK, &Device { login: Some(&login), ..empty }),
         Ok(None) => page(
             StatusCode::NOT_FOUND,
@@ -56,23 +74,8 @@ pub async fn show(admin: web::Data<Admin>, request: HttpRequest, query: web::Que
     }
 }
 
-/// Says yes or no.
-pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, form: web::Form<Form>) -> HttpResponse {
-    let yes = form.answer == "yes";
-    match answer(&admin, &request, form.into_inner(), yes).await {
-        Ok(None) => sign_in_first(&request),
-        Ok(Some(())) => {
-            let text = if yes { "The command line is logged in. You can close this page." } else { "It gets no key." };
-            page(StatusCode::OK, &Message { title: if yes { "Done" } else { "Refused" }, text, hint: "" })
-        }
-        Err(error) => problem(&error),
-    }
-}
-
-async fn answer(admin: &Admin, request: &HttpRequest, form: Form, yes: bool) -> Result<Option<()>> {
-    let Some(by) = somebody(admin, request, form.csrf.as_deref()).await? else { return Ok(None) };
-    let waiting = logins::waiting(&admin.actors, form.code, auth::address(admin, request)).await?;
+async fn answer(admin: &Admin, request: &HttpRequest, by: &Principal, code: String, yes: bool) -> Result<()> {
+    let waiting = logins::waiting(&admin.actors, code, auth::address(admin, request)).await?;
     let login = waiting.ok_or_else(|| err::gone("This login is over").with_hint("Begin again: aerostack login"))?;
-    logins::answer(&admin.actors, &by, login.id, yes).await?;
-    Ok(Some(()))
+    logins::answer(&admin.actors, by, login.id, yes).await
 }

@@ -1,10 +1,8 @@
-//! `/join/{code}`: an invitation. Looking at it uses nothing up (mail scanners look, too); sending the form accepts it.
+//! `/join#code`: an invitation. Its code stands behind the `#`, which no browser sends: no server, log or Referer sees
+//! it. A script puts it into the form (`code.js`), which asks what is behind it; without a script it is pasted. Looking
+//! at an invitation uses nothing up (mail scanners look, too); joining does.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    http::StatusCode,
-    web::{self, Path},
-};
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use askama::Template;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
@@ -24,6 +22,12 @@ use crate::{
     store::{accounts::AccountRecord, invites::InviteRecord},
     web::{csrf_token, page, problem, somebody, status_of},
 };
+
+#[derive(Template)]
+#[template(path = "join_code.html")]
+struct Asking {
+    csrf: String,
+}
 
 #[derive(Template)]
 #[template(path = "join.html")]
@@ -47,12 +51,29 @@ struct Done<'a> {
     url: &'a str,
 }
 
-/// The form; empty for somebody who is signed in.
+/// The forms: looking brings the code, joining what a newcomer chose as well.
 #[derive(Deserialize)]
 pub struct Form {
+    r#do: Do,
+    code: String,
     username: Option<String>,
     password: Option<String>,
     csrf: Option<String>,
+}
+
+/// What is to be done.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum Do {
+    /// Show the invitation.
+    Look,
+    /// Accept it.
+    Join,
+}
+
+/// The code of what was pasted: it, or a whole link.
+fn code_of(pasted: &str) -> &str {
+    pasted.trim().rsplit('#').next().unwrap_or_default()
 }
 
 /// The invitation of a code.
@@ -93,44 +114,37 @@ fn form(
     page(refused.map_or(StatusCode::OK, |(error, _)| status_of(error)), &shown)
 }
 
-/// Shows an invitation.
-pub async fn show(admin: web::Data<Admin>, request: HttpRequest, code: Path<String>) -> HttpResponse {
-    let looked = async {
-        let found = find(&admin, &request, &code).await?;
-        Ok::<_, Error>((found, somebody(&admin, &request, None).await?))
-    };
-    match looked.await {
-        Ok((found, who)) => form((&admin, &request), &found, &code, who.as_ref(), None),
-        Err(error) => problem(&error),
-    }
+/// Asks for the code.
+pub async fn show(admin: web::Data<Admin>, request: HttpRequest) -> HttpResponse {
+    page(StatusCode::OK, &Asking { csrf: csrf_token(&admin, &request) })
 }
 
-/// Accepts it.
-pub async fn submit(
-    admin: web::Data<Admin>,
-    request: HttpRequest,
-    code: Path<String>,
-    sent: web::Form<Form>,
-) -> HttpResponse {
+/// Shows the invitation, or accepts it.
+pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, sent: web::Form<Form>) -> HttpResponse {
+    let sent = sent.into_inner();
+    let code = code_of(&sent.code);
     let looked = async {
         admin.cookies.require_own_page(&request)?;
-        let found = find(&admin, &request, &code).await?;
+        let found = find(&admin, &request, code).await?;
         Ok::<_, Error>((found, somebody(&admin, &request, sent.csrf.as_deref()).await?))
     };
     let (found, who) = match looked.await {
         Ok(looked) => looked,
         Err(error) => return problem(&error),
     };
+    if sent.r#do == Do::Look {
+        return form((&admin, &request), &found, code, who.as_ref(), None);
+    }
     let typed = sent.username.clone().unwrap_or_default();
     let input = match &who {
         Some(_) => AcceptInvite::default(),
-        None => AcceptInvite { username: sent.username.clone(), password: sent.password.clone(), api_key_name: None },
+        None => AcceptInvite { username: sent.username, password: sent.password, api_key_name: None },
     };
     let client = auth::address(&admin, &request);
-    match invites::accept(&admin.actors, who.clone(), &code, input, client).await {
+    match invites::accept(&admin.actors, who.clone(), code, input, client).await {
         Ok((joined, account)) => done(&admin, &request, &joined, account, who.is_none()).await,
         Err(error) if error.code() == ErrorCode::Gone => problem(&error),
-        Err(error) => form((&admin, &request), &found, &code, who.as_ref(), Some((&error, &typed))),
+        Err(error) => form((&admin, &request), &found, code, who.as_ref(), Some((&error, &typed))),
     }
 }
 
@@ -157,4 +171,17 @@ async fn done(
         Err(error) => tracing::warn!(%error, "somebody who joined has to sign in by hand"),
     }
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_taken_from_a_pasted_link_too() {
+        for pasted in ["inv_abc", " inv_abc\n", "https://mcp.example.com/join#inv_abc", "#inv_abc"] {
+            assert_eq!(code_of(pasted), "inv_abc", "{pasted}");
+        }
+        assert_eq!(code_of(""), "");
+    }
 }

@@ -6,8 +6,9 @@
 //! what is to be done, and shows the page again with what happened. `visit::Visit` is who asks, `shell::Shell` what
 //! surrounds every page of the dashboard, `show` its small pieces. htmx turns links and forms into swaps of the body.
 //!
-//! The referrer policy is `strict-origin`: no page's path, which may hold an invitation's code, leaves with a request,
-//! and the browser still says `Origin` when a form is sent (with `no-referrer` it would say `null`).
+//! The referrer policy is `strict-origin`: no page's path leaves with a request, and the browser still says `Origin` when a
+//! form is sent (with `no-referrer` it would say `null`). Codes of links (invitations, logins) are in no path at all: they
+//! stand behind the `#`, and a script puts them into a form (`code.html`).
 //!
 //! # Changes from a page
 //!
@@ -86,7 +87,7 @@ const AFTER_SIGN_IN: &[&str] = &[
     "/settings",
     "/account",
     "/device",
-    "/join/",
+    "/join",
 ];
 
 /// Declares pages: path, method, handler.
@@ -124,7 +125,7 @@ pub fn configure(service: &mut ServiceConfig) {
         "/signin" { get => sign_in::show, post => sign_in::submit }
         "/signout" { post => sign_in::leave }
         "/account" { get => account::show, post => account::submit }
-        "/join/{code}" { get => join::show, post => join::submit }
+        "/join" { get => join::show, post => join::submit }
         "/device" { get => device::show, post => device::submit }
         "/" { get => shell::home }
         "/namespace" { post => spaces::submit }
@@ -287,11 +288,11 @@ mod tests {
 
     #[test]
     fn after_signing_in_nobody_is_sent_elsewhere() {
-        for own in ["/account", "/device?code=BCDF-GHJK", "/join/inv_x", "/workspaces/eng/tokens?show=all"] {
+        for own in ["/account", "/device", "/join", "/workspaces/eng/tokens?show=all"] {
             assert_eq!(after_sign_in(Some(own)), own);
         }
         for elsewhere in
-            ["https://evil.example", "//evil.example", "/\\evil.example", "/ws/x", "", "/join/x\r\nSet-Cookie: a=b"]
+            ["https://evil.example", "//evil.example", "/\\evil.example", "/ws/x", "", "/join\r\nSet-Cookie: a=b"]
         {
             assert_eq!(after_sign_in(Some(elsewhere)), "/overview", "{elsewhere}");
         }

@@ -42,12 +42,18 @@ export class Gateway {
     gateway.upstream = spawn(path.join(examples, "mcp_fixture"), [], { stdio: ["ignore", "pipe", "inherit"] });
     [, gateway.upstreamUrl] = await line(gateway.upstream, /listening on (\S+)/, "MCP server");
     const data = path.join(gateway.folder, "data");
-    gateway.log = fs.openSync(path.join(gateway.folder, "log"), "w");
+    gateway.logFile = path.join(gateway.folder, "log");
+    gateway.log = fs.openSync(gateway.logFile, "w");
     const options = { env: gateway.environment, stdio: ["ignore", "pipe", gateway.log] };
     const serve = ["serve", "--bind", "127.0.0.1:0", "--ops-bind", "127.0.0.1:0", "--data-dir", data];
     gateway.process = spawn(bin, serve, options);
     [, gateway.url] = await line(gateway.process, /Gateway\s+(http:\/\/\S+)\/ws\/<workspace>/, "gateway");
     return gateway;
+  }
+
+  /** What it has logged so far. */
+  logged() {
+    return fs.readFileSync(this.logFile, "utf8");
   }
 
   /** Runs a command of the owner's; fails loudly. */

@@ -176,15 +176,18 @@ const FLOWS = {
     await page.selectOption("#workspace", "engineering");
     await page.click("dialog button:has-text('Invite')");
     const link = (await page.textContent("#link")).trim();
-    assert.ok(link.startsWith(`${gateway.url}/join/`), link);
+    assert.ok(link.startsWith(`${gateway.url}/join#inv_`), link);
     await page.click("text=I have copied it");
     await page.locator("tr", { hasText: "dana@example.com" }).locator("text=pending").waitFor();
     const theirs = await watched.page();
     await theirs.goto(link);
+    await theirs.locator("h1 >> text=Join @acme").waitFor();
+    assert.equal(theirs.url(), `${gateway.url}/join`, "the code is in no address");
     await theirs.fill("#username", "dana");
     await theirs.fill("#password", PASSWORD);
     await theirs.click("button:has-text('Join')");
     await theirs.locator("text=You are in").waitFor();
+    assert.ok(!gateway.logged().includes(link.split("#")[1]), "the code is in no log");
     await theirs.goto(`${gateway.url}/overview`);
     await theirs.locator(".space >> text=@acme").waitFor();
     await page.reload();
@@ -197,6 +200,38 @@ const FLOWS = {
     await theirs.goto(`${gateway.url}/overview`);
     await theirs.waitForURL(/signin|overview/);
     await theirs.context().close();
+    await page.context().close();
+  },
+
+  async "The links of a command line's login and of an invitation survive signing in"({ watched, gateway }) {
+    const post = async (path, body) => {
+      const headers = { "content-type": "application/json" };
+      const answer = await fetch(`${gateway.url}/api/v1/admin/${path}`, { method: "POST", headers, body: JSON.stringify(body) });
+      return answer.json();
+    };
+    const begun = await post("login-requests", { client: "a laptop" });
+    assert.equal(begun.verification_url_complete, `${gateway.url}/device#${begun.user_code}`);
+    const page = await watched.page();
+    await page.goto(begun.verification_url_complete);
+    await page.fill("#username", "acme");
+    await page.fill("#password", "not the password");
+    await page.click("button:has-text('Sign in')");
+    await page.locator("[role=alert]").waitFor();
+    await page.fill("#password", PASSWORD);
+    await page.click("button:has-text('Sign in')");
+    await page.locator(".code", { hasText: begun.user_code }).waitFor();
+    assert.equal(page.url(), `${gateway.url}/device`);
+    await page.click("button:has-text('Yes, log it in')");
+    await page.locator("h1 >> text=Done").waitFor();
+    const polled = await post("login-requests:poll", { device_code: begun.device_code });
+    assert.equal(polled.status, "confirmed");
+    // Signed in already, and another link in the same tab.
+    const refused = await post("login-requests", { client: "a laptop" });
+    await page.goto(`${gateway.url}/device`);
+    await page.goto(refused.verification_url_complete);
+    await page.locator(".code", { hasText: refused.user_code }).waitFor();
+    await page.click("button:has-text('No')");
+    await page.locator("h1 >> text=Refused").waitFor();
     await page.context().close();
   },
 
@@ -277,7 +312,7 @@ const FLOWS = {
       await page.context().close();
     }
     const outside = await watched.page();
-    for (const at of ["/signin", "/join/unknown", "/device"]) {
+    for (const at of ["/signin", "/join", "/device"]) {
       await outside.goto(gateway.url + at);
       const { violations } = await new AxeBuilder({ page: outside }).analyze();
       for (const one of violations) found.push(`${at}: ${one.id}: ${one.nodes[0].html.slice(0, 160)}`);

@@ -124,7 +124,7 @@ fn mail() -> (Smtp, Vec<(&'static str, String)>) {
 /// Alice takes the link out of her mail and joins, in a profile of her own.
 fn join(gateway: &Gateway, smtp: &Smtp) {
     let mail = smtp.mail();
-    let link = mail.split_whitespace().find(|word| word.contains("/join/inv_")).expect("a link");
+    let link = mail.split_whitespace().find(|word| word.contains("/join#inv_")).expect("a link");
     let line = format!("team join {link} --username alice --password-stdin --profile alice");
     let said = gateway.run_with(&line, "violet tram sings");
     assert_eq!(said.exit, 0, "{said:?}");

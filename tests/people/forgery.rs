@@ -87,10 +87,11 @@ fn forms_bring_the_token_of_their_session() {
     there.sign_in("alice", PASSWORD);
     let other = there.csrf.clone().unwrap();
     let code = gateway.invite(json!({ "email": "bob@example.com", "role": "viewer" }));
-    let forms: [(&str, Vec<(&str, &str)>); 4] = [
+    let forms: [(&str, Vec<(&str, &str)>); 5] = [
         ("/account", vec![("current", PASSWORD), ("new", "a wholly different sentence")]),
         ("/device", vec![("code", "BCDF-GHJK"), ("answer", "yes")]),
-        (&format!("/join/{code}"), vec![]),
+        ("/device", vec![("code", "BCDF-GHJK")]),
+        ("/join", vec![("do", "join"), ("code", &code)]),
         ("/signout", vec![]),
     ];
     for (path, fields) in forms {

@@ -20,7 +20,7 @@ fn a_page_makes_an_account_and_a_token_and_looking_uses_nothing_up() {
     let code = gateway.invite(json!({ "email": "alice@example.com", "workspace": "eng" }));
     let mut browser = Browser::new(gateway.address);
     for _ in 0..5 {
-        let page = browser.get(&format!("/join/{code}")).expect(200);
+        let page = browser.open_invitation(&code).expect(200);
         assert!(page.text().contains("Join @acme") && page.text().contains("alice@example.com"), "{}", page.text());
         assert_eq!(page.header("referrer-policy"), Some("strict-origin"));
         assert_eq!(page.header("cache-control"), Some("no-store"));
@@ -32,11 +32,13 @@ fn a_page_makes_an_account_and_a_token_and_looking_uses_nothing_up() {
         );
     }
     // Typed wrong: the form comes again, the invitation lives, and what was typed is only text.
-    let typed =
-        browser.submit(&format!("/join/{code}"), &[("username", "\"><b>x"), ("password", PASSWORD)]).expect(422);
+    let join = |username: &'static str, password: &'static str| {
+        [("do", "join"), ("code", code.as_str()), ("username", username), ("password", password)]
+    };
+    let typed = browser.submit("/join", &join("\"><b>x", PASSWORD)).expect(422);
     assert!(!typed.text().contains("<b>x"), "{}", typed.text());
-    browser.submit(&format!("/join/{code}"), &[("username", "alice"), ("password", "short")]).expect(422);
-    let done = browser.submit(&format!("/join/{code}"), &[("username", "alice"), ("password", PASSWORD)]).expect(201);
+    browser.submit("/join", &join("alice", "short")).expect(422);
+    let done = browser.submit("/join", &join("alice", PASSWORD)).expect(201);
     let raw = done.text().split("mwt_").nth(1).map(|rest| format!("mwt_{}", &rest[..36])).expect("a token");
     assert!(gateway.editor("eng", &raw).tools().contains(&"toy__echo".to_owned()));
     assert!(browser.get("/account").expect(200).text().contains("@acme"), "signed in");
@@ -44,8 +46,8 @@ fn a_page_makes_an_account_and_a_token_and_looking_uses_nothing_up() {
     assert!(rows["data"].as_array().unwrap().iter().any(|row| row["name"] == "alice"), "{rows}");
     // Used up: as one that never was.
     let never = "inv_0123456789ABCDEFGHIJKLMNOPQRST0wPdvp";
-    let used = Browser::new(gateway.address).get(&format!("/join/{code}")).expect(410);
-    assert_eq!(used.text(), Browser::new(gateway.address).get(&format!("/join/{never}")).expect(410).text());
+    let used = Browser::new(gateway.address).open_invitation(&code).expect(410);
+    assert_eq!(used.text(), Browser::new(gateway.address).open_invitation(never).expect(410).text());
     assert!(!gateway.log().contains(&code) && !gateway.log().contains(PASSWORD));
 }
 
@@ -119,9 +121,9 @@ fn expired(setup: Setup) {
     };
     let never = "inv_0123456789ABCDEFGHIJKLMNOPQRST0wPdvp";
     assert_eq!(said(gateway.accept(&code, "alice")), said(gateway.accept(never, "alice")));
-    let page = |code: &str| Browser::new(gateway.address).get(&format!("/join/{code}")).expect(410).text();
+    let page = |code: &str| Browser::new(gateway.address).open_invitation(code).expect(410).text();
     assert_eq!(page(&code), page(never));
-    let link = format!("http://{}/join/{code}", gateway.address);
+    let link = format!("http://{}/join#{code}", gateway.address);
     let arguments = ["team", "join", &link, "--username", "alice", "--password-stdin"];
     let (exit, _, err) = gateway.aerostack("alice", &arguments, &format!("{PASSWORD}\n"));
     assert!(exit == 3 && err.contains("410"), "{err}");
@@ -169,7 +171,7 @@ fn joins_on_the_command_line(setup: Setup) {
     let gateway = setup.start();
     gateway.admin().workspace("engineering");
     let code = gateway.invite(json!({ "email": "alice@example.com", "workspace": "engineering" }));
-    let link = format!("http://{}/join/{code}", gateway.address);
+    let link = format!("http://{}/join#{code}", gateway.address);
     let (exit, _, err) = gateway.aerostack("alice", &["team", "join", &link], "");
     assert!(exit == 2 && err.contains("--username"), "{err}");
     let arguments = ["team", "join", &link, "--username", "alice", "--password-stdin"];
@@ -193,7 +195,8 @@ fn a_form_from_elsewhere_does_nothing() {
     let gateway = setup().start();
     let code = gateway.invite(json!({ "email": "alice@example.com" }));
     let browser = Browser::new(gateway.address);
-    let form = browser.form(&format!("/join/{code}"), &[("username", "alice"), ("password", PASSWORD)]);
+    let form = browser
+        .form("/join", &[("do", "join"), ("code", &code), ("username", "alice"), ("password", PASSWORD)]);
     for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("x-nothing", "x")] {
         form.clone().header(name, value).send(gateway.address).expect(403);
     }

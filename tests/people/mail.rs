@@ -41,7 +41,7 @@ fn over_starttls_and_tls_the_mail_and_the_password_go_encrypted() {
         let smtp = Smtp::protected(Manner::Accepting, protection);
         let out = invited(mailing(&smtp, tls, &authority));
         assert_eq!(out, "✓ Invitation sent. Alice will receive a join link via email.\n", "{tls}");
-        assert!(smtp.mail().contains("/join/inv_"), "{tls}");
+        assert!(smtp.mail().contains("/join#inv_"), "{tls}");
         let said = smtp.said();
         assert!(said.iter().any(|line| line.starts_with("AUTH PLAIN")), "{tls}: {said:?}");
         let clear: Vec<String> =
@@ -68,7 +68,7 @@ fn a_mail_server_that_does_not_prove_who_it_is_gets_neither_mail_nor_password() 
             let smtp = Smtp::protected(Manner::Accepting, protection);
             let out = invited(mailing(&smtp, tls, &authority));
             let sentence = format!("✓ Invitation created, but no mail was sent ({untrusted}); share this link: http");
-            assert!(out.starts_with(&sentence) && out.contains("/join/inv_"), "{what}, {tls}: {out}");
+            assert!(out.starts_with(&sentence) && out.contains("/join#inv_"), "{what}, {tls}: {out}");
             assert!(smtp.mails().is_empty(), "{what}, {tls}");
             let told = smtp.said().iter().any(|line| line.starts_with("AUTH") || line.starts_with("MAIL"));
             assert!(!told, "{what}, {tls}: {:?}", smtp.said());

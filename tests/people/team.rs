@@ -28,7 +28,7 @@ fn an_invitation_is_mailed_and_the_link_is_in_the_mail_alone() {
     assert_eq!((exit, out.as_str()), (0, "✓ Invitation sent. Alice will receive a join link via email.\n"), "{err}");
     let mail = smtp.mail();
     assert!(mail.contains("To: alice@example.com") && mail.contains("@acme") && mail.contains("engineering"), "{mail}");
-    let link = mail.split_whitespace().find(|word| word.contains("/join/inv_")).expect("a link").to_owned();
+    let link = mail.split_whitespace().find(|word| word.contains("/join#inv_")).expect("a link").to_owned();
     assert!(link.starts_with(&format!("http://{}", gateway.address)), "{link}");
     let said = smtp.said().join("\n");
     assert!(said.contains("AUTH PLAIN") && said.contains("RCPT TO:<alice@example.com>"), "{said}");
@@ -57,7 +57,7 @@ fn a_mail_that_was_not_accepted_is_never_called_sent() {
     let before = smtp.said().len();
     let made = gateway.admin().post("/team/invites", json!({ "email": "alice@example.com" })).expect(201).json();
     assert_eq!(made["mail"], "failed", "{made}");
-    assert!(made["link"].as_str().unwrap().contains("/join/inv_"));
+    assert!(made["link"].as_str().unwrap().contains("/join#inv_"));
     assert!(!smtp.said()[before..].iter().any(|line| line.starts_with("AUTH") || line.starts_with("MAIL")));
 }
 
@@ -66,7 +66,7 @@ fn without_a_mail_server_the_link_is_shown_once_and_it_is_said_so() {
     let gateway = setup().start();
     let (exit, out, err) = gateway.aerostack("owner", &["team", "invite", "alice@example.com"], "");
     let sentence =
-        format!("✓ Invitation created. Email is not configured; share this link: http://{}/join/inv_", gateway.address);
+        format!("✓ Invitation created. Email is not configured; share this link: http://{}/join#inv_", gateway.address);
     assert!(exit == 0 && out.starts_with(&sentence), "{out} {err}");
     let list = gateway.admin().get("/team/members").expect(200);
     assert!(!list.text().contains("inv_"), "a list never holds a link");

@@ -100,6 +100,12 @@ impl Browser {
         let field = page.split("name=\"csrf\" value=\"").nth(1).expect("a field");
         field.split('"').next().unwrap_or_default().to_owned()
     }
+    /// Opens an invitation's link: what the page's script does with the code behind the `#`.
+    #[track_caller]
+    pub fn open_invitation(&mut self, code: &str) -> Response {
+        self.get("/join").expect(200);
+        self.submit("/join", &[("do", "look"), ("code", code)])
+    }
     /// Signs in on the page.
     #[track_caller]
     pub fn sign_in(&mut self, username: &str, password: &str) {
@@ -151,7 +157,7 @@ impl TestGateway {
     pub fn invite(&self, body: Value) -> String {
         let made = self.admin().post("/team/invites", body).expect(201).json();
         let link = made["link"].as_str().expect("a link").to_owned();
-        link.rsplit('/').next().expect("a code").to_owned()
+        link.rsplit('#').next().expect("a code").to_owned()
     }
     /// Accepts a code as a new account.
     pub fn accept(&self, code: &str, username: &str) -> Response {
