@@ -15,10 +15,11 @@ use uuid::Uuid;
 use crate::{
     actors::{audit_log::Refused, token_authority::Asked},
     admin::{Admin, BASE, cookie, reply::Refusal, request},
+    config::LimitsConfig,
     domain::{
         clock,
         peer::client_address,
-        rate::{Decision, Window},
+        rate::{Decision, WINDOW_NS, Window},
         role::Principal,
         token::{self, Credential},
     },
@@ -61,13 +62,41 @@ fn unauthorized() -> Error {
 }
 
 /// How often each API key (or session) has asked in the last minute.
-#[derive(Default)]
-pub struct KeyWindows(DashMap<Uuid, Arc<Window>>);
+pub struct KeyWindows {
+    limit: u32,
+    most: usize,
+    windows: DashMap<Uuid, Arc<Window>>,
+}
 
 impl KeyWindows {
-    fn admit(&self, key: Uuid, limit: u32) -> Decision {
-        let window = self.0.entry(key).or_insert_with(|| Arc::new(Window::new(limit))).clone();
-        window.admit(clock::monotonic_ns)
+    /// Windows of `limits.admin_requests_per_minute`, for at most `limits.admin_keys` that have asked in the last minute.
+    pub fn new(limits: &LimitsConfig) -> Self {
+        KeyWindows { limit: limits.admin_requests_per_minute, most: limits.admin_keys, windows: DashMap::new() }
+    }
+
+    fn admit(&self, key: Uuid, clock: impl Fn() -> u64) -> Result<Decision> {
+        let known = self.windows.get(&key).map(|window| window.clone());
+        let window = match known {
+            Some(window) => window,
+            None => {
+                self.make_room(clock())?;
+                self.windows.entry(key).or_insert_with(|| Arc::new(Window::new(self.limit))).clone()
+            }
+        };
+        Ok(window.admit(clock))
+    }
+
+    /// A window of which nothing counts any more is forgotten; what still counts is not.
+    fn make_room(&self, now: u64) -> Result<()> {
+        if self.windows.len() >= self.most {
+            self.windows.retain(|_, window| window.idle_ns(now) < WINDOW_NS);
+        }
+        if self.windows.len() < self.most {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::Overloaded, "Too many API keys and sessions are in use at once")
+            .with_hint("raise limits.admin_keys")
+            .with_retry_after(WINDOW_NS / 1_000_000_000))
     }
 }
 
@@ -110,7 +139,7 @@ pub async fn authenticate(admin: &Admin, request: &ServiceRequest) -> Result<(Op
     };
     let key = principal.api_key.map(|key| key.0).or(principal.session.map(|session| session.0));
     let Some(key) = key else { return Ok((Some(principal), None)) };
-    let decision = admin.windows.admit(key, admin.actors.config.limits.admin_requests_per_minute);
+    let decision = admin.windows.admit(key, clock::monotonic_ns)?;
     if decision.allowed {
         return Ok((Some(principal), Some(decision)));
     }
@@ -188,4 +217,27 @@ pub fn address(admin: &Admin, request: &HttpRequest) -> IpAddr {
     let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
     let forwarded = request.headers().get_all("x-forwarded-for").filter_map(|value| value.to_str().ok());
     client_address(peer, &admin.actors.config.server.trusted_proxies, forwarded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_have_not_asked_for_a_minute_are_forgotten_and_no_others() {
+        let limits = LimitsConfig { admin_requests_per_minute: 1, admin_keys: 3, ..LimitsConfig::default() };
+        let windows = KeyWindows::new(&limits);
+        let keys: Vec<Uuid> = (1..=5).map(Uuid::from_u128).collect();
+        let admit = |key: usize, second: u64| windows.admit(keys[key], || second * 1_000_000_000);
+        for (key, second) in [(0, 1), (1, 2), (2, 40)] {
+            assert!(admit(key, second).unwrap().allowed);
+        }
+        let full = admit(3, 41).unwrap_err();
+        assert_eq!((full.code(), full.retry_after()), (ErrorCode::Overloaded, Some(60)));
+        assert!(!admit(0, 42).unwrap().allowed, "one that is known is answered as ever");
+        assert!(admit(3, 62).unwrap().allowed, "the two that are over made room");
+        assert_eq!(windows.windows.len(), 2);
+        assert!(!admit(2, 63).unwrap().allowed, "what still counts was kept");
+        assert!(admit(4, 64).unwrap().allowed && admit(0, 64).is_err());
+    }
 }

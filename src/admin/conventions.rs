@@ -10,7 +10,7 @@ use actix_web::{
         header::{self, HeaderMap, HeaderValue},
     },
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::audit_checkpoint::hex;
@@ -47,6 +47,9 @@ impl Asked {
             // A stream has neither.
             Err(body) => return ServiceResponse::new(request, response.set_body(body)),
         };
+        if response.headers().contains_key(header::ETAG) {
+            return ServiceResponse::new(request, response.set_body(bytes).map_into_boxed_body());
+        }
         let tag = etag(&bytes);
         if has_seen(&self.seen, &tag) {
             let answer = HttpResponse::NotModified().insert_header((header::ETAG, tag)).finish();
@@ -76,6 +79,13 @@ impl Asked {
         let next = next.extend_pairs(kept).append_pair("cursor", &cursor).finish();
         Some(format!("{}?{next}", self.uri.path()))
     }
+}
+
+/// A thing whose tag is that of what lasts of it: when it was last used, or how much there is of it just now, is shown and
+/// is no change. It is always sent, whoever has seen it.
+pub(super) fn tagged(shown: &impl Serialize, lasting: &impl Serialize) -> HttpResponse {
+    let lasting = serde_json::to_vec(lasting).unwrap_or_default();
+    HttpResponse::Ok().insert_header((header::ETAG, etag(&lasting))).json(shown)
 }
 
 /// The tag of a body.

@@ -18,13 +18,14 @@ use crate::{
     admin::{
         Admin, BASE,
         auth::Caller,
+        conventions::tagged,
         discovery,
         dto::{AddServer, InstallOutcome, InstallServer, Installation, Installed as InstalledServer, Page, Tool},
         installed_tools, known,
         openapi::Problems,
         references::{self, Found, Target},
         reply::Reply,
-        request::{Json, Nothing, Paging, Query, page},
+        request::{IfMatch, Json, Nothing, Paging, Query, page},
         servers, skills, workspaces,
     },
     domain::{
@@ -142,6 +143,24 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, paging: &Paging) 
         data: data.into_iter().map(|(record, server)| dto(actors, &workspace, record, &server)).collect(),
         next_cursor,
     })
+}
+
+/// One installation.
+pub async fn get(actors: &Actors, by: &Principal, slug: &str, server: &str) -> Result<Installation> {
+    by.require(Role::Viewer)?;
+    let (workspace, server, record) = find(actors, by, slug, server).await?;
+    Ok(dto(actors, &workspace, record, &server))
+}
+
+/// An installation without how many tools its server lists just now.
+fn lasting(installation: &Installation) -> Installation {
+    Installation { tools: None, ..installation.clone() }
+}
+
+/// Who acts, held to what they have seen of an installation.
+pub async fn held(actors: &Actors, by: &Principal, (slug, server): (&str, &str), seen: &IfMatch) -> Result<Principal> {
+    let thing = async { Ok(("installation", find(actors, by, slug, server).await?.2.id.to_string())) };
+    seen.hold(actors, by, thing, async { Ok(lasting(&get(actors, by, slug, server).await?)) }).await
 }
 
 /// Installs a server or a skill; every token of the workspace has its tools at once.
@@ -276,17 +295,27 @@ pub async fn install_route(
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(made))
 }
 
+/// Show an installed server
+#[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/servers/{server}", tag = "installations",
+    params(("slug" = String, Path), ("server" = String, Path)), responses((status = 200, body = Installation), Problems))]
+pub async fn get_route(admin: web::Data<Admin>, by: Caller, path: Path<(String, String)>, _: Query<Nothing>) -> Reply {
+    let shown = get(&admin.actors, &by.0, &path.0, &path.1).await?;
+    Ok(tagged(&shown, &lasting(&shown)))
+}
+
 /// Uninstall a server
 #[utoipa::path(delete, path = "/api/v1/admin/workspaces/{slug}/servers/{server}", tag = "installations",
-    params(("slug" = String, Path), ("server" = String, Path)),
+    params(("slug" = String, Path), ("server" = String, Path), IfMatch),
     responses((status = 200, description = "What was uninstalled", body = Installation), Problems))]
 pub async fn uninstall_route(
     admin: web::Data<Admin>,
     by: Caller,
     path: Path<(String, String)>,
     _: Query<Nothing>,
+    seen: IfMatch,
 ) -> Reply {
-    Ok(HttpResponse::Ok().json(uninstall(&admin.actors, &by.0, &path.0, &path.1).await?))
+    let by = held(&admin.actors, &by.0, (&path.0, &path.1), &seen).await?;
+    Ok(HttpResponse::Ok().json(uninstall(&admin.actors, &by, &path.0, &path.1).await?))
 }
 
 /// List the tools that a token of the workspace sees

@@ -23,7 +23,7 @@ use crate::{
         installations,
         openapi::Problems,
         reply::Reply,
-        request::{Json, Nothing, Paging, Query, page},
+        request::{IfMatch, Json, Nothing, Paging, Query, page},
     },
     domain::{
         ids::ServerId,
@@ -172,16 +172,18 @@ pub async fn set(
 
 /// Change an installed server: on or off, prefix, pins
 #[utoipa::path(patch, path = "/api/v1/admin/workspaces/{slug}/servers/{server}", tag = "installations",
-    params(("slug" = String, Path), ("server" = String, Path)), request_body = UpdateInstallation,
+    params(("slug" = String, Path), ("server" = String, Path), IfMatch), request_body = UpdateInstallation,
     responses((status = 200, body = Installation), Problems))]
 pub async fn update_route(
     admin: web::Data<Admin>,
     by: Caller,
     path: Path<(String, String)>,
     _: Query<Nothing>,
+    seen: IfMatch,
     body: Json<UpdateInstallation>,
 ) -> Reply {
-    Ok(HttpResponse::Ok().json(update(&admin.actors, &by.0, (&path.0, &path.1), body.0).await?))
+    let by = installations::held(&admin.actors, &by.0, (&path.0, &path.1), &seen).await?;
+    Ok(HttpResponse::Ok().json(update(&admin.actors, &by, (&path.0, &path.1), body.0).await?))
 }
 
 /// List an installed server's tools, offered or not

@@ -14,17 +14,18 @@ use crate::{
     admin::{
         Admin,
         auth::Caller,
+        conventions::tagged,
         dto::{ApiKey, ApiKeyCreated, CreateApiKey, Page, TokenStatus},
         openapi::Problems,
         reply::Reply,
-        request::{Json, Nothing, Paging, Query, page},
+        request::{IfMatch, Json, Nothing, Paging, Query, page},
     },
     domain::{
         clock::{self, Timestamp},
         ids::ApiKeyId,
         role::{Principal, Role},
     },
-    error::{Result, err},
+    error::{Error, Result, err},
     store::{
         accounts,
         api_keys::{self, ApiKeyRecord},
@@ -77,6 +78,28 @@ pub async fn list(actors: &Actors, by: &Principal, paging: &Paging) -> Result<Pa
     Ok(Page { data: described(actors, by, data).await?, next_cursor })
 }
 
+/// One of the own keys.
+pub async fn get(actors: &Actors, by: &Principal, id: &str) -> Result<ApiKey> {
+    by.require(Role::Viewer)?;
+    let (account, key) = (by.account, id.parse::<ApiKeyId>().map_err(|_not_one| unknown())?);
+    let found = actors.store.read(move |db| async move { api_keys::get(&db, account, key).await }).await?;
+    described(actors, by, vec![found.ok_or_else(unknown)?]).await?.pop().ok_or_else(unknown)
+}
+
+/// A key without what its use changes, the same for all keys that ask.
+fn lasting(key: &ApiKey) -> ApiKey {
+    ApiKey { last_used_at: None, current: false, ..key.clone() }
+}
+
+fn unknown() -> Error {
+    err::not_found("No such API key").with_hint("aerostack key list")
+}
+
+async fn held(actors: &Actors, by: &Principal, id: &str, seen: &IfMatch) -> Result<Principal> {
+    let thing = async { Ok(("api_key", get(actors, by, id).await?.id)) };
+    seen.hold(actors, by, thing, async { Ok(lasting(&get(actors, by, id).await?)) }).await
+}
+
 /// Makes a key. It never may more than what makes it.
 pub async fn create(actors: &Actors, by: &Principal, input: CreateApiKey) -> Result<ApiKeyCreated> {
     by.require(Role::Viewer)?;
@@ -122,9 +145,24 @@ pub async fn create_route(admin: web::Data<Admin>, by: Caller, _: Query<Nothing>
     Ok(HttpResponse::Created().json(create(&admin.actors, &by.0, body.0).await?))
 }
 
-/// Revoke an API key
-#[utoipa::path(delete, path = "/api/v1/admin/api-keys/{id}", tag = "account", params(("id" = String, Path)),
+/// Show one of the own API keys
+#[utoipa::path(get, path = "/api/v1/admin/api-keys/{id}", tag = "account", params(("id" = String, Path)),
     responses((status = 200, body = ApiKey), Problems))]
-pub async fn revoke_route(admin: web::Data<Admin>, by: Caller, id: Path<String>, _: Query<Nothing>) -> Reply {
-    Ok(HttpResponse::Ok().json(revoke(&admin.actors, &by.0, &id).await?))
+pub async fn get_route(admin: web::Data<Admin>, by: Caller, id: Path<String>, _: Query<Nothing>) -> Reply {
+    let shown = get(&admin.actors, &by.0, &id).await?;
+    Ok(tagged(&shown, &lasting(&shown)))
+}
+
+/// Revoke an API key
+#[utoipa::path(delete, path = "/api/v1/admin/api-keys/{id}", tag = "account", params(("id" = String, Path), IfMatch),
+    responses((status = 200, body = ApiKey), Problems))]
+pub async fn revoke_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    id: Path<String>,
+    _: Query<Nothing>,
+    seen: IfMatch,
+) -> Reply {
+    let by = held(&admin.actors, &by.0, &id, &seen).await?;
+    Ok(HttpResponse::Ok().json(revoke(&admin.actors, &by, &id).await?))
 }

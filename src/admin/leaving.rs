@@ -22,7 +22,7 @@ use crate::{
         dto::{LeavingReceipt, Reached, ToRotate},
         openapi::Problems,
         reply::Reply,
-        request::{Nothing, Query},
+        request::{IfMatch, Nothing, Query},
         team, whoami,
     },
     domain::{
@@ -34,7 +34,7 @@ use crate::{
     error::{Error, ErrorCode, Result},
     store::{
         accounts::{self, AccountRecord},
-        invites::{self, InviteRecord},
+        invites::InviteRecord,
         secrets::{self, SecretRecord},
         servers, tokens,
         usage::{self, By, UsageFilter, Which},
@@ -64,9 +64,7 @@ pub async fn remove(actors: &Actors, by: &Principal, name: &str) -> Result<Leavi
 
 async fn take_back(actors: &Actors, by: &Principal, name: &str, unknown: Error) -> Result<LeavingReceipt> {
     by.require(Role::Admin)?;
-    let (id, now, email) = (by.namespace, clock::now(), name.to_lowercase());
-    let open = actors.store.read(move |db| async move { invites::list_open(&db, id, now).await }).await?;
-    let Some(invite) = open.into_iter().find(|invite| invite.email == email) else { return Err(unknown) };
+    let Some(invite) = team::open_invite(actors, by, name).await? else { return Err(unknown) };
     let namespace = whoami::namespace(actors, by).await?;
     let gone: InviteRecord = actors.tokens.revoke_invite(NameInvite { invite: invite.id, by: by.clone() }).await?;
     Ok(LeavingReceipt {
@@ -74,7 +72,7 @@ async fn take_back(actors: &Actors, by: &Principal, name: &str, unknown: Error) 
         username: None,
         role: gone.role.as_str().into(),
         namespace: namespace.username,
-        left_at: now,
+        left_at: clock::now(),
         tokens_revoked: Vec::new(),
         keys_revoked: 0,
         sessions_ended: 0,
@@ -209,8 +207,15 @@ fn in_force(secrets: &[SecretRecord], workspace: WorkspaceId) -> impl Iterator<I
 
 /// Take somebody out of the team, or an open invitation back
 #[utoipa::path(delete, path = "/api/v1/admin/team/members/{member}", tag = "team",
-    params(("member" = String, Path, description = "User name or e-mail address")),
+    params(("member" = String, Path, description = "User name or e-mail address"), IfMatch),
     responses((status = 200, description = "What they could reach, and what to rotate", body = LeavingReceipt), Problems))]
-pub async fn remove_route(admin: web::Data<Admin>, by: Caller, member: Path<String>, _: Query<Nothing>) -> Reply {
-    Ok(HttpResponse::Ok().json(remove(&admin.actors, &by.0, &member).await?))
+pub async fn remove_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    member: Path<String>,
+    _: Query<Nothing>,
+    seen: IfMatch,
+) -> Reply {
+    let by = team::held(&admin.actors, &by.0, &member, &seen).await?;
+    Ok(HttpResponse::Ok().json(remove(&admin.actors, &by, &member).await?))
 }

@@ -101,7 +101,8 @@ impl Admin {
     pub fn new(actors: Arc<Actors>, guard: impl Fn(&HttpRequest) -> Result<()> + Send + Sync + 'static) -> Self {
         let cookies = Cookies::new(&actors.public_url, actors.config.people.session_days);
         let audit_check = tokio::sync::Semaphore::new(1);
-        Admin { actors, cookies, guard: Box::new(guard), windows: KeyWindows::default(), audit_check }
+        let windows = KeyWindows::new(&actors.config.limits);
+        Admin { actors, cookies, guard: Box::new(guard), windows, audit_check }
     }
 
     /// Refuses a request that was addressed to somebody else.
@@ -140,7 +141,7 @@ route_table! {
     "/workspaces/{slug}/tokens/{id}" { get => tokens::get_route, patch => tokens::update_route, delete => tokens::revoke_route }
     "/workspaces/{slug}/tokens/{id}/rotate" { post => tokens::rotate_route }
     "/workspaces/{slug}/servers" { get => installations::list_route, post => installations::install_route }
-    "/workspaces/{slug}/servers/{server}" { patch => installed_tools::update_route, delete => installations::uninstall_route }
+    "/workspaces/{slug}/servers/{server}" { get => installations::get_route, patch => installed_tools::update_route, delete => installations::uninstall_route }
     "/workspaces/{slug}/servers/{server}/tools" { get => installed_tools::list_route, patch => installed_tools::set_route }
     "/workspaces/{slug}/servers/{server}/pins" { get => pins::list_route }
     "/workspaces/{slug}/servers/{server}/pins:approve" { post => pins::approve_route }
@@ -173,7 +174,7 @@ route_table! {
     "/skills/{namespace}/{name}/versions" { post => publishing::version_route }
     "/skills/{namespace}/{name}/versions/{version}" { get => skills::package_route, patch => publishing::change_version_route }
     "/team/members" { get => team::list_route }
-    "/team/members/{member}" { patch => team::update_route, delete => leaving::remove_route }
+    "/team/members/{member}" { get => team::get_route, patch => team::update_route, delete => leaving::remove_route }
     "/team/invites" { post => invites::create_route }
     "/team/invites/{id}" { delete => invites::revoke_route }
     "/team/invites/{id}/resend" { post => invites::resend_route }
@@ -185,7 +186,7 @@ route_table! {
     "/login-requests" { post => logins::begin_route }
     "/login-requests:poll" { post => logins::poll_route }
     "/api-keys" { get => keys::list_route, post => keys::create_route }
-    "/api-keys/{id}" { delete => keys::revoke_route }
+    "/api-keys/{id}" { get => keys::get_route, delete => keys::revoke_route }
     "/known-servers" { get => known::list_route }
     "/doctor" { get => doctor::examine_route }
     "/actors" { get => actors::list_route }

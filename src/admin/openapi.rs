@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header};
 use utoipa::{
     OpenApi as _,
     openapi::{
-        ObjectBuilder, OpenApi, Required,
+        HeaderBuilder, ObjectBuilder, OpenApi, RefOr, Required,
         path::{ParameterBuilder, ParameterIn},
         schema::{SchemaType, Type},
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
@@ -56,7 +56,22 @@ pub fn document() -> OpenApi {
     let requirement = |name| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
     document.security = Some(vec![requirement("api_key"), requirement("session")]);
     add_namespace(&mut document);
+    add_tags(&mut document);
     document
+}
+
+/// Every complete answer to a `GET` has a tag.
+fn add_tags(document: &mut OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        let Some(RefOr::T(answer)) = item.get.as_mut().and_then(|get| get.responses.responses.get_mut("200")) else {
+            continue;
+        };
+        if answer.content.contains_key("application/json") {
+            let text = ObjectBuilder::new().schema_type(SchemaType::new(Type::String));
+            let tag = HeaderBuilder::new().schema(Some(text)).description(Some("For `If-Match` and `If-None-Match`."));
+            answer.headers.insert("ETag".to_owned(), RefOr::T(tag.build()));
+        }
+    }
 }
 
 /// Every route takes the namespace to act in.
@@ -113,6 +128,29 @@ mod tests {
             json["paths"].as_object().unwrap().values().map(|item| item.as_object().unwrap().len()).sum();
         assert_eq!(operations, ROUTES.len());
         assert!(json["openapi"].as_str().unwrap().starts_with("3.1"));
+    }
+
+    /// Things without a tag of their own: whole collections, what is only ended, what is shown in another list.
+    const WITHOUT_TAG: &[&str] = &[
+        "patch /workspaces/{slug}/servers/{server}/tools",
+        "delete /mcp-servers/{slug}/secrets",
+        "delete /session",
+        "delete /sessions/{id}",
+        "delete /team/invites/{id}",
+    ];
+
+    #[test]
+    fn whatever_is_changed_or_removed_is_shown_with_a_tag_and_taken_as_it_was_seen() {
+        let json = json();
+        for (path, method) in ROUTES.iter().filter(|(_, method)| ["patch", "delete"].contains(method)) {
+            let item = &json["paths"][format!("{BASE}{path}")];
+            let header = |one: &Value| one["name"] == "if-match" && one["in"] == "header";
+            let takes = item[*method]["parameters"].as_array().unwrap().iter().any(header);
+            let excepted = WITHOUT_TAG.contains(&format!("{method} {path}").as_str());
+            assert_eq!(takes, !excepted, "{method} {path}");
+            let shown = &item["get"]["responses"]["200"]["headers"]["ETag"];
+            assert!(excepted || shown.is_object(), "{path} is shown with its tag");
+        }
     }
 
     #[test]

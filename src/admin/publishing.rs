@@ -230,7 +230,7 @@ pub async fn version_route(
 
 /// Withdraw a version of a skill, or take that back
 #[utoipa::path(patch, path = "/api/v1/admin/skills/{namespace}/{name}/versions/{version}", tag = "skills",
-    params(("namespace" = String, Path), ("name" = String, Path), ("version" = String, Path)), request_body = ChangeVersion,
+    params(("namespace" = String, Path), ("name" = String, Path), ("version" = String, Path), IfMatch), request_body = ChangeVersion,
     responses((status = 200, body = SkillDetail), Problems))]
 pub async fn change_version_route(
     admin: web::Data<Admin>,
@@ -249,7 +249,7 @@ pub async fn change_version_route(
 
 /// Remove a skill with all its versions and secrets
 #[utoipa::path(delete, path = "/api/v1/admin/skills/{namespace}/{name}", tag = "skills",
-    params(("namespace" = String, Path), ("name" = String, Path)),
+    params(("namespace" = String, Path), ("name" = String, Path), IfMatch),
     responses((status = 200, description = "What was removed", body = Skill), Problems))]
 pub async fn remove_route(
     admin: web::Data<Admin>,

@@ -12,7 +12,14 @@ use actix_web::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::{LocalBoxFuture, Ready, ready};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use utoipa::IntoParams;
+use utoipa::{
+    IntoParams,
+    openapi::{
+        ObjectBuilder, Required,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+        schema::{SchemaType, Type},
+    },
+};
 
 use crate::{
     actors::Actors,
@@ -153,6 +160,20 @@ impl FromRequest for IfMatch {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let given = request.headers().get(header::IF_MATCH).map(|value| value.to_str().unwrap_or_default().to_owned());
         ready(Ok(IfMatch(given)))
+    }
+}
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let header = ParameterBuilder::new()
+            .name(header::IF_MATCH.as_str())
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(
+                "The `ETag` that a GET of it gave: if it has changed since, the answer is 412 and nothing is done.",
+            ))
+            .schema(Some(ObjectBuilder::new().schema_type(SchemaType::new(Type::String))));
+        vec![header.build()]
     }
 }
 

@@ -285,7 +285,7 @@ async fn held(
 
 /// Change how a secret is sent
 #[utoipa::path(patch, path = "/api/v1/admin/mcp-servers/{slug}/secrets/{name}", tag = "secrets",
-    params(("slug" = String, Path), ("name" = String, Path), Scope), request_body = InjectionRule,
+    params(("slug" = String, Path), ("name" = String, Path), Scope, IfMatch), request_body = InjectionRule,
     responses((status = 200, body = Secret), Problems))]
 pub async fn inject_route(
     admin: web::Data<Admin>,
@@ -301,7 +301,7 @@ pub async fn inject_route(
 
 /// Delete a secret
 #[utoipa::path(delete, path = "/api/v1/admin/mcp-servers/{slug}/secrets/{name}", tag = "secrets",
-    params(("slug" = String, Path), ("name" = String, Path), Scope), responses((status = 200, body = SecretsDeleted), Problems))]
+    params(("slug" = String, Path), ("name" = String, Path), Scope, IfMatch), responses((status = 200, body = SecretsDeleted), Problems))]
 pub async fn delete_route(
     admin: web::Data<Admin>,
     by: Caller,

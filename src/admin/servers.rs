@@ -312,7 +312,7 @@ pub async fn get_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, 
 }
 
 /// Remove a definition and its secrets
-#[utoipa::path(delete, path = "/api/v1/admin/mcp-servers/{slug}", tag = "mcp-servers", params(("slug" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/admin/mcp-servers/{slug}", tag = "mcp-servers", params(("slug" = String, Path), IfMatch),
     responses((status = 200, description = "What was removed", body = Server), Problems))]
 pub async fn remove_route(
     admin: web::Data<Admin>,

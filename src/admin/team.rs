@@ -13,14 +13,14 @@ use crate::{
         dto::{MemberStatus, Page, TeamMember, TeamPage, UpdateMember},
         openapi::Problems,
         reply::Reply,
-        request::{Json, Nothing, Paging, Query, page},
+        request::{IfMatch, Json, Nothing, Paging, Query, page},
         whoami,
     },
     domain::{
         clock, near,
         role::{Principal, Role},
     },
-    error::{Result, err},
+    error::{ErrorCode, Result, err},
     store::{
         accounts::{self, AccountRecord, MemberRecord},
         invites::{self, InviteRecord},
@@ -97,6 +97,40 @@ pub async fn find(actors: &Actors, by: &Principal, name: &str) -> Result<MemberR
     Err(err::not_found(near::no_such("member", name, known)).with_hint("aerostack team list"))
 }
 
+/// A member, or an open invitation by its address.
+pub async fn get(actors: &Actors, by: &Principal, name: &str) -> Result<TeamMember> {
+    Ok(named(actors, by, name).await?.1)
+}
+
+/// The same with what the change log calls it.
+async fn named(actors: &Actors, by: &Principal, name: &str) -> Result<((&'static str, String), TeamMember)> {
+    by.require(Role::Viewer)?;
+    match find(actors, by, name).await {
+        Ok(member) => {
+            let shown = member_dto(&member, &whoami::namespace(actors, by).await?);
+            Ok((("member", member.account.id.to_string()), shown))
+        }
+        Err(unknown) if unknown.code() == ErrorCode::NotFound && by.role >= Role::Admin => {
+            let invite = open_invite(actors, by, name).await?.ok_or(unknown)?;
+            Ok((("invite", invite.id.to_string()), invite_dto(actors, &invite)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The open invitation of an e-mail address.
+pub async fn open_invite(actors: &Actors, by: &Principal, email: &str) -> Result<Option<InviteRecord>> {
+    let (id, now, email) = (by.namespace, clock::now(), email.to_lowercase());
+    let open = actors.store.read(move |db| async move { invites::list_open(&db, id, now).await }).await?;
+    Ok(open.into_iter().find(|invite| invite.email == email))
+}
+
+/// Who acts, held to what they have seen of a member.
+pub async fn held(actors: &Actors, by: &Principal, name: &str, seen: &IfMatch) -> Result<Principal> {
+    let thing = async { Ok(named(actors, by, name).await?.0) };
+    seen.hold(actors, by, thing, get(actors, by, name)).await
+}
+
 /// Gives a member another role.
 pub async fn update(actors: &Actors, by: &Principal, name: &str, input: UpdateMember) -> Result<TeamMember> {
     let role: Role = input.role.parse()?;
@@ -114,16 +148,26 @@ pub async fn list_route(admin: web::Data<Admin>, by: Caller, paging: Query<Pagin
     Ok(HttpResponse::Ok().json(list(&admin.actors, &by.0, &paging.0).await?))
 }
 
+/// Show a member, or an open invitation
+#[utoipa::path(get, path = "/api/v1/admin/team/members/{member}", tag = "team",
+    params(("member" = String, Path, description = "User name or e-mail address")),
+    responses((status = 200, body = TeamMember), Problems))]
+pub async fn get_route(admin: web::Data<Admin>, by: Caller, member: Path<String>, _: Query<Nothing>) -> Reply {
+    Ok(HttpResponse::Ok().json(get(&admin.actors, &by.0, &member).await?))
+}
+
 /// Give a member another role
 #[utoipa::path(patch, path = "/api/v1/admin/team/members/{member}", tag = "team",
-    params(("member" = String, Path, description = "User name or e-mail address")), request_body = UpdateMember,
+    params(("member" = String, Path, description = "User name or e-mail address"), IfMatch), request_body = UpdateMember,
     responses((status = 200, body = TeamMember), Problems))]
 pub async fn update_route(
     admin: web::Data<Admin>,
     by: Caller,
     member: Path<String>,
     _: Query<Nothing>,
+    seen: IfMatch,
     body: Json<UpdateMember>,
 ) -> Reply {
-    Ok(HttpResponse::Ok().json(update(&admin.actors, &by.0, &member, body.0).await?))
+    let by = held(&admin.actors, &by.0, &member, &seen).await?;
+    Ok(HttpResponse::Ok().json(update(&admin.actors, &by, &member, body.0).await?))
 }

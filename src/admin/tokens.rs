@@ -15,6 +15,7 @@ use crate::{
     admin::{
         Admin, BASE,
         auth::Caller,
+        conventions::tagged,
         dto::{
             CreateToken, Page, RevokeByName, RotateToken, Seats, Snippet, Token, TokenCreated, TokenPage, TokenStatus,
             UpdateToken,
@@ -228,7 +229,12 @@ pub async fn revoke_by_name(actors: &Actors, by: &Principal, slug: &str, input: 
 
 async fn held(actors: &Actors, by: &Principal, (slug, id): (&str, &str), seen: &IfMatch) -> Result<Principal> {
     let thing = async { Ok(("token", get(actors, by, slug, id).await?.id)) };
-    seen.hold(actors, by, thing, get(actors, by, slug, id)).await
+    seen.hold(actors, by, thing, async { Ok(lasting(&get(actors, by, slug, id).await?)) }).await
+}
+
+/// A token without what calls change.
+fn lasting(token: &Token) -> Token {
+    Token { last_used_at: None, ..token.clone() }
 }
 
 /// List tokens
@@ -257,12 +263,13 @@ pub async fn create_route(
 #[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/tokens/{id}", tag = "tokens",
     params(("slug" = String, Path), ("id" = String, Path)), responses((status = 200, body = Token), Problems))]
 pub async fn get_route(admin: web::Data<Admin>, by: Caller, path: Path<(String, String)>, _: Query<Nothing>) -> Reply {
-    Ok(HttpResponse::Ok().json(get(&admin.actors, &by.0, &path.0, &path.1).await?))
+    let shown = get(&admin.actors, &by.0, &path.0, &path.1).await?;
+    Ok(tagged(&shown, &lasting(&shown)))
 }
 
 /// Change what a token may use; its value stays
 #[utoipa::path(patch, path = "/api/v1/admin/workspaces/{slug}/tokens/{id}", tag = "tokens",
-    params(("slug" = String, Path), ("id" = String, Path)), request_body = UpdateToken,
+    params(("slug" = String, Path), ("id" = String, Path), IfMatch), request_body = UpdateToken,
     responses((status = 200, body = Token), Problems))]
 pub async fn update_route(
     admin: web::Data<Admin>,
@@ -278,7 +285,7 @@ pub async fn update_route(
 
 /// Revoke a token, at once and for ever
 #[utoipa::path(delete, path = "/api/v1/admin/workspaces/{slug}/tokens/{id}", tag = "tokens",
-    params(("slug" = String, Path), ("id" = String, Path)),
+    params(("slug" = String, Path), ("id" = String, Path), IfMatch),
     responses((status = 200, description = "The revoked token", body = Token), Problems))]
 pub async fn revoke_route(
     admin: web::Data<Admin>,

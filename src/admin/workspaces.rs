@@ -189,7 +189,7 @@ pub async fn get_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, 
 }
 
 /// Rename a workspace; another slug is another gateway URL
-#[utoipa::path(patch, path = "/api/v1/admin/workspaces/{slug}", tag = "workspaces", params(("slug" = String, Path)),
+#[utoipa::path(patch, path = "/api/v1/admin/workspaces/{slug}", tag = "workspaces", params(("slug" = String, Path), IfMatch),
     request_body = UpdateWorkspace, responses((status = 200, body = Workspace), Problems))]
 pub async fn update_route(
     admin: web::Data<Admin>,
@@ -204,7 +204,7 @@ pub async fn update_route(
 }
 
 /// Delete a workspace with its tokens and installations
-#[utoipa::path(delete, path = "/api/v1/admin/workspaces/{slug}", tag = "workspaces", params(("slug" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/admin/workspaces/{slug}", tag = "workspaces", params(("slug" = String, Path), IfMatch),
     responses((status = 200, description = "What was deleted", body = Workspace), Problems))]
 pub async fn delete_route(
     admin: web::Data<Admin>,

@@ -90,11 +90,8 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: AuditC
                 mac: hex(&known.place.mac),
                 instance: known.instance.map(|id| id.to_string()),
             };
-            let body = VerifyAudit {
-                from,
-                checkpoints: known.into_iter().map(place).collect(),
-                with_state: args.with_state,
-            };
+            let body =
+                VerifyAudit { from, checkpoints: known.into_iter().map(place).collect(), with_state: args.with_state };
             let verdict: AuditVerdict = session.client()?.post(&["audit:verify"], vec![], &body).await?;
             show(terminal, &verdict)
         }
@@ -118,9 +115,8 @@ pub fn show(terminal: &mut Terminal, verdict: &AuditVerdict) -> Outcome {
         0 => String::new(),
         seq => format!(", up to {seq} removed in order"),
     };
-    let secrets = verdict.secrets.map_or_else(String::new, |n| {
-        format!(", {} as new as it says", text::counted(n, "secret"))
-    });
+    let secrets =
+        verdict.secrets.map_or_else(String::new, |n| format!(", {} as new as it says", text::counted(n, "secret")));
     let sentence = format!(
         "The audit log is intact: {} checked{pruned}, {} compared{secrets}.",
         entries(verdict.checked),

@@ -128,8 +128,7 @@ impl Known {
 async fn verify_once(db: &impl ConnectionTrait, keys: &[AuditKey], scope: Scope<'_>) -> Result<Verdict> {
     let known = Known::of(scope.checkpoints);
     let head = head(db).await?;
-    let mut verdict =
-        Verdict { checked: 0, pruned_through: 0, head, checkpoints: 0, secrets: None, broken: None };
+    let mut verdict = Verdict { checked: 0, pruned_through: 0, head, checkpoints: 0, secrets: None, broken: None };
     let Some(last) = begin(db, keys, scope.from, &known, &mut verdict).await? else { return Ok(verdict) };
     let mut said = scope.with_state.then(SecretsSaid::default);
     let last = walk(db, keys, last, &known, &mut verdict, &mut said).await?;

@@ -190,11 +190,7 @@ pub async fn page(db: &impl ConnectionTrait, after: Option<SecretId>, limit: u64
 
 /// The version of every secret's value in order of id, after `after`, at most `limit`. Nothing else of the rows is read,
 /// so that one that was damaged does not hide the others.
-pub async fn versions(
-    db: &impl ConnectionTrait,
-    after: Option<SecretId>,
-    limit: u64,
-) -> Result<Vec<(SecretId, u64)>> {
+pub async fn versions(db: &impl ConnectionTrait, after: Option<SecretId>, limit: u64) -> Result<Vec<(SecretId, u64)>> {
     use sea_orm::QuerySelect;
 
     let mut query = Entity::find().select_only().column(Column::Id).column(Column::ValueVersion);

@@ -5,7 +5,9 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::support::{Admin, Response, TestGateway, database::fresh_postgres, place_with, process::Setup};
+use crate::support::{
+    Admin, Response, TestGateway, database::fresh_postgres, people::on_both, place_with, process::Setup,
+};
 
 fn if_match(admin: &Admin, method: &'static str, path: &str, tag: &str, body: Option<&Value>) -> Response {
     admin.request(method, path, body).header("if-match", tag).send(admin.address)
@@ -91,6 +93,58 @@ fn every_single_thing_has_a_tag_and_is_removed_only_as_it_was_seen() {
     admin.patch(&token, json!({ "scope": { "deny": ["*delete*"] } })).expect(200);
     if_match(admin, "DELETE", &token, &old, None).expect(412);
     if_match(admin, "DELETE", &token, &format!("\"x\", {}", tag(admin, &token)), None).expect(200);
+}
+
+#[test]
+fn members_keys_and_installations_are_changed_only_as_they_were_seen() {
+    on_both(changed_as_seen);
+}
+
+fn changed_as_seen(setup: Setup) {
+    let gateway = setup.start();
+    let admin = &gateway.admin();
+    admin.workspace("eng");
+    let (alice, _) = gateway.member("alice", "viewer", None);
+    let (member, role) = ("/team/members/alice", |role: &str| json!({ "role": role }));
+    let old = tag(admin, member);
+    assert_eq!(admin.get(member).json()["role"], "viewer");
+    if_match(admin, "PATCH", member, &old, Some(&role("member"))).expect(200);
+    if_match(admin, "PATCH", member, &old, Some(&role("admin"))).expect(412);
+    if_match(admin, "DELETE", member, &old, None).expect(412);
+    assert_eq!(admin.get("/team/members/alice@example.com").expect(200).json()["role"], "member");
+    // An open invitation is named by its address; those who may not see it do not.
+    gateway.invite(json!({ "email": "bob@example.com" }));
+    let (bob, old) = ("/team/members/bob@example.com", tag(admin, "/team/members/bob@example.com"));
+    alice.get(&format!("{bob}?namespace=acme")).expect(404);
+    gateway.invite(json!({ "email": "bob@example.com", "role": "admin" }));
+    if_match(admin, "DELETE", bob, &old, None).expect(412);
+    if_match(admin, "DELETE", bob, &tag(admin, bob), None).expect(200);
+    if_match(admin, "DELETE", member, &tag(admin, member), None).expect(200);
+    admin.get(member).expect(404);
+
+    // That a key is used, by asking for it, does not change it.
+    let made = admin.post("/api-keys", json!({ "name": "CI" })).expect(201).json();
+    let key = format!("/api-keys/{}", made["id"].as_str().unwrap());
+    let itself = gateway.with_key(made["key"].as_str().unwrap());
+    let seen = tag(&itself, &key);
+    assert_eq!((seen.clone(), seen.clone()), (tag(&itself, &key), tag(admin, &key)));
+    alice.get(&key).expect(401);
+    let foreign = gateway.member("carol", "admin", None).0;
+    foreign.get(&key).expect(404);
+    if_match(admin, "DELETE", &key, "\"x\"", None).expect(412);
+    if_match(admin, "DELETE", &key, &seen, None).expect(200);
+    if_match(admin, "DELETE", &key, &seen, None).expect(412);
+
+    admin.server("toy", "http://127.0.0.1:9/mcp");
+    admin.install("eng", "toy");
+    let (installed, off) = ("/workspaces/eng/servers/toy", json!({ "enabled": false }));
+    let old = tag(admin, installed);
+    assert_eq!(admin.get(installed).json()["server"], "toy");
+    if_match(admin, "PATCH", installed, &old, Some(&off)).expect(200);
+    if_match(admin, "PATCH", installed, &old, Some(&off)).expect(412);
+    if_match(admin, "DELETE", installed, &old, None).expect(412);
+    if_match(admin, "DELETE", installed, &tag(admin, installed), None).expect(200);
+    admin.get(installed).expect(404);
 }
 
 #[test]

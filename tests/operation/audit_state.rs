@@ -31,7 +31,8 @@ fn an_older_row_is_found(setup: Setup, url: &str) {
     let whole = api(json!({ "with_state": true }));
     assert_eq!((&whole["intact"], &whole["secrets"]), (&json!(true), &json!(3)), "{whole}");
     assert_eq!(api(json!({}))["secrets"], json!(null), "nobody asked");
-    for (more, words) in [(&["--with-state"][..], "3 secrets as new as it says"), (&with_state[..], "3 secrets as new")] {
+    for (more, words) in [(&["--with-state"][..], "3 secrets as new as it says"), (&with_state[..], "3 secrets as new")]
+    {
         let (status, text) = verify(&setup, more);
         assert_eq!(status, Some(0), "{text}");
         assert!(text.contains(words), "{text}");

@@ -195,8 +195,7 @@ fn a_form_from_elsewhere_does_nothing() {
     let gateway = setup().start();
     let code = gateway.invite(json!({ "email": "alice@example.com" }));
     let browser = Browser::new(gateway.address);
-    let form = browser
-        .form("/join", &[("do", "join"), ("code", &code), ("username", "alice"), ("password", PASSWORD)]);
+    let form = browser.form("/join", &[("do", "join"), ("code", &code), ("username", "alice"), ("password", PASSWORD)]);
     for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("x-nothing", "x")] {
         form.clone().header(name, value).send(gateway.address).expect(403);
     }

@@ -152,6 +152,20 @@ fn a_stream_ends_with_the_right_to_see_it() {
 }
 
 #[test]
+fn a_stream_in_which_nothing_happens_ends_within_seconds_of_the_right_to_see_it() {
+    let Place { gateway, admin, .. } = place_with(setup(), &[]);
+    let (bob, _) = gateway.member("bob", "member", None);
+    let made = admin.post("/api-keys", json!({ "name": "watcher" })).expect(201).json();
+    let mut with_key = watch(&gateway.with_key(made["key"].as_str().unwrap()), "");
+    let mut bobs = watch(&bob, "namespace=acme");
+    admin.delete(&format!("/api-keys/{}", made["id"].as_str().unwrap())).expect(200);
+    admin.delete("/team/members/bob").expect(200);
+    // As configured, and without a call that would bring it to light.
+    assert!(ends(&mut with_key), "the key was revoked");
+    assert!(ends(&mut bobs), "no member any more");
+}
+
+#[test]
 fn whoever_does_not_keep_up_is_told_how_many_were_left_out() {
     let toy = servers::plain(&["echo"]);
     let setup = setup().set("analytics.live_queue", 1).set("analytics.flush_ms", 1500);

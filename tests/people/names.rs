@@ -93,7 +93,7 @@ fn markup_in_names_is_text_on_every_page() {
     let tried =
         browser.submit("/signin", &[("username", MARKUP), ("password", PASSWORD), ("next", MARKUP)]).expect(401);
     browser.sign_in("alice", PASSWORD);
-    let device = browser.get(&format!("/device?code={}", begun["user_code"].as_str().unwrap())).expect(200);
+    let device = browser.submit("/device", &[("code", begun["user_code"].as_str().unwrap())]).expect(200);
     for page in [tried, device] {
         let text = page.text();
         let only_ours = text.split("<script").skip(1).all(|rest| rest.starts_with(" src=\"/ui/"));
