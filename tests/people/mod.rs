@@ -3,6 +3,7 @@
 mod forgery;
 mod joining;
 mod keys;
+mod leaks;
 mod leaving;
 mod live;
 mod logins;

@@ -50,6 +50,11 @@ impl Setup {
         self.bind = address.to_string();
         self
     }
+    /// Listening on a port that was free just now, and known by this URL.
+    pub fn known_as(self, public_url: &str) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        self.bind(free.expect("a port")).set("server.public_url", public_url)
+    }
     /// With its files in memory, where there is such a place: for what does not depend on the disk and writes a lot.
     pub fn in_memory(mut self) -> Self {
         let made = tempfile::Builder::new().prefix("aerostack-test-").tempdir_in("/dev/shm");
@@ -109,8 +114,12 @@ impl Setup {
             let line = banner.lines().find(|line| line.trim_start().starts_with(label))?;
             line.split("://").nth(1)?.split(end).next()?.parse().ok()
         };
-        let (Some(address), Some(ops)) = (address("Gateway", "/ws"), address("Operators", "/")) else {
+        // With a public URL the banner says that one.
+        let bound = self.bind.parse::<SocketAddr>().ok().filter(|bound| bound.port() != 0);
+        let (Some(address), Some(ops)) = (bound.or_else(|| address("Gateway", "/ws")), address("Operators", "/"))
+        else {
             let log = fs::read_to_string(self.log_file()).unwrap_or_default();
+            let _already_over = child.kill();
             panic!("the gateway did not start: {:?}\n{banner}\n{log}", child.wait());
         };
         let key = fs::read_to_string(self.data_dir().join("admin-key")).unwrap_or_default().trim().to_owned();
