@@ -104,7 +104,9 @@ fn links_are_made_of_the_public_url_whatever_host_a_request_names() {
     let place = place_with(setup().known_as("https://mcp.example.com/team"), &[]);
     let made = place.admin.post("/workspaces/eng/tokens", json!({ "name": "Bob" })).expect(201).json();
     assert_eq!(made["url"], "https://mcp.example.com/team/ws/eng");
-    assert!(made.to_string().contains("https://mcp.example.com/team/ws/eng") && !made.to_string().contains("127.0.0.1"));
+    assert!(
+        made.to_string().contains("https://mcp.example.com/team/ws/eng") && !made.to_string().contains("127.0.0.1")
+    );
     let invited = place.admin.post("/team/invites", json!({ "email": "alice@example.com" })).expect(201).json();
     assert!(invited["link"].as_str().unwrap().starts_with("https://mcp.example.com/team/join#inv_"), "{invited}");
     // A name that is not ours is refused before anything is made.
