@@ -107,6 +107,43 @@ fn whichever_process_is_killed_no_other_one_is_left_behind() {
     assert_eq!(zombies(place.gateway.pid()), Vec::<String>::new());
 }
 
+/// Kills all of them at the same moment, as far as one can.
+fn kill_all(ids: &[u32]) {
+    let ids = ids.iter().map(u32::to_string);
+    assert!(std::process::Command::new("kill").arg("-9").args(ids).status().unwrap().success());
+}
+
+#[test]
+fn who_kills_every_process_of_the_gateways_name_kills_no_one_that_cleans_up() {
+    let mut place = programs(patient(), &[("toy", &["stubborn", "family"])]);
+    until("it answers", || call(&place, "toy__echo"));
+    let name = |id: &u32| std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+    let gateway = place.gateway.pid();
+    let all = place.gateway.family();
+    assert!(all.len() >= 4, "{all:?}");
+    let namesakes: Vec<u32> = std::iter::once(gateway).chain(all).filter(|id| name(id) == name(&gateway)).collect();
+    assert_eq!(namesakes, [gateway]);
+    let data = place.gateway.setup.data_dir();
+    kill_all(&namesakes);
+    place.gateway.ended(Duration::from_secs(5));
+    assert!(within(Duration::from_secs(10), || family(&data).is_empty()), "{:?}", family(&data));
+}
+
+#[test]
+fn what_survived_the_death_of_gateway_and_launchers_is_ended_by_the_next_gateway() {
+    let mut place = programs(patient(), &[("toy", &["stubborn", "family"])]);
+    until("it answers", || call(&place, "toy__echo"));
+    let kept = [place.gateway.pid(), step(&place, "__spawn"), step(&place, "__watch")];
+    let data = place.gateway.setup.data_dir();
+    kill_all(&kept);
+    place.gateway.ended(Duration::from_secs(5));
+    let left = family(&data);
+    assert!(!left.is_empty(), "this test is about those that are left");
+    place.gateway.start_again();
+    assert!(left.iter().all(|id| !std::path::Path::new(&format!("/proc/{id}/exe")).exists()), "{left:?}");
+    until("it answers again", || call(&place, "toy__echo"));
+}
+
 #[test]
 fn a_stopped_gateway_ends_its_programs_before_it_ends() {
     let mut place = programs(patient(), &[("toy", &["family"]), ("stubborn", &["stubborn", "family"])]);

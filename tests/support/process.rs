@@ -208,7 +208,9 @@ impl TestGateway {
         self.ended(DEADLINE);
         self.start_again();
     }
-    fn start_again(&mut self) {
+    /// Starts it again after its end, on the same folder and address.
+    #[track_caller]
+    pub fn start_again(&mut self) {
         let key = self.key.clone();
         let next = self.setup.clone().bind(self.address).start();
         *self = next;

@@ -10,7 +10,7 @@
 //! threads or runs anything else.
 
 use std::{
-    ffi::OsString,
+    ffi::{CStr, OsString},
     os::{
         fd::OwnedFd,
         unix::process::{CommandExt as _, ExitStatusExt as _},
@@ -138,11 +138,16 @@ impl Launch<'_> {
     }
 }
 
+/// Whether a process that was told this first is one of ours, or will be the program in a moment.
+pub(super) fn is_step(told: &[u8]) -> bool {
+    [SPAWN, WATCH, EXEC].iter().any(|step| step.as_bytes() == told)
+}
+
 /// Is this process a launcher? Then it does its work here, and this is how it ended.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut args = args.into_iter().skip(1);
     let step = args.next()?;
-    if step != SPAWN && step != WATCH && step != EXEC {
+    if !is_step(step.as_encoded_bytes()) {
         return None;
     }
     let orders = args.next().and_then(|text| serde_json::from_str::<Orders>(text.to_str()?).ok());
@@ -163,8 +168,10 @@ fn failed(what: &'static str) -> impl Fn(rustix::io::Errno) -> String {
     move |cause| format!("{what}: {cause}")
 }
 
-/// Adopts whatever will descend from this process, and shows nobody its memory.
-fn adopt() -> Result<(), String> {
+/// Adopts whatever will descend from this process, and shows nobody its memory. The name is for whoever looks at the
+/// machine, and is not the gateway's: who kills that one by its name does not kill those that clean up after it.
+fn adopt(name: &CStr) -> Result<(), String> {
+    rustix::thread::set_name(name).map_err(failed("taking a name"))?;
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(failed("closing its memory"))?;
     rustix::process::set_child_subreaper(Some(getpid())).map_err(failed("becoming subreaper"))
 }
@@ -192,7 +199,7 @@ fn guard(mut orders: Orders, command: &[OsString]) -> Result<Code, String> {
     orders.gateway = getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
     // What whoever started the gateway left open is nobody else's either.
     close_fds::set_fds_cloexec_threadsafe(3, &[]);
-    adopt()?;
+    adopt(c"mcp-launcher")?;
     // A session of its own: no signal of a terminal reaches it. It leads none yet, so this cannot fail.
     let _leads_already = rustix::process::setsid();
     let mut watcher = next(WATCH, &orders, command)?.spawn().map_err(|cause| format!("starting it: {cause}"))?;
@@ -209,7 +216,7 @@ fn guard(mut orders: Orders, command: &[OsString]) -> Result<Code, String> {
 /// The one that watches: starts the program, and ends all of its family in the end.
 fn watch(mut orders: Orders, command: &[OsString]) -> Result<Code, String> {
     let gateway = Pid::from_raw(orders.gateway).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
-    adopt()?;
+    adopt(c"mcp-watcher")?;
     orders.watcher = getpid().as_raw_nonzero().get();
     let child = next(EXEC, &orders, command)?.process_group(0).spawn();
     let main = id(&child.map_err(|cause| format!("starting it: {cause}"))?)?;

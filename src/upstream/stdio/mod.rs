@@ -41,6 +41,7 @@ pub mod launcher;
 mod lines;
 mod pace;
 pub mod starts;
+mod strays;
 mod tail;
 mod tree;
 
@@ -93,8 +94,13 @@ impl Host {
         Ok(Folder { path: made.path().to_owned(), _fleeting: Some(Arc::new(made)) })
     }
 
-    /// Deletes what gateways that were killed left of clients' programs, and the folders of servers that are no more.
+    /// Ends what gateways that were killed left running, and deletes what they left of clients' programs and the
+    /// folders of servers that are no more.
     pub fn sweep(&self, servers: &[ServerId]) {
+        let ended = strays::end(&self.home());
+        if ended > 0 {
+            tracing::warn!(ended, "processes that an earlier gateway's programs had left were ended");
+        }
         let inside = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
         // A folder that was chosen may hold more than what is this gateway's.
         let ours = self.config.home_dir.as_os_str().is_empty();
