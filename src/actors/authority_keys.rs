@@ -230,7 +230,9 @@ impl Authority {
                     }
                     let revoked = api_keys::revoke(tx, named.account, named.key, now).await?;
                     let record = revoked.ok_or_else(|| err::not_found("No such API key in force"))?;
-                    tx.audit(entry(&named.by, "api_key_revoked", &record)).await?;
+                    let entry = entry(&named.by, "api_key_revoked", &record);
+                    let own = named.by.api_key == Some(named.key);
+                    tx.audit(if own { entry.of_own_rights() } else { entry }).await?;
                     tx.change("api_key", record.id).await?;
                     Ok(record)
                 })

@@ -67,8 +67,8 @@ impl Authority {
             .write(move |tx| {
                 Box::pin(async move {
                     let by = &change.by;
-                    let member = member(tx, by, change.account).await?;
-                    by.may_give(change.role)?;
+                    let (member, now_acts) = member(tx, by, change.account).await?;
+                    now_acts.may_give(change.role)?;
                     if member.role == Role::Owner && change.role != Role::Owner {
                         stays_owned(tx, by.namespace, &member).await?;
                     }
@@ -81,6 +81,7 @@ impl Authority {
                     }
                     sign_ins::end_all(tx, member.account.id, by.session, now).await?;
                     let entry = entry(tx, by, "role_changed", &member).await?;
+                    let entry = if by.account == change.account { entry.of_own_rights() } else { entry };
                     tx.audit(entry.with("from", member.role.as_str()).with("to", change.role.as_str())).await?;
                     tx.change("member", member.account.id).await?;
                     Ok(MemberRecord { role: change.role, ..member })
@@ -111,11 +112,19 @@ impl Authority {
 
 /// Whether nothing was changed for sure.
 fn is_certain(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::NotFound | ErrorCode::Forbidden | ErrorCode::Conflict | ErrorCode::Validation)
+    matches!(
+        code,
+        ErrorCode::NotFound
+            | ErrorCode::Unauthorized
+            | ErrorCode::Forbidden
+            | ErrorCode::Conflict
+            | ErrorCode::Validation
+            | ErrorCode::PreconditionFailed
+    )
 }
 
-/// A member of the namespace, held until the transaction ends, whom `by` may change.
-async fn member(tx: &Tx, by: &Principal, account: AccountId) -> Result<MemberRecord> {
+/// A member of the namespace, held until the transaction ends, whom `by` may change; and who acts, with the role of now.
+async fn member(tx: &Tx, by: &Principal, account: AccountId) -> Result<(MemberRecord, Principal)> {
     accounts::lock(tx, by.namespace).await?;
     let all = accounts::members(tx.conn(), by.namespace).await?;
     let found = all.into_iter().find(|member| member.account.id == account);
@@ -126,7 +135,7 @@ async fn member(tx: &Tx, by: &Principal, account: AccountId) -> Result<MemberRec
     if by.account != account || role.is_none() {
         now.may_give(found.role)?;
     }
-    Ok(found)
+    Ok((found, now))
 }
 
 /// Refuses what would leave a namespace without an owner, or without the account whose namespace it is.
@@ -153,11 +162,12 @@ async fn entry(tx: &Tx, by: &Principal, action: &str, member: &MemberRecord) -> 
 }
 
 async fn take_out(tx: &Tx, by: &Principal, account: AccountId, now: Timestamp) -> Result<Left> {
-    let member = member(tx, by, account).await?;
+    let (member, _) = member(tx, by, account).await?;
     if member.role == Role::Owner {
         stays_owned(tx, by.namespace, &member).await?;
     }
     let entry = entry(tx, by, "member_removed", &member).await?;
+    let entry = if by.account == account { entry.of_own_rights() } else { entry };
     let all = tokens::of_member(tx.conn(), by.namespace, account).await?;
     let all_tokens = all.iter().map(|token| token.id).collect();
     let mut dead = Vec::new();

@@ -232,7 +232,8 @@ impl Authority {
                     let account = account_of(tx, by.account).await?;
                     passwords::set(tx, account.id, &hash, now).await?;
                     let ended = sign_ins::end_all(tx, account.id, by.session, now).await?;
-                    tx.audit(entry(&account, "password_changed").with("sessions_ended", ended)).await?;
+                    let entry = entry(&account, "password_changed").with("sessions_ended", ended);
+                    tx.audit(entry.warrant(&by)).await?;
                     Ok(ended)
                 })
             })

@@ -72,5 +72,7 @@ pub mod subscriptions;
 mod token_tests;
 #[cfg(test)]
 mod vault_tests;
+#[cfg(test)]
+mod warrant_tests;
 pub mod workspace_catalog;
 pub use all::Actors;

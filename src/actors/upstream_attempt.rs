@@ -63,7 +63,8 @@ impl Attempt {
     fn know(&self, skill: &Skill, injected: &InjectedHeaders) -> Result<Connection, UpstreamError> {
         let live = Arc::new(Live { connected: Arc::new(skill::connected(skill)), version: injected.version });
         let skill = SkillPeer::of(&self.client, &self.def, &injected.headers)?;
-        Ok((Rc::new(Line { live, endpoint: None, relay: None, child: None, skill }), None))
+        let scrubber = injected.scrubber.clone();
+        Ok((Rc::new(Line { live, endpoint: None, relay: None, child: None, skill, scrubber }), None))
     }
 
     async fn dial(&self, url: &Url, injected: &InjectedHeaders) -> Result<Connection, UpstreamError> {
@@ -78,9 +79,10 @@ impl Attempt {
         };
         let Negotiated { connected, stream } = negotiate::connect(&approach).await?;
         let endpoint = Rc::new(Endpoint::new(&self.client, url, Stage::Known(&connected.wire), &injected.headers)?);
-        let live = Arc::new(Live { connected: Arc::new(connected), version: injected.version });
+        let scrubber = injected.scrubber.clone();
+        let live = Arc::new(Live { connected: Arc::new(connected.scrubbed(&scrubber)), version: injected.version });
         let relay = stream.is_some().then(|| Relay::new(Outlet::Post(endpoint.clone())));
-        Ok((Rc::new(Line { live, endpoint: Some(endpoint), relay, child: None, skill: None }), stream))
+        Ok((Rc::new(Line { live, endpoint: Some(endpoint), relay, child: None, skill: None, scrubber }), stream))
     }
 
     async fn start(&self, program: &Program, injected: &InjectedHeaders) -> Result<Connection, UpstreamError> {
@@ -108,8 +110,10 @@ impl Attempt {
             self.link.said(last_words);
             failure
         })?;
-        let live = Arc::new(Live { connected: Arc::new(connected), version: injected.version });
+        let scrubber = injected.scrubber.clone();
+        let live = Arc::new(Live { connected: Arc::new(connected.scrubbed(&scrubber)), version: injected.version });
         let relay = Relay::new(Outlet::Child(child.inlet()));
-        Ok((Rc::new(Line { live, endpoint: None, relay: Some(relay), child: Some(child), skill: None }), Some(stream)))
+        let line = Line { live, endpoint: None, relay: Some(relay), child: Some(child), skill: None, scrubber };
+        Ok((Rc::new(line), Some(stream)))
     }
 }

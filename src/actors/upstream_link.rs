@@ -160,6 +160,8 @@ pub struct Line {
     pub(super) child: Option<Rc<Child>>,
     /// The skill, if it is one.
     pub(super) skill: Option<Rc<SkillPeer>>,
+    /// Keeps the secrets that it was made with out of what comes back.
+    pub(super) scrubber: Scrubber,
 }
 
 impl fmt::Debug for Line {
@@ -177,14 +179,13 @@ impl Line {
         patience: Patience,
     ) -> Result<Reply, UpstreamError> {
         let question = Question::new(Mint::default().mint(), method, members, self.live.connected.wire.is_modern());
-        if let Some(skill) = &self.skill {
-            return ask::reply_of(skill.send(&question.body, &[], patience).await?);
-        }
-        match (&self.relay, &self.endpoint) {
-            (Some(relay), _) => relay.ask(&question, patience).await,
-            (None, Some(endpoint)) => ask::ask(endpoint, &question, patience).await,
-            (None, None) => Err(UpstreamError::SessionExpired),
-        }
+        let reply = match (&self.skill, &self.relay, &self.endpoint) {
+            (Some(skill), ..) => ask::reply_of(skill.send(&question.body, &[], patience).await?)?,
+            (None, Some(relay), _) => relay.ask(&question, patience).await?,
+            (None, None, Some(endpoint)) => ask::ask(endpoint, &question, patience).await?,
+            (None, None, None) => return Err(UpstreamError::SessionExpired),
+        };
+        reply.scrubbed(&self.scrubber)
     }
 
     /// Tells the server that its session is over, if it has one. A program is gone when this returns, if it goes in

@@ -14,16 +14,14 @@ use crate::{
     },
     admin::{
         Admin,
-        auth::Caller,
+        auth::{Caller, require_installation},
         openapi::Problems,
         reply::Reply,
         request::{Nothing, Query},
     },
-    domain::{
-        near,
-        role::{Principal, Role},
-    },
+    domain::{near, role::Principal},
     error::{Error, Result, err},
+    store::audit::AuditEntry,
 };
 
 /// All actors and how they are together.
@@ -35,9 +33,11 @@ pub struct ActorHealth {
     pub actors: Vec<ActorReport>,
 }
 
+const WHAT: &str = "see and restart its actors";
+
 /// The health board.
 pub fn list(actors: &Actors, by: &Principal) -> Result<ActorHealth> {
-    by.require(Role::Admin)?;
+    require_installation(actors, by, WHAT)?;
     let reports = actors.runtime.board().reports();
     let status = match () {
         () if !actors.runtime.board().unready().is_empty() => "fail",
@@ -49,13 +49,18 @@ pub fn list(actors: &Actors, by: &Principal) -> Result<ActorHealth> {
 
 /// One actor, asked now.
 pub async fn get(actors: &Actors, by: &Principal, name: &str) -> Result<ActorReport> {
-    by.require(Role::Admin)?;
+    require_installation(actors, by, WHAT)?;
     actors.runtime.board().report(name).await.ok_or_else(|| unknown(actors, name))
 }
 
-/// Ends an actor's present incarnation; its supervisor starts a fresh one.
+/// Ends an actor's present incarnation; its supervisor starts a fresh one. It is written down first.
 pub async fn restart(actors: &Actors, by: &Principal, name: &str) -> Result<ActorReport> {
-    by.require(Role::Admin)?;
+    require_installation(actors, by, WHAT)?;
+    if !actors.runtime.board().reports().iter().any(|report| report.name == name) {
+        return Err(unknown(actors, name));
+    }
+    let entry = AuditEntry::new(by, "actor_restarted", ("actor", name));
+    actors.store.write(move |tx| Box::pin(async move { tx.audit(entry).await })).await?;
     if !actors.runtime.board().restart(name) {
         return Err(unknown(actors, name));
     }

@@ -8,7 +8,7 @@ use crate::{
     actors::Actors,
     admin::{
         Admin,
-        auth::Caller,
+        auth::{Caller, require_installation},
         dto::{AuditFlaw, AuditPlace, AuditVerdict, VerifyAudit},
         openapi::Problems,
         reply::Reply,
@@ -16,7 +16,7 @@ use crate::{
     },
     domain::{
         audit_checkpoint::{self, Checkpoint, hex, parse_mac},
-        role::{Principal, Role},
+        role::Principal,
     },
     error::{Error, ErrorCode, Result, err},
     store::audit_check::{self, Scope, Verdict},
@@ -29,12 +29,7 @@ const FILE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Checks the chain against what the caller and the checkpoint file know.
 pub async fn verify(actors: &Actors, by: &Principal, input: VerifyAudit) -> Result<AuditVerdict> {
-    by.require(Role::Admin)?;
-    if actors.audit.owner() != Some(by.namespace) {
-        return Err(err::forbidden(
-            "Only administrators of the namespace that owns this installation check its audit log",
-        ));
-    }
+    require_installation(actors, by, "check its audit log")?;
     if input.checkpoints.len() > MOST {
         return Err(err::validation(format!("At most {MOST} checkpoints at once"))
             .with_hint("On the gateway's machine: aerostack audit verify --data-dir FOLDER --checkpoint FILE"));

@@ -13,17 +13,17 @@ use futures_util::future::{Ready, ready};
 use uuid::Uuid;
 
 use crate::{
-    actors::{audit_log::Refused, token_authority::Asked},
+    actors::{Actors, audit_log::Refused, token_authority::Asked},
     admin::{Admin, BASE, cookie, reply::Refusal, request},
     config::LimitsConfig,
     domain::{
         clock,
         peer::client_address,
         rate::{Decision, WINDOW_NS, Window},
-        role::Principal,
+        role::{Principal, Role},
         token::{self, Credential},
     },
-    error::{Error, ErrorCode, Result},
+    error::{Error, ErrorCode, Result, err},
     store::audit::ActorKind,
 };
 
@@ -203,6 +203,16 @@ pub fn note_forbidden(admin: &Admin, by: &Principal, request: &HttpRequest) {
         target: ("api", asked.into()),
         source: (ActorKind::User, by.label.clone()),
     });
+}
+
+/// Goes on only for who administers the installation: what concerns the machine and all tenants is the business of the
+/// namespace that it was set up with. `what` they would do, in words.
+pub fn require_installation(actors: &Actors, by: &Principal, what: &str) -> Result<()> {
+    by.require(Role::Admin)?;
+    if actors.audit.owner() == Some(by.namespace) {
+        return Ok(());
+    }
+    Err(err::forbidden(format!("Only administrators of the namespace that owns this installation {what}")))
 }
 
 fn bearer(request: &ServiceRequest) -> Option<&str> {

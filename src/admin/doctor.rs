@@ -16,7 +16,7 @@ use crate::{
     },
     admin::{
         Admin,
-        auth::Caller,
+        auth::{Caller, require_installation},
         dto::{Check, CheckUp},
         installed_tools,
         openapi::Problems,
@@ -31,7 +31,6 @@ use crate::{
     },
     error::{Error, Result},
     store::{
-        accounts,
         secrets::SecretState,
         servers::{self, ServerRecord},
         tokens,
@@ -52,9 +51,7 @@ const LOOK: Duration = Duration::from_secs(10);
 pub async fn examine(actors: &Arc<Actors>, by: &Principal) -> Result<CheckUp> {
     by.require(Role::Admin)?;
     let mut data = Vec::new();
-    let owner = actors.store.read(|db| async move { accounts::first(&db).await }).await?;
-    // The machine is the business of whoever runs it.
-    if owner.is_some_and(|owner| owner.id == by.namespace) {
+    if require_installation(actors, by, "look at its machine").is_ok() {
         data.extend([folder(actors).await, database(actors).await, key(actors), listener(actors)]);
         data.extend([running(actors), statistics(actors), checkpoints(actors), mail(actors)]);
     }

@@ -1,6 +1,8 @@
 //! What surrounds every admin route: request id, `Host` and `Origin`, authentication, and the problem document when
 //! something is refused. A route that is added to the table gets all of it.
 
+use std::time::Duration;
+
 use actix_web::{
     HttpMessage as _,
     body::{BoxBody, MessageBody},
@@ -16,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     admin::{
-        Admin, auth,
+        Admin, auth, body,
         conventions::Asked,
         dto::VERSION_HEADER,
         idempotency::{self, Begun},
@@ -54,10 +56,21 @@ pub async fn frame(
     let asked = Asked::of(&mut request);
     let (response, decision) = match admit(&request, &id).await {
         Err(error) => (request.into_response(problem(&error, &path, &id)), None),
-        Ok(decision) => (asked.dress(answered(request, next, &path, &id).await?), decision),
+        Ok(decision) => {
+            in_time(&mut request);
+            (asked.dress(answered(request, next, &path, &id).await?), decision)
+        }
     };
     log_change(&method, &response, &id);
     Ok(labelled(response, &id, decision))
+}
+
+/// Gives the body of a request its deadline.
+pub fn in_time(request: &mut ServiceRequest) {
+    let admin = request.app_data::<web::Data<Admin>>();
+    let Some(seconds) = admin.map(|admin| admin.actors.config.server.body_timeout_seconds) else { return };
+    let body = request.take_payload();
+    request.set_payload(body::within(body, Duration::from_secs(seconds)));
 }
 
 /// One line for each change that somebody known asked for. It names the route and not the path, which may hold an

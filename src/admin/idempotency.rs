@@ -15,10 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    admin::{
-        Admin,
-        reply::{PROBLEM_JSON, of_status},
-    },
+    admin::{Admin, body::unread, reply::PROBLEM_JSON},
     domain::{audit_checkpoint::hex, clock, role::Principal, token},
     error::{Error, ErrorCode, Result, err},
     store::{Store, kept_answers},
@@ -64,7 +61,7 @@ pub(super) async fn begin(request: &mut ServiceRequest) -> Result<Begun> {
         return Ok(Begun::Plain);
     };
     let body = request.extract::<Bytes>().await;
-    let body = body.map_err(|error| of_status(error.as_response_error().status_code()))?;
+    let body = body.map_err(|error| unread(&error))?;
     let again = body.clone();
     request.set_payload(Payload::Stream { payload: Box::pin(stream::once(async move { Ok(again) })) });
 

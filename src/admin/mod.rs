@@ -9,6 +9,7 @@ pub mod asked;
 pub mod audit;
 pub mod audit_verify;
 pub mod auth;
+pub mod body;
 pub mod calls;
 mod conventions;
 pub mod cookie;

@@ -7,7 +7,7 @@ use crate::{
     actors::Actors,
     admin::{
         Admin,
-        auth::Caller,
+        auth::{Caller, require_installation},
         dto::{AddServer, Reloaded},
         openapi::Problems,
         reply::Reply,
@@ -16,7 +16,7 @@ use crate::{
     },
     domain::{
         program::{self, Program},
-        role::{Principal, Role},
+        role::Principal,
         server::{ProtocolChoice, ServerSpec},
     },
     error::{Error, Result, err},
@@ -72,7 +72,7 @@ pub fn delete_file(actors: &Actors, server: &ServerRecord) -> Result<()> {
 
 /// Reads the files in `servers.d` again.
 pub async fn reload(actors: &Actors, by: &Principal) -> Result<Reloaded> {
-    by.require(Role::Admin)?;
+    require_installation(actors, by, "read its files again")?;
     let done = actors.reload_programs().await?;
     Ok(Reloaded {
         folder: folder::path(&actors.upstreams.host().data_dir).display().to_string(),

@@ -24,6 +24,7 @@ use utoipa::{
 use crate::{
     actors::Actors,
     admin::{
+        body::unread,
         conventions,
         dto::{FieldError, Page},
         reply::{Refusal, invalid_members},
@@ -57,10 +58,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
         }
         let body = Bytes::from_request(request, payload);
         Box::pin(async move {
-            let body = body.await.map_err(|error| {
-                let status = error.as_response_error().status_code();
-                Refusal(crate::admin::reply::of_status(status))
-            })?;
+            let body = body.await.map_err(|error| Refusal(unread(&error)))?;
             Ok(Json(parse(&body)?))
         })
     }

@@ -93,6 +93,7 @@ impl Gateway {
             Actors::start(Arc::new(config), url.parse().unwrap(), ConfiguredKeys::default(), policy).await.unwrap();
         let actors = Arc::new(actors);
         let owner = account(&actors, "acme", plan).await;
+        actors.audit.set_owner(owner);
         let key = key(&actors, owner, None).await;
         let admin = web::Data::new(Admin::new(actors.clone(), |_| Ok(())));
         Gateway { actors, admin, owner, key, _folder: folder }

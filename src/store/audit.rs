@@ -25,6 +25,7 @@ use crate::{
     store::{
         column::{array, damaged, signed, signed32, unsigned},
         connect::HEAD,
+        warrant::Warrant,
     },
 };
 
@@ -113,13 +114,15 @@ pub struct AuditEntry {
     pub detail: Map<String, Value>,
     /// What who acts has seen of the thing before; it is not part of the log.
     pub seen: Option<Arc<Seen>>,
+    /// With what they act; it is not part of the log.
+    pub warrant: Option<Warrant>,
 }
 
 impl AuditEntry {
     /// An administrative act of `by`, now. `target` is (kind, name), for example `("token", "Alice Chen")`.
     pub fn new(by: &Principal, action: &str, target: (&str, &str)) -> Self {
         let entry = AuditEntry::by_actor(by.namespace, (ActorKind::User, &by.label), action, target);
-        let entry = AuditEntry { seen: by.seen.clone(), ..entry };
+        let entry = AuditEntry { seen: by.seen.clone(), ..entry }.warrant(by);
         let entry = match by.api_key {
             Some(key) => entry.with("api_key", key.to_string()),
             None => entry,
@@ -144,7 +147,18 @@ impl AuditEntry {
             target: target.1.to_owned(),
             detail: Map::new(),
             seen: None,
+            warrant: None,
         }
+    }
+
+    /// The act counts only if `by` may still act when it is committed.
+    pub fn warrant(self, by: &Principal) -> Self {
+        AuditEntry { warrant: Warrant::of(by), ..self }
+    }
+
+    /// An act that ends or changes the rights it was done with. Whoever writes it looks at them before.
+    pub fn of_own_rights(self) -> Self {
+        AuditEntry { warrant: None, ..self }
     }
 
     /// Shows it in this workspace's log too.
@@ -363,6 +377,7 @@ fn record(row: audit_entry::Model) -> Result<AuditRecord> {
             target: target.to_owned(),
             detail: meta.detail,
             seen: None,
+            warrant: None,
         },
     })
 }

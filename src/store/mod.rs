@@ -13,6 +13,7 @@ mod packs;
 mod sql;
 mod sums;
 mod tx;
+mod warrant;
 
 pub mod accounts;
 pub mod analytics;

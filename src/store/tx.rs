@@ -3,7 +3,9 @@
 //! shortest time and always last.
 //!
 //! Who acts may have said what they have seen of the thing they change (`If-Match`). That nobody else has changed it since
-//! is looked at when the head of the chain is locked: administrative transactions pass it one after the other.
+//! is looked at when the head of the chain is locked: administrative transactions pass it one after the other. So is
+//! whether they may still act: who was removed, or whose key was revoked, changes nothing from then on, whenever their
+//! request had begun.
 
 use std::{fmt, sync::Arc};
 
@@ -21,6 +23,7 @@ use crate::{
     store::{
         audit::{self, AuditEntry, AuditRecord},
         failure::unavailable,
+        warrant::Warrant,
     },
 };
 
@@ -90,7 +93,12 @@ impl Tx {
         }
         let key = key.ok_or_else(|| unavailable("The audit key is not loaded yet"))?;
         let seen = entries.iter().find_map(|entry| entry.seen.clone());
+        let mut warrants: Vec<Warrant> = entries.iter().filter_map(|entry| entry.warrant.clone()).collect();
+        warrants.dedup();
         let written = audit::append(&self.conn, key, entries).await?;
+        for warrant in warrants {
+            warrant.require(&self.conn).await?;
+        }
         match seen {
             Some(seen) => self.require_unchanged(&seen).await.map(|()| written),
             None => Ok(written),

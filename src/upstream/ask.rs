@@ -13,6 +13,7 @@ use crate::{
         meta,
         revision::Revision,
         scan::{self, Document, ScanLimits},
+        scrub::Scrubber,
         splice::json_string,
     },
     upstream::{
@@ -57,6 +58,14 @@ impl Reply {
     /// The error as JSON, if it is one.
     pub fn error(&self) -> Option<&str> {
         self.error.as_ref().map(|range| self.text(range))
+    }
+
+    /// The same without the secrets that the server was given.
+    pub fn scrubbed(self, scrubber: &Scrubber) -> Result<Reply, UpstreamError> {
+        match scrubber.scrub(self.body.clone()) {
+            (_, 0) => Ok(self),
+            (clean, _) => reply_of(Answer::Json(clean)),
+        }
     }
 
     /// The result as a value of type `T`.
@@ -145,7 +154,7 @@ pub fn outgoing(question: &Question) -> Outgoing<'_> {
     Outgoing { body: &question.body, method: question.method, name: None, extra: &[] }
 }
 
-/// The reply that an answer of a skill is.
+/// The reply that an answer is which cannot be anything else.
 pub fn reply_of(answer: Answer) -> Result<Reply, UpstreamError> {
     let wrong = || UpstreamError::Protocol("it did not answer".into());
     let Answer::Json(body) = answer else { return Err(wrong()) };

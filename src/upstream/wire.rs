@@ -5,7 +5,10 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use url::Url;
 
-use crate::{domain::clock::Timestamp, protocol::revision::Revision};
+use crate::{
+    domain::clock::Timestamp,
+    protocol::{revision::Revision, scrub::Scrubber},
+};
 
 /// How a server is talked to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,6 +109,22 @@ impl Connected {
             }
         }
         true
+    }
+
+    /// The same without the secrets that the server was given.
+    pub fn scrubbed(self, scrubber: &Scrubber) -> Connected {
+        let info =
+            |raw: Box<RawValue>| RawValue::from_string(scrubber.scrub_text(String::from(Box::<str>::from(raw))).0).ok();
+        let (capabilities, hits) = scrubber.scrub_text(self.capabilities.to_string());
+        Connected {
+            server_info: self.server_info.and_then(info),
+            capabilities: match hits {
+                0 => self.capabilities,
+                _ => serde_json::from_str(&capabilities).unwrap_or_default(),
+            },
+            instructions: self.instructions.map(|text| scrubber.scrub_text(text).0),
+            ..self
+        }
     }
 
     /// Name and version from `serverInfo`, for people.

@@ -54,6 +54,7 @@ use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
+    error::UrlencodedError,
     http::{
         StatusCode,
         header::{self, HeaderName, HeaderValue},
@@ -64,7 +65,7 @@ use actix_web::{
 use askama::Template;
 
 use crate::{
-    admin::{Admin, auth, cookie, standing::Standing},
+    admin::{Admin, auth, body::unread, cookie, frame::in_time, standing::Standing},
     domain::role::Principal,
     error::{Error, ErrorCode, Result},
 };
@@ -107,7 +108,11 @@ macro_rules! pages {
 fn forms() -> FormConfig {
     FormConfig::default().limit(FORM_BYTES).error_handler(|cause, _| {
         tracing::debug!(%cause, "a form was not understood");
-        visit::Turned::from(Error::new(ErrorCode::InvalidRequest, "The form was not understood")).into()
+        let why = match cause {
+            UrlencodedError::Payload(cause) => unread(&cause.into()),
+            _ => Error::new(ErrorCode::InvalidRequest, "The form was not understood"),
+        };
+        visit::Turned::from(why).into()
     })
 }
 
@@ -172,7 +177,7 @@ fn standing_of(found: &Standing) -> (String, String) {
 
 /// What surrounds every page: who it was addressed to, and the headers that every answer has, refusals too.
 async fn frame(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let refused = request.app_data::<web::Data<Admin>>().and_then(|admin| {
@@ -183,6 +188,7 @@ async fn frame(
     let mut response = match refused {
         Some(error) => request.into_response(problem(&error)),
         None => {
+            in_time(&mut request);
             let answered = next.call(request).await?.map_into_boxed_body();
             if let Some(turned) = answered.response().error().and_then(|error| error.as_error::<visit::Turned>()) {
                 visit::note_forbidden(answered.request(), turned);

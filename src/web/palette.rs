@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::{
-    admin::tokens,
+    admin::{auth, tokens},
     domain::role::Role,
     error::Result,
     web::{
@@ -54,7 +54,7 @@ fn entry(icon: &'static str, words: impl Into<String>, href: impl Into<String>) 
 }
 
 /// The pages, with the keys that lead there.
-fn pages(administers: bool) -> Vec<Entry> {
+fn pages(visit: &Visit) -> Vec<Entry> {
     let to = |icon, words, href, keys| Entry { keys, ..entry(icon, words, href) };
     let mut all = vec![
         to("gauge", "Overview", "/overview", &["g", "o"][..]),
@@ -64,8 +64,10 @@ fn pages(administers: bool) -> Vec<Entry> {
         to("users", "Team", "/team", &["g", "t"]),
         to("activity", "Live", "/live", &["g", "l"]),
     ];
-    if administers {
+    if visit.administers() {
         all.push(to("file-text", "Audit", "/audit", &["g", "a"]));
+    }
+    if auth::require_installation(visit.actors(), &visit.by, "see its actors").is_ok() {
         all.push(to("heart-pulse", "Health", "/health", &["g", "e"]));
     }
     all.push(entry("key-round", "Your account", "/account"));
@@ -114,7 +116,7 @@ async fn groups(visit: &Visit, wanted: &str) -> Result<Vec<Group>> {
         actions.push(entry("layers", "New Workspace", "/workspaces?new"));
         actions.push(entry("mail", "Invite Member", "/team?invite"));
     }
-    let mut places = pages(visit.administers());
+    let mut places = pages(visit);
     for (slug, name) in &workspaces {
         let detail = if name == slug { String::new() } else { name.clone() };
         places.push(Entry { detail, ..entry("layers", slug, format!("/workspaces/{slug}/connect")) });

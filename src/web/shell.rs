@@ -187,7 +187,7 @@ impl Visit {
         })
     }
 
-    fn items(&self, at: Noun, people: usize, administers: bool) -> Vec<Item> {
+    fn items(&self, at: Noun, people: usize, sees_actors: bool) -> Vec<Item> {
         let catalog = self.actors().catalog.load();
         let here = self.by.namespace;
         let mut workspaces: Vec<&str> =
@@ -219,8 +219,10 @@ impl Visit {
             Item { count: Some(people), ..item(Noun::Team, "Team", "/team", "users") },
         ];
         items.push(Item { part: true, ..item(Noun::Live, "Live", "/live", "activity") });
-        if administers {
+        if self.by.role >= Role::Admin {
             items.push(item(Noun::Audit, "Audit", "/audit", "file-text"));
+        }
+        if sees_actors {
             items.push(item(Noun::Health, "Health", "/health", "heart-pulse"));
         }
         items.push(item(Noun::Settings, "Settings", "/settings", "sliders-horizontal"));

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     actors::Actors,
-    admin::{Admin, auth, whoami},
+    admin::{Admin, auth, body::unread, whoami},
     domain::role::{Principal, Role},
     error::{Error, ErrorCode, Result},
     web::{csrf_token, problem, sign_in_first, status_of},
@@ -112,9 +112,7 @@ impl FromRequest for Visit {
         let body = (!request.method().is_safe()).then(|| Bytes::from_request(&request, payload));
         Box::pin(async move {
             let form = match body {
-                Some(body) => {
-                    body.await.map_err(|_too_large| Error::new(ErrorCode::TooLarge, "The form is too large"))?
-                }
+                Some(body) => body.await.map_err(|error| unread(&error))?,
                 None => Bytes::new(),
             };
             let csrf = url::form_urlencoded::parse(&form).find(|(name, _)| name == "csrf").map(|(_, value)| value);

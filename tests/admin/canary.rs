@@ -134,3 +134,46 @@ fn a_canary_is_found_nowhere_but_at_its_server() {
     }
     assert!(place.gateway.log().contains("TRACE"), "the log was complete");
 }
+
+/// Says of itself, and of what it lists, everything that it got.
+fn boastful() -> Upstream {
+    Upstream::start(|seen, conn| match seen.rpc().as_str() {
+        "server/discover" => conn.result(seen, {
+            let mut found = servers::discovery();
+            found["capabilities"] = json!({ "tools": {}, "x-got": seen.text() });
+            found["instructions"] = json!(seen.text());
+            found["serverInfo"] = json!({ "name": seen.text(), "version": "1" });
+            found
+        }),
+        "tools/list" => conn.result(seen, {
+            let mut listed = servers::tools(&["plain"]);
+            listed["tools"][0]["description"] = json!(seen.text());
+            listed
+        }),
+        _ => conn.says(seen, "done"),
+    })
+}
+
+#[test]
+fn what_a_server_lists_and_says_of_itself_holds_no_secret_either() {
+    let boastful = boastful();
+    let place = place_with(TestGateway::setup(), &[]);
+    place.admin.server("boastful", &boastful.url());
+    place.admin.secret("boastful", "PLAIN", CANARY);
+    place.admin.install("eng", "boastful");
+    until("listed", || place.editor.tools().contains(&"boastful__plain".to_owned()));
+    assert!(contains(boastful.transcript().as_bytes(), CANARY), "it was given the secret");
+    let mut shown = place.editor.send(&place.editor.modern(&json!(1), "tools/list", json!({}))).everything();
+    assert!(shown.contains("[redacted secret]"), "{shown}");
+    shown += &place.editor.send(&place.editor.modern(&json!(2), "server/discover", json!({}))).everything();
+    for path in ["/mcp-servers/boastful", "/mcp-servers/boastful/tools", "/workspaces/eng/tools"] {
+        shown += &place.admin.get(path).expect(200).everything();
+    }
+    shown += &place.admin.post("/mcp-servers/boastful/test", json!({})).everything();
+    let mut everything = vec![("what clients and admins saw".to_owned(), shown.into_bytes())];
+    everything.push(("the log".into(), place.gateway.log().into_bytes()));
+    files(&place.gateway.setup.data_dir(), &mut everything);
+    for (name, bytes) in &everything {
+        assert!(!contains(bytes, CANARY), "the canary is in {name}");
+    }
+}

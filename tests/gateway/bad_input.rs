@@ -126,6 +126,33 @@ fn a_body_that_does_not_arrive_ends_with_408_and_a_head_too() {
 }
 
 #[test]
+fn bodies_of_the_admin_api_and_of_pages_arrive_in_time_or_end_with_408() {
+    use std::io::ErrorKind;
+    let place = place_with(crate::support::TestGateway::setup().set("server.body_timeout_seconds", 1), &[]);
+    let host = place.gateway.address;
+    let key = format!("authorization: Bearer {}\r\n", place.gateway.key);
+    let json = "content-type: application/json\r\n";
+    let form = format!("origin: http://{host}\r\ncontent-type: application/x-www-form-urlencoded\r\n");
+    for (path, headers) in [
+        ("/api/v1/admin/session", json.to_owned()),
+        ("/api/v1/admin/workspaces", format!("{key}{json}")),
+        ("/api/v1/admin/workspaces", format!("{key}{json}idempotency-key: one\r\n")),
+        ("/signin", form.clone()),
+        ("/team", form),
+    ] {
+        let mut slow = Connection::to(host);
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {host}\r\n{headers}content-length: 100\r\n\r\n{{");
+        slow.write(head.as_bytes());
+        let (answer, took) = elapsed(|| slow.answer().unwrap());
+        assert_eq!(answer.status, 408, "{path}: {}", answer.text());
+        assert!(took.as_secs() < 10, "{path}: {took:?}");
+        let over = slow.answer().map(|answer| answer.status).unwrap_err().kind();
+        assert!(matches!(over, ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset), "{path}: {over:?}");
+    }
+    place.admin.get("/workspaces").expect(200);
+}
+
+#[test]
 fn smuggled_framing_is_refused() {
     let (place, upstream) = toy();
     let token = &place.token.raw;

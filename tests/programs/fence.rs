@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::secrets::environment;
 use crate::support::{TestGateway, programs::programs, until};
 
 #[test]
@@ -30,6 +31,27 @@ fn a_program_sees_neither_the_gateway_nor_other_programs() {
     for (path, readable) in seen["may"].as_object().unwrap() {
         let fenced = landlock || path.contains(&format!("/proc/{gateway}/"));
         assert!(!fenced || readable == false, "{path} can be read");
+    }
+}
+
+#[test]
+fn programs_do_not_see_each_others_folders_wherever_they_are() {
+    let chosen = tempfile::tempdir().unwrap();
+    let landlock = std::fs::read_to_string("/sys/kernel/security/lsm").map_or(true, |all| all.contains("landlock"));
+    let default = TestGateway::setup();
+    let elsewhere = TestGateway::setup().set("stdio.home_dir", chosen.path().display().to_string());
+    for setup in [default, elsewhere] {
+        let place = programs(setup, &[("spy", &[]), ("victim", &[])]);
+        until("listed", || place.editor.tools().contains(&"victim__pid".to_owned()));
+        let home = |slug: &str| {
+            let lines = environment(&place, &format!("{slug}__env"));
+            lines.iter().find_map(|line| line.strip_prefix("HOME=").map(str::to_owned)).unwrap()
+        };
+        let (own, foreign) = (home("spy"), home("victim"));
+        let answer = place.editor.call("spy__sees", json!({ "paths": [own, foreign] })).expect(200).result();
+        let seen: Value = serde_json::from_str(answer["content"][0]["text"].as_str().unwrap()).unwrap();
+        assert_eq!(seen["may"][&own], true, "{seen}");
+        assert!(!landlock || seen["may"][&foreign] == false, "{seen}");
     }
 }
 

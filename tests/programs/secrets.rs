@@ -10,7 +10,8 @@ use crate::support::{
 
 const CANARY: &str = "canary-9f2b61c7-do-not-leak";
 
-fn environment(place: &Place, tool: &str) -> Vec<String> {
+/// What a program sees of its environment.
+pub fn environment(place: &Place, tool: &str) -> Vec<String> {
     let answer = place.editor.call(tool, json!({})).expect(200).result();
     answer["content"][0]["text"].as_str().unwrap().lines().map(str::to_owned).collect()
 }

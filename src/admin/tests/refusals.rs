@@ -9,7 +9,6 @@ use crate::{
 #[actix_web::test]
 async fn failed_sign_ins_and_forbidden_acts_are_counted_without_the_credential() {
     let gateway = Gateway::start().await;
-    gateway.actors.audit.set_owner(gateway.owner);
     let viewer = key(&gateway.actors, gateway.owner, Some(Role::Viewer)).await;
     for _ in 0..3 {
         assert_eq!(gateway.ask_as("aak_CANARY", Method::GET, "/whoami", None).await.status, 401);

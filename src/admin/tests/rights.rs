@@ -113,3 +113,28 @@ async fn roles_are_held_on_every_route() {
         assert_eq!(got.status, expected, "{route:?}: {got:?}");
     }
 }
+
+#[actix_web::test]
+async fn who_does_not_run_the_installation_sees_neither_its_actors_nor_its_folder() {
+    let gateway = Gateway::start().await;
+    let tenant = account(&gateway.actors, "mallory", "enterprise").await;
+    let tenant = key(&gateway.actors, tenant, None).await;
+    for (method, path) in [
+        (Method::GET, "/actors"),
+        (Method::GET, "/actors/TokenAuthority"),
+        (Method::POST, "/actors/TokenAuthority/restart"),
+        (Method::POST, "/mcp-servers:reload"),
+    ] {
+        let got = gateway.ask_as(&tenant, method.clone(), path, None).await;
+        assert_eq!(got.status, 403, "{path}: {got:?}");
+        assert!(got.body["title"].as_str().unwrap().contains("owns this installation"), "{got:?}");
+        assert_eq!(gateway.ask_as(&gateway.key, method, path, None).await.status, 200, "{path}");
+    }
+    let unknown = gateway.post("/actors/Nobody/restart", json!({})).await;
+    assert_eq!(unknown.status, 404, "{unknown:?}");
+    let log = gateway.get("/audit").await;
+    let restarts: Vec<&Value> =
+        log.body["data"].as_array().unwrap().iter().filter(|row| row["action"] == "actor_restarted").collect();
+    assert_eq!(restarts.len(), 1, "{log:?}");
+    assert_eq!(restarts[0]["target"], "TokenAuthority");
+}

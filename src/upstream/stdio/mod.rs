@@ -62,6 +62,14 @@ pub struct Folder {
     _fleeting: Option<Arc<TempDir>>,
 }
 
+/// The folders in a folder that is one itself: a link leads elsewhere.
+fn folders_in(folder: &Path) -> Vec<(String, PathBuf)> {
+    let is_folder = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|seen| seen.is_dir());
+    let entries = is_folder(folder).then(|| std::fs::read_dir(folder)).into_iter().flatten().flatten().flatten();
+    let named = entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
+    named.filter(|(_, path)| is_folder(path)).collect()
+}
+
 /// What this machine gives to programs.
 #[derive(Debug, Clone, Default)]
 pub struct Host {
@@ -101,29 +109,28 @@ impl Host {
         if ended > 0 {
             tracing::warn!(ended, "processes that an earlier gateway's programs had left were ended");
         }
-        let inside = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().flatten();
-        // A folder that was chosen may hold more than what is this gateway's.
-        let ours = self.config.home_dir.as_os_str().is_empty();
         let known: Vec<String> = servers.iter().map(|server| server.0.simple().to_string()).collect();
-        for server in inside(self.home()) {
-            let name = server.file_name().to_string_lossy().into_owned();
-            if ours && Uuid::try_parse(&name).is_ok() && !known.contains(&name) {
-                let _left_for_the_next = std::fs::remove_dir_all(server.path());
+        for (name, server) in folders_in(&self.home()) {
+            // A folder that was chosen may hold more than what is this gateway's.
+            if Uuid::try_parse(&name).is_err() {
+                continue;
             }
-            for client in inside(server.path().join(CLIENTS)) {
-                let name = client.file_name().to_string_lossy().into_owned();
-                let gateway = name.split_once('-').map_or("", |(gateway, _)| gateway);
-                if !gateway.is_empty() && !Path::new("/proc").join(gateway).exists() {
-                    let _left_for_the_next = std::fs::remove_dir_all(client.path());
+            if self.config.home_dir.as_os_str().is_empty() && !known.contains(&name) {
+                let _left_for_the_next = std::fs::remove_dir_all(&server);
+            }
+            for (name, client) in folders_in(&server.join(CLIENTS)) {
+                let gateway = name.split_once('-').and_then(|(gateway, _)| gateway.parse::<u32>().ok());
+                if gateway.is_some_and(|gateway| !Path::new("/proc").join(gateway.to_string()).exists()) {
+                    let _left_for_the_next = std::fs::remove_dir_all(client);
                 }
             }
         }
     }
 
-    /// What programs must not see.
+    /// What programs must not see: their own folder is opened to each again.
     pub fn hidden(&self) -> Vec<PathBuf> {
         let mut hidden = self.config.hide.clone();
-        hidden.push(self.data_dir.clone());
+        hidden.extend([self.data_dir.clone(), self.home()]);
         hidden
     }
 
@@ -255,4 +262,35 @@ async fn explain(child: &Child, failure: UpstreamError) -> (UpstreamError, Vec<S
         other => other,
     };
     (failure, child.last_words())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_swept_are_folders_of_programs_and_nothing_else_in_a_folder_that_was_chosen() {
+        let (chosen, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let server = ServerId::generate();
+        let own = chosen.path().join(server.0.simple().to_string()).join(CLIENTS);
+        // No process has this number: it is above the largest that Linux gives.
+        let (left, running) = (own.join("99999999-abc"), own.join(format!("{}-abc", std::process::id())));
+        let foreign = [
+            chosen.path().join("webapp/clients/acme-corp"),
+            chosen.path().join("webapp/clients/99999999-corp"),
+            own.join("acme-corp"),
+            elsewhere.path().join("99999999-abc"),
+        ];
+        let linked = chosen.path().join(Uuid::now_v7().simple().to_string());
+        for folder in [&left, &running, &linked].into_iter().chain(&foreign) {
+            std::fs::create_dir_all(folder).unwrap();
+        }
+        std::os::unix::fs::symlink(elsewhere.path(), linked.join(CLIENTS)).unwrap();
+        let config = StdioConfig { home_dir: chosen.path().to_owned(), ..StdioConfig::default() };
+        Host { config, data_dir: PathBuf::from("/nowhere") }.sweep(&[server]);
+        assert!(!left.exists() && running.exists() && linked.exists());
+        for folder in foreign {
+            assert!(folder.exists(), "{}", folder.display());
+        }
+    }
 }
