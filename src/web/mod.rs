@@ -142,6 +142,8 @@ pub fn configure(service: &mut ServiceConfig) {
         "/workspaces/{slug}/tokens" { get => workspace::tokens::show, post => workspace::tokens::submit }
         "/workspaces/{slug}/tokens/{id}/seen" { get => workspace::tokens::seen }
         "/workspaces/{slug}/tools" { get => workspace::tools::show, post => workspace::tools::submit }
+        "/workspaces/{slug}/analytics" { get => workspace::analytics::show }
+        "/workspaces/{slug}/calls" { get => workspace::calls::show }
         "/workspaces/{slug}/settings" { get => workspace::settings::show, post => workspace::settings::submit }
         "/workspaces/{slug}/audit" { get => audit::of_workspace }
         "/servers" { get => servers::show, post => servers::submit }

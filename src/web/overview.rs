@@ -1,16 +1,15 @@
 //! `/overview`: what happened in the namespace, and what needs somebody.
 
-use std::collections::BTreeMap;
-
 use actix_web::http::StatusCode;
 use askama::Template;
 
 use crate::{
     admin::{
-        analytics::{self, UsageQuery},
         audit::{self, AuditQuery},
-        dto::{AuditEntry, MemberStatus, Server, TokenStatus},
-        servers, standing, team, tokens, workspaces,
+        dto::{AuditEntry, Figures, MemberStatus, Overview, Server, Subject},
+        figures::{self, FiguresQuery, TableQuery},
+        overview::{self, OverviewQuery},
+        servers, standing, team, workspaces,
     },
     domain::role::Role,
     error::Result,
@@ -25,23 +24,19 @@ use crate::{
 
 /// Entries of the audit log on the page.
 const ENTRIES: u64 = 5;
+/// Layers of the volume besides that of all others: as many as there are colours.
+const LAYERS: usize = 5;
+/// Servers whose calls are looked up.
+const SERVERS: usize = 500;
 /// Days before an open invitation is worth a line.
 const INVITED_DAYS: i64 = 3;
-
-/// Calls of some days, counted.
-#[derive(Default)]
-struct Counted {
-    calls: u64,
-    errors: u64,
-    people: usize,
-    servers: BTreeMap<String, u64>,
-}
 
 /// A server on the page.
 struct ServerRow {
     one: Server,
     state: String,
     calls: u64,
+    p95: Option<u64>,
 }
 
 /// Something that somebody should do.
@@ -55,8 +50,8 @@ struct Need {
 #[template(path = "overview.html")]
 struct Page {
     shell: Shell,
-    today: Counted,
-    week: Counted,
+    all: Overview,
+    figures: Figures,
     servers: Vec<ServerRow>,
     up: usize,
     failed: usize,
@@ -88,25 +83,7 @@ impl Page {
     }
 }
 
-async fn counted(visit: &Visit, slugs: &[String], period: &str) -> Result<Counted> {
-    let mut sum = Counted::default();
-    let mut people: Vec<String> = Vec::new();
-    for slug in slugs {
-        let query = UsageQuery { period: Some(period.to_owned()), ..UsageQuery::default() };
-        for row in analytics::usage(visit.actors(), &visit.by, slug, &query).await?.data {
-            sum.calls += row.calls;
-            sum.errors += row.errors;
-            *sum.servers.entry(row.server).or_default() += row.calls;
-            people.push(row.user);
-        }
-    }
-    people.sort_unstable();
-    people.dedup();
-    sum.people = people.len();
-    Ok(sum)
-}
-
-async fn needs(visit: &Visit, slugs: &[String], servers: &[ServerRow], shell: &Shell) -> Result<Vec<Need>> {
+async fn needs(visit: &Visit, all: &Overview, servers: &[ServerRow], shell: &Shell) -> Result<Vec<Need>> {
     let mut needs = Vec::new();
     for row in servers {
         let def = visit.actors().catalog.load().servers.values().find(|def| def.id.to_string() == row.one.id).cloned();
@@ -119,17 +96,27 @@ async fn needs(visit: &Visit, slugs: &[String], servers: &[ServerRow], shell: &S
             act: ("Open".into(), format!("/servers/{}", row.one.slug)),
         });
     }
-    for slug in slugs {
-        let listed = tokens::list(visit.actors(), &visit.by, slug, &everything()).await?.data;
-        let soon = listed.into_iter().filter(|token| token.status == TokenStatus::Active && token.expires_soon);
-        needs.extend(soon.filter_map(|token| {
-            let left = show::left(token.expires_at?, shell.now);
-            Some(Need {
-                state: show::state("wait", &format!("{} expires in {left}", token.name)),
-                text: format!("a token of {slug}"),
-                act: ("Rotate".into(), format!("/workspaces/{slug}/tokens?rotate={}", token.id)),
-            })
-        }));
+    for one in &all.unusual {
+        let text = match one.is_new {
+            true => format!("a new token of {}: {} calls in a day", one.workspace, show::number(one.calls)),
+            false => format!(
+                "{} calls in a day, {} on its busiest before",
+                show::number(one.calls),
+                show::number(one.busiest_day)
+            ),
+        };
+        needs.push(Need {
+            state: show::state("fail", &format!("{} is unlike itself", one.user)),
+            text,
+            act: ("Look".into(), format!("/workspaces/{}/calls?user={}", one.workspace, show::part(&one.user))),
+        });
+    }
+    for one in &all.expiring {
+        needs.push(Need {
+            state: show::state("wait", &format!("{} expires in {}", one.user, show::left(one.expires_at, shell.now))),
+            text: format!("a token of {}", one.workspace),
+            act: ("Rotate".into(), format!("/workspaces/{}/tokens?rotate={}", one.workspace, one.token)),
+        });
     }
     let invited = team::list(visit.actors(), &visit.by, &everything()).await?.data;
     for one in invited.iter().filter(|one| one.status == MemberStatus::Pending) {
@@ -147,6 +134,17 @@ async fn needs(visit: &Visit, slugs: &[String], servers: &[ServerRow], shell: &S
     Ok(needs)
 }
 
+/// A latency, or that there was no call.
+fn latency(us: Option<u64>) -> String {
+    us.map_or_else(|| r#"<span class="dim">–</span>"#.into(), show::duration)
+}
+
+/// A latency as a key figure.
+fn large(us: u64) -> String {
+    let (figure, unit) = show::duration_parts(us);
+    format!("{figure}<small>{unit}</small>")
+}
+
 /// Shows it.
 pub async fn show(visit: Visit) -> Answer {
     let shell = visit.shell(Noun::Overview, "", "Overview").await?;
@@ -154,7 +152,12 @@ pub async fn show(visit: Visit) -> Answer {
     let places = workspaces::list(actors, &visit.by, &everything()).await?.data;
     let tokens = places.iter().map(|place| place.active_tokens).sum();
     let slugs: Vec<String> = places.into_iter().map(|place| place.slug).collect();
-    let (today, week) = (counted(&visit, &slugs, "24h").await?, counted(&visit, &slugs, "7d").await?);
+    let all = overview::overview(actors, &visit.by, OverviewQuery::default()).await?;
+    let day = Some("24h".to_owned());
+    let query = FiguresQuery { period: day.clone(), top: Some(LAYERS), ..FiguresQuery::default() };
+    let figures = figures::figures(actors, &visit.by, None, &query).await?;
+    let query = TableQuery { period: day, by: Subject::Server, limit: Some(SERVERS), ..TableQuery::default() };
+    let called = figures::table(actors, &visit.by, None, &query).await?.data;
     let mut rows = Vec::new();
     let (mut up, mut failed) = (0, 0);
     if visit.by.role >= Role::Member {
@@ -164,13 +167,13 @@ pub async fn show(visit: Visit) -> Answer {
             up += usize::from(matches!(found, standing::Standing::Running { .. }));
             failed +=
                 usize::from(matches!(found, standing::Standing::Failed { .. } | standing::Standing::Resting { .. }));
-            let calls = today.servers.get(&one.slug).copied().unwrap_or(0);
-            rows.push(ServerRow { one, state: standing_of(&found).0, calls });
+            let sums = called.iter().find(|row| row.name == one.slug).map(|row| row.sums.clone()).unwrap_or_default();
+            rows.push(ServerRow { one, state: standing_of(&found).0, calls: sums.calls, p95: sums.p95_us });
         }
     }
     let (mut wanted, mut entries) = (Vec::new(), Vec::new());
     if visit.administers() {
-        wanted = needs(&visit, &slugs, &rows, &shell).await?;
+        wanted = needs(&visit, &all, &rows, &shell).await?;
         entries = audit::of_namespace(actors, &visit.by, AuditQuery { limit: Some(ENTRIES), ..AuditQuery::default() })
             .await?
             .data;
@@ -180,8 +183,8 @@ pub async fn show(visit: Visit) -> Answer {
         StatusCode::OK,
         &Page {
             shell,
-            today,
-            week,
+            all,
+            figures,
             servers: rows,
             up,
             failed,

@@ -90,6 +90,15 @@ pub fn duration_parts(us: u64) -> (String, &'static str) {
     }
 }
 
+/// `412 B`, `1.2 KB`.
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..1000 => format!("{n} B"),
+        1000..1_000_000 => format!("{}.{} KB", n / 1000, n % 1000 / 100),
+        _ => format!("{}.{} MB", n / 1_000_000, n % 1_000_000 / 100_000),
+    }
+}
+
 /// `0.84` of 17 in 2024: a share in percent, two digits while it is small.
 pub fn percent(part: impl Borrow<u64>, whole: impl Borrow<u64>) -> String {
     let (part, whole) = (*part.borrow(), *whole.borrow());

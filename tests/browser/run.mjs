@@ -40,6 +40,9 @@ const PAGES = [
   "/workspaces/engineering/servers",
   "/workspaces/engineering/servers?install",
   "/workspaces/engineering/audit",
+  "/workspaces/engineering/analytics",
+  "/workspaces/engineering/analytics?period=24h&by=tool",
+  "/workspaces/engineering/calls",
   "/workspaces/engineering/settings",
   "/workspaces/support/settings?delete",
   "/hub",
@@ -258,6 +261,25 @@ const FLOWS = {
     assert.equal(await page.locator("#calls tr").count(), 1);
     await page.click("#pause");
     await page.locator("#calls tr").nth(1).waitFor();
+    await page.context().close();
+  },
+
+  async "Analytics: real calls within seconds, each figure leads to them, CSV"({ watched, gateway }) {
+    const page = await watched.signedIn();
+    await page.goto(`${gateway.url}/workspaces/engineering/connect`);
+    await page.click("nav[aria-label=engineering] >> text=Analytics");
+    await page.locator("figure[data-chart=bars] canvas").waitFor();
+    await page.locator("section[aria-labelledby=users] >> text=Alice Chen").first().waitFor();
+    await page.click("nav[aria-label='Stacked by'] >> text=Tool");
+    await page.waitForURL("**by=tool**");
+    await page.click("nav[aria-label=Range] >> text=24h");
+    await page.waitForURL("**period=24h**");
+    const csv = await page.request.get(gateway.url + (await page.getAttribute("a[download]", "href")));
+    assert.equal(csv.status(), 200);
+    assert.match(csv.headers()["content-type"], /text\/csv/);
+    await page.click("section[aria-labelledby=users] a:has-text('Alice Chen')");
+    await page.waitForURL("**/calls?user=Alice**");
+    await page.locator("code", { hasText: "fixture__echo" }).first().waitFor();
     await page.context().close();
   },
 

@@ -33,18 +33,13 @@ pub struct Look {
     show: String,
 }
 
-struct Row {
-    workspace: String,
-    call: Call,
-}
-
 #[derive(Template)]
 #[template(path = "server/logs.html")]
 struct Page {
     shell: Shell,
     place: Place,
     look: Look,
-    rows: Vec<Row>,
+    calls: Vec<Call>,
 }
 
 /// How a call ended.
@@ -62,18 +57,12 @@ pub async fn show(visit: Visit, slug: Path<String>, look: web::Query<Look>) -> A
     visit.by.require(Role::Admin)?;
     let (shell, place) = around(&visit, &slug, "Logs").await?;
     let look = look.into_inner();
-    let mut rows = Vec::new();
-    for workspace in &place.one.workspaces {
-        let query = CallQuery {
-            server: Some(place.one.slug.clone()),
-            failed: look.show == "failed",
-            limit: Some(CALLS),
-            ..CallQuery::default()
-        };
-        let found = calls::list(visit.actors(), &visit.by, Some(workspace), &query).await?.data;
-        rows.extend(found.into_iter().map(|call| Row { workspace: workspace.clone(), call }));
-    }
-    rows.sort_by_key(|row| std::cmp::Reverse(row.call.at));
-    rows.truncate(usize::try_from(CALLS).unwrap_or(usize::MAX));
-    Ok(page(StatusCode::OK, &Page { shell, place, look, rows }))
+    let query = CallQuery {
+        server: Some(place.one.slug.clone()),
+        failed: look.show == "failed",
+        limit: Some(CALLS),
+        ..CallQuery::default()
+    };
+    let calls = calls::list(visit.actors(), &visit.by, None, &query).await?.data;
+    Ok(page(StatusCode::OK, &Page { shell, place, look, calls }))
 }

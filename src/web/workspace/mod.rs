@@ -1,5 +1,7 @@
 //! One workspace: what its pages have in common. A page is a tab; each has its file here, with its template beside it.
 
+pub mod analytics;
+pub mod calls;
 pub mod connect;
 pub mod servers;
 pub mod settings;
@@ -65,6 +67,7 @@ pub async fn around(visit: &Visit, slug: &str, word: &'static str) -> Result<(Sh
     let tools = visit.actors().catalog.load().workspace(&workspace.slug).map(|view| view.tools.entries().len());
     tabs.push(tab("Tools", "tools", tools.and_then(|tools| u64::try_from(tools).ok())));
     tabs.push(tab("MCP Servers", "servers", Some(workspace.servers)));
+    tabs.push(tab("Analytics", "analytics", None));
     if visit.administers() {
         tabs.push(tab("Workspace Audit", "audit", None));
         tabs.push(tab("Settings", "settings", None));
