@@ -144,6 +144,7 @@ pub fn configure(service: &mut ServiceConfig) {
         "/workspaces/{slug}/tools" { get => workspace::tools::show, post => workspace::tools::submit }
         "/workspaces/{slug}/analytics" { get => workspace::analytics::show }
         "/workspaces/{slug}/calls" { get => workspace::calls::show }
+        "/workspaces/{slug}/diet" { get => workspace::diet::show, post => workspace::diet::submit }
         "/workspaces/{slug}/settings" { get => workspace::settings::show, post => workspace::settings::submit }
         "/workspaces/{slug}/audit" { get => audit::of_workspace }
         "/servers" { get => servers::show, post => servers::submit }

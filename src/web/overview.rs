@@ -2,11 +2,12 @@
 
 use actix_web::http::StatusCode;
 use askama::Template;
+use chrono::TimeDelta;
 
 use crate::{
     admin::{
         audit::{self, AuditQuery},
-        dto::{AuditEntry, Figures, MemberStatus, Overview, Server, Subject},
+        dto::{AuditEntry, Figures, MemberStatus, Overview, Point, Server, Subject, VolumeLayer},
         figures::{self, FiguresQuery, TableQuery},
         overview::{self, OverviewQuery},
         servers, standing, team, workspaces,
@@ -16,7 +17,8 @@ use crate::{
     web::{
         page,
         shell::{Noun, Shell},
-        show, standing_of,
+        show::{self, figures::LAYERS},
+        standing_of,
         visit::{Answer, Visit},
         workspace::everything,
     },
@@ -24,12 +26,12 @@ use crate::{
 
 /// Entries of the audit log on the page.
 const ENTRIES: u64 = 5;
-/// Layers of the volume besides that of all others: as many as there are colours.
-const LAYERS: usize = 5;
 /// Servers whose calls are looked up.
 const SERVERS: usize = 500;
 /// Days before an open invitation is worth a line.
 const INVITED_DAYS: i64 = 3;
+/// A moment in a query.
+const EXACT: &str = "%Y-%m-%dT%H:%M:%SZ";
 
 /// A server on the page.
 struct ServerRow {
@@ -70,9 +72,25 @@ impl Page {
     fn date(&self) -> String {
         self.shell.now.format("%A %-d %B").to_string()
     }
-    /// The workspace that buttons lead to.
-    fn first(&self) -> &str {
-        self.workspaces.first().map_or("", String::as_str)
+    /// Where the figures of the page are told apart; with several workspaces that is in each.
+    fn analytics_link(&self, query: &str) -> String {
+        match self.workspaces.as_slice() {
+            [one] => format!("/workspaces/{one}/analytics?{query}"),
+            _ => "/workspaces".into(),
+        }
+    }
+    /// The calls of a step, where there is one page of them.
+    fn step_link(&self, point: &Point) -> String {
+        let [one] = self.workspaces.as_slice() else { return String::new() };
+        if point.sums.calls == 0 {
+            return String::new();
+        }
+        let seconds = i64::try_from(self.figures.step_seconds).unwrap_or_default();
+        let (from, to) = (point.at, point.at + TimeDelta::seconds(seconds));
+        format!("/workspaces/{one}/calls?from={}&to={}", from.format(EXACT), to.format(EXACT))
+    }
+    fn layer_calls(&self, layer: &VolumeLayer, nth: &usize) -> u64 {
+        layer.calls.get(*nth).copied().unwrap_or(0)
     }
     fn tokens_link(&self) -> String {
         match self.workspaces.as_slice() {
@@ -132,17 +150,6 @@ async fn needs(visit: &Visit, all: &Overview, servers: &[ServerRow], shell: &She
         });
     }
     Ok(needs)
-}
-
-/// A latency, or that there was no call.
-fn latency(us: Option<u64>) -> String {
-    us.map_or_else(|| r#"<span class="dim">–</span>"#.into(), show::duration)
-}
-
-/// A latency as a key figure.
-fn large(us: u64) -> String {
-    let (figure, unit) = show::duration_parts(us);
-    format!("{figure}<small>{unit}</small>")
 }
 
 /// Shows it.

@@ -2,6 +2,8 @@
 //! is escaped here, and characters that hide or turn text around are shown as what they are; a template marks as safe
 //! what this module returns, and nothing else (`tests/tidy.rs` holds it).
 
+pub mod figures;
+
 use std::{borrow::Borrow, fmt::Write as _};
 
 use chrono::{Datelike as _, TimeDelta};
@@ -91,11 +93,11 @@ pub fn duration_parts(us: u64) -> (String, &'static str) {
 }
 
 /// `412 B`, `1.2 KB`.
-pub fn bytes(n: u64) -> String {
-    match n {
-        0..1000 => format!("{n} B"),
-        1000..1_000_000 => format!("{}.{} KB", n / 1000, n % 1000 / 100),
-        _ => format!("{}.{} MB", n / 1_000_000, n % 1_000_000 / 100_000),
+pub fn bytes(n: impl Borrow<u64>) -> String {
+    match *n.borrow() {
+        n @ 0..1000 => format!("{n} B"),
+        n @ 1000..1_000_000 => format!("{}.{} KB", n / 1000, n % 1000 / 100),
+        n => format!("{}.{} MB", n / 1_000_000, n % 1_000_000 / 100_000),
     }
 }
 

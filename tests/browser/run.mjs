@@ -43,6 +43,8 @@ const PAGES = [
   "/workspaces/engineering/analytics",
   "/workspaces/engineering/analytics?period=24h&by=tool",
   "/workspaces/engineering/calls",
+  "/workspaces/engineering/calls?show=failed",
+  "/workspaces/engineering/diet",
   "/workspaces/engineering/settings",
   "/workspaces/support/settings?delete",
   "/hub",
@@ -264,22 +266,56 @@ const FLOWS = {
     await page.context().close();
   },
 
-  async "Analytics: real calls within seconds, each figure leads to them, CSV"({ watched, gateway }) {
+  async "Analytics with real calls: within seconds, each figure leads to them, CSV"({ watched, gateway }) {
     const page = await watched.signedIn();
     await page.goto(`${gateway.url}/workspaces/engineering/connect`);
     await page.click("nav[aria-label=engineering] >> text=Analytics");
     await page.locator("figure[data-chart=bars] canvas").waitFor();
-    await page.locator("section[aria-labelledby=users] >> text=Alice Chen").first().waitFor();
+    await page.locator("section[aria-labelledby=by-user] >> text=Alice Chen").first().waitFor();
     await page.click("nav[aria-label='Stacked by'] >> text=Tool");
     await page.waitForURL("**by=tool**");
     await page.click("nav[aria-label=Range] >> text=24h");
     await page.waitForURL("**period=24h**");
-    const csv = await page.request.get(gateway.url + (await page.getAttribute("a[download]", "href")));
-    assert.equal(csv.status(), 200);
-    assert.match(csv.headers()["content-type"], /text\/csv/);
-    await page.click("section[aria-labelledby=users] a:has-text('Alice Chen')");
+    await page.locator("nav[aria-label=Range] [aria-current] >> text=24h").waitFor();
+    for (const link of await page.locator("a[download]").all()) {
+      const csv = await page.request.get(gateway.url + (await link.getAttribute("href")));
+      assert.equal(csv.status(), 200);
+      assert.match(csv.headers()["content-type"], /text\/csv/);
+    }
+    // A call made now is a figure a moment later.
+    const calls = () => page.locator(".ledger .figure").first().textContent();
+    const before = Number(await calls());
+    assert.equal(await gateway.call(gateway.alice, "fixture__echo", { message: "counted" }), 200);
+    const until = Date.now() + 20_000;
+    while (Number(await calls()) <= before) {
+      assert.ok(Date.now() < until, "the call is counted");
+      await page.reload();
+    }
+    // The chart's table has the numbers of the chart, and leads to the calls of each step.
+    const volume = page.locator("section[aria-labelledby=volume]");
+    await volume.locator("summary").click();
+    await volume.locator("tbody a").last().click();
+    await page.waitForURL("**/calls?**from=**");
+    await page.locator("code", { hasText: "fixture__echo" }).first().waitFor();
+    await page.goBack();
+    await page.click("section[aria-labelledby=by-user] a:has-text('Alice Chen')");
     await page.waitForURL("**/calls?user=Alice**");
     await page.locator("code", { hasText: "fixture__echo" }).first().waitFor();
+    // Any stretch of time stands in the address.
+    await page.goto(`${gateway.url}/workspaces/engineering/analytics`);
+    await page.fill("input[name=from]", new Date(Date.now() - 80 * 86_400_000).toISOString().slice(0, 10));
+    await page.click("form.days >> text=Show");
+    await page.waitForURL("**from=**");
+    await page.locator("section[aria-labelledby=by-user] >> text=Alice Chen").first().waitFor();
+    await page.context().close();
+  },
+
+  async "Tool diet: what the list costs, in tokens of a named tokenizer"({ watched, gateway }) {
+    const page = await watched.signedIn();
+    await page.goto(`${gateway.url}/workspaces/engineering/analytics`);
+    await page.click("nav[aria-label=engineering] >> text=Tool diet");
+    await page.locator("text=o200k_base").waitFor();
+    await page.locator("td.first", { hasText: "fixture__echo" }).waitFor();
     await page.context().close();
   },
 
@@ -300,14 +336,16 @@ const FLOWS = {
     const slug = "x".repeat(48);
     // The mark that turns text around is refused in names; what pages make of it is asked below.
     gateway.run(["workspace", "create", slug, "--name", `${HOSTILE.replace("\u202E", " ")} ${"n".repeat(40)}`]);
-    for (const at of ["/workspaces", `/workspaces/${slug}/connect`, "/workspaces/engineering/tokens", "/workspaces/engineering/audit", "/audit", "/overview"]) {
+    const theirs = gateway.run(["workspace", "token", "create", "engineering", "--name", `${HOSTILE.replace("\u202E", " ")} calls`, "--output", "token"]).trim();
+    assert.equal(await gateway.call(theirs, "fixture__echo", { message: HOSTILE }), 200);
+    for (const at of ["/workspaces/engineering/analytics", "/workspaces/engineering/calls", "/workspaces/engineering/diet", "/workspaces", `/workspaces/${slug}/connect`, "/workspaces/engineering/tokens", "/workspaces/engineering/audit", "/audit", "/overview"]) {
       await page.goto(gateway.url + at);
       assert.equal(await page.evaluate(() => window.broken), undefined, at);
       assert.equal(await page.locator("main img").count(), 0, at);
       assert.ok(!(await page.locator("main").textContent()).includes("\u202E"), at);
     }
     const long = "q".repeat(10_000);
-    for (const at of [`/workspaces/engineering/tokens?q=${long}`, `/audit?user=${long}`, `/workspaces/engineering/tokens?q=%00%1b%5b2J%e2%80%ae`, `/servers/fixture-mcp/tools?q=${encodeURIComponent(HOSTILE)}`]) {
+    for (const at of [`/workspaces/engineering/analytics?tool=${long}`, `/workspaces/engineering/calls?tool=%00%1b%e2%80%ae${encodeURIComponent(HOSTILE)}`, `/workspaces/engineering/tokens?q=${long}`, `/audit?user=${long}`, `/workspaces/engineering/tokens?q=%00%1b%5b2J%e2%80%ae`, `/servers/fixture-mcp/tools?q=${encodeURIComponent(HOSTILE)}`]) {
       const answer = await page.goto(gateway.url + at);
       assert.ok(answer.status() < 500, `${at.slice(0, 60)}: ${answer.status()}`);
       assert.equal(await page.evaluate(() => window.broken), undefined, at);

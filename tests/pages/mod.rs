@@ -1,6 +1,8 @@
 //! The dashboard's pages over HTTP: what is shown once, what is never shown, who sees what. How they look and feel in a
 //! real browser is in `tests/browser/`.
 
+mod analytics;
+
 use serde_json::json;
 
 use crate::support::{
@@ -28,6 +30,7 @@ const FOR_MEMBERS: &[&str] = &["/workspaces/engineering/tokens", "/servers", "/s
 /// Those for administrators.
 const FOR_ADMINS: &[&str] = &[
     "/workspaces/engineering/audit",
+    "/workspaces/engineering/diet",
     "/workspaces/engineering/settings?delete",
     "/servers/github-mcp/secrets",
     "/servers/github-mcp/logs",
@@ -164,6 +167,7 @@ fn a_form_without_the_sessions_own_token_changes_nothing() {
         ("/team", &[("do", "invite"), ("email", "eve@example.com")]),
         ("/hub", &[("server", "github-mcp"), ("workspace", "engineering")]),
         ("/health", &[("name", "AuditLog")]),
+        ("/workspaces/engineering/diet", &[("tool", "github__create_issue")]),
         ("/servers/github-mcp/settings", &[]),
     ];
     for (path, fields) in forms {

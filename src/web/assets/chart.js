@@ -105,6 +105,8 @@ function draw(figure) {
     place,
   );
   plot.root.setAttribute("aria-hidden", "true");
+  // A click leads where the row of the table below leads: to the calls of that time.
+  plot.over.addEventListener("click", () => figure.querySelectorAll("tbody tr")[plot.cursor.idx]?.querySelector("a")?.click());
   drawn.set(figure, { plot, hidden });
 }
 

@@ -6,29 +6,32 @@ use actix_web::{
     web::{self, Path},
 };
 use askama::Template;
+use chrono::{Days, NaiveDate, TimeDelta};
 use serde::Deserialize;
 
 use crate::{
     admin::{
-        dto::{Figures, Subject, SubjectTable, Sums},
+        dto::{Figures, Point, Subject, SubjectRow, SubjectTable, VolumeLayer},
         figures::{self, FiguresQuery, TableQuery},
     },
+    domain::clock::Timestamp,
     error::Result,
     web::{
         page,
         shell::Shell,
-        show,
+        show::{self, figures::LAYERS},
         visit::{Answer, Visit},
         workspace::{Place, around},
     },
 };
 
-/// Rows of a table on the page.
-const ROWS: usize = 12;
-/// Layers of the volume besides that of all others: as many as there are colours.
-const LAYERS: usize = 5;
+/// Rows of a table on the page, unless all are wanted.
+const ROWS: usize = 10;
+const ALL_ROWS: usize = 500;
 /// The ranges that are offered.
 const PERIODS: [&str; 5] = ["1h", "24h", "7d", "30d", "90d"];
+/// What the volume may be told apart by.
+const STACKED: [(&str, &str); 3] = [("user", "User"), ("tool", "Tool"), ("server", "Server")];
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// What is looked at.
@@ -36,17 +39,26 @@ const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 #[serde(default)]
 pub struct Look {
     period: String,
+    /// Instead of a period: the first day, or the first moment.
     from: String,
+    /// The last day, or the moment after the last.
     to: String,
     user: String,
     server: String,
     tool: String,
     /// What the layers of the volume are: `user`, `tool` or `server`.
     by: String,
+    /// `all`: every row of the tables.
+    rows: String,
 }
 
 fn given(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// As it is written in a query.
+fn exact(at: Timestamp) -> String {
+    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 impl Look {
@@ -59,13 +71,23 @@ impl Look {
     }
     /// The period, unless a stretch of time was chosen.
     fn period(&self) -> Option<String> {
-        if self.from.is_empty() { Some(given(&self.period).unwrap_or_else(|| "7d".into())) } else { None }
+        match given(&self.from) {
+            Some(_) => None,
+            None => Some(given(&self.period).unwrap_or_else(|| "7d".into())),
+        }
+    }
+    /// The end of a chosen stretch: a day is looked at to its end.
+    fn until(&self) -> Option<String> {
+        given(&self.from)?;
+        let to = given(&self.to)?;
+        let next = to.parse::<NaiveDate>().ok().and_then(|day| day.checked_add_days(Days::new(1)));
+        Some(next.map_or(to, |day| day.to_string()))
     }
     fn figures(&self) -> FiguresQuery {
         FiguresQuery {
             period: self.period(),
             from: given(&self.from),
-            to: given(&self.to),
+            to: self.until(),
             user: given(&self.user),
             server: given(&self.server),
             tool: given(&self.tool),
@@ -84,13 +106,17 @@ impl Look {
             server: all.server,
             tool: all.tool,
             by,
-            limit: Some(ROWS),
+            limit: Some(if self.rows == "all" { ALL_ROWS } else { ROWS }),
             ..TableQuery::default()
         }
     }
-    /// The query with some of it changed.
+    /// The filters that are set.
+    fn filters(&self) -> Vec<(&'static str, &str)> {
+        let all = [("user", self.user.as_str()), ("server", &self.server), ("tool", &self.tool)];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    }
+    /// The page's query with some of it changed.
     fn query(&self, changes: &[(&str, &str)]) -> String {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
         let now = [
             ("period", &self.period),
             ("from", &self.from),
@@ -99,7 +125,9 @@ impl Look {
             ("server", &self.server),
             ("tool", &self.tool),
             ("by", &self.by),
+            ("rows", &self.rows),
         ];
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
         for (name, value) in now {
             let value = changes.iter().find(|(changed, _)| *changed == name).map_or(value.as_str(), |(_, to)| *to);
             if !value.is_empty() {
@@ -117,9 +145,8 @@ struct Page {
     place: Place,
     look: Look,
     figures: Figures,
-    users: SubjectTable,
-    tools: SubjectTable,
-    most: u64,
+    tables: [SubjectTable; 3],
+    recorded: bool,
 }
 
 impl Page {
@@ -129,110 +156,162 @@ impl Page {
     fn period_link(&self, period: &str) -> String {
         self.link(&[("period", period), ("from", ""), ("to", "")])
     }
+    fn is_on(&self, period: &str) -> bool {
+        self.look.period().as_deref() == Some(period)
+    }
+    fn is_by(&self, by: &str) -> bool {
+        self.figures.by.as_str() == by
+    }
     fn by_link(&self, by: &str) -> String {
         self.link(&[("by", by)])
+    }
+    fn all_link(&self) -> String {
+        self.link(&[("rows", "all")])
     }
     fn without(&self, name: &str) -> String {
         self.link(&[(name, "")])
     }
-    /// The calls behind a figure.
-    fn calls(&self, changes: &[(&str, &str)], failed: bool) -> String {
-        let since = self.figures.from.format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    fn filters(&self) -> Vec<(&'static str, &str)> {
+        self.look.filters()
+    }
+    /// What choosing another stretch of time keeps.
+    fn kept(&self) -> Vec<(&'static str, &str)> {
+        let by = Some(("by", self.look.by.as_str())).filter(|(_, by)| !by.is_empty());
+        self.look.filters().into_iter().chain(by).collect()
+    }
+    fn first_day(&self) -> String {
+        self.figures.from.date_naive().to_string()
+    }
+    fn last_day(&self) -> String {
+        (self.figures.to - TimeDelta::seconds(1)).min(self.shell.now).date_naive().to_string()
+    }
+
+    /// The calls behind a figure: the filters and one more, a stretch of time, only those that failed?
+    fn calls(&self, more: Option<(&str, &str)>, (from, to): (Timestamp, Timestamp), failed: bool) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [("user", &self.look.user), ("server", &self.look.server), ("tool", &self.look.tool)] {
-            let value = changes.iter().find(|(changed, _)| *changed == name).map_or(value.as_str(), |(_, to)| *to);
-            if !value.is_empty() {
+        for (name, value) in self.look.filters() {
+            if more.is_none_or(|(more, _)| more != name) {
                 query.append_pair(name, value);
             }
         }
-        query.append_pair("since", &since);
+        if let Some((name, value)) = more {
+            query.append_pair(name, value);
+        }
+        query.append_pair("from", &exact(from));
+        if to < self.shell.now {
+            query.append_pair("to", &exact(to));
+        }
         if failed {
             query.append_pair("show", "failed");
         }
         format!("/workspaces/{}/calls?{}", self.place.slug, query.finish())
     }
-    fn calls_of(&self, name: &str, value: &str) -> String {
-        self.calls(&[(name, value)], false)
-    }
-    fn failed_of(&self, name: &str, value: &str) -> String {
-        self.calls(&[(name, value)], true)
+    fn range(&self) -> (Timestamp, Timestamp) {
+        (self.figures.from, self.figures.to)
     }
     fn all_calls(&self) -> String {
-        self.calls(&[], false)
+        self.calls(None, self.range(), false)
     }
     fn all_failed(&self) -> String {
-        self.calls(&[], true)
+        self.calls(None, self.range(), true)
     }
+    fn calls_of(&self, table: &SubjectTable, row: &SubjectRow) -> String {
+        self.calls(Some((table.by.as_str(), &row.name)), self.range(), false)
+    }
+    fn failed_of(&self, table: &SubjectTable, row: &SubjectRow) -> String {
+        self.calls(Some((table.by.as_str(), &row.name)), self.range(), true)
+    }
+    fn step(&self, point: &Point) -> (Timestamp, Timestamp) {
+        let seconds = i64::try_from(self.figures.step_seconds).unwrap_or_default();
+        (point.at, point.at + TimeDelta::seconds(seconds))
+    }
+    fn step_link(&self, point: &Point) -> String {
+        if point.sums.calls == 0 { String::new() } else { self.calls(None, self.step(point), false) }
+    }
+    fn step_failed(&self, point: &Point) -> String {
+        if point.sums.errors == 0 { String::new() } else { self.calls(None, self.step(point), true) }
+    }
+
     fn csv(&self) -> String {
-        let query = self.look.query(&[("period", &self.look.period().unwrap_or_default())]);
-        format!(
-            "/api/v1/admin/workspaces/{}/figures?format=csv&namespace={}&{query}",
-            self.place.slug,
-            show::part(&self.shell.namespace)
-        )
+        self.file("figures", "", &self.look)
     }
-    fn is_on(&self, period: &str) -> bool {
-        self.look.period().as_deref() == Some(period)
+    fn table_csv(&self, table: &SubjectTable) -> String {
+        self.file("table", "&limit=1000", &Look { by: table.by.as_str().to_owned(), ..self.look.clone() })
     }
+    /// Where the same figures are as a file.
+    fn file(&self, what: &str, more: &str, look: &Look) -> String {
+        let (period, until) = (look.period().unwrap_or_default(), look.until().unwrap_or_default());
+        let query = look.query(&[("period", &period), ("to", &until), ("rows", "")]);
+        let (slug, namespace) = (&self.place.slug, show::part(&self.shell.namespace));
+        format!("/api/v1/admin/workspaces/{slug}/analytics/{what}?format=csv&namespace={namespace}{more}&{query}")
+    }
+
     fn steps(&self) -> String {
         match self.figures.step_seconds {
-            step @ 0..3600 => format!("{}-minute steps", step / 60),
-            3600 => "hourly".into(),
-            step @ 3601..86_400 => format!("{}-hour steps", step / 3600),
-            _ => "daily".into(),
+            60 => "steps of a minute".into(),
+            step @ 0..3600 => format!("steps of {} minutes", step / 60),
+            3600 => "steps of an hour".into(),
+            step @ 3601..86_400 => format!("steps of {} hours", step / 3600),
+            _ => "steps of a day".into(),
         }
     }
-    fn filters(&self) -> Vec<(&'static str, &str)> {
-        let all = [("user", self.look.user.as_str()), ("server", &self.look.server), ("tool", &self.look.tool)];
-        all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+    fn layer_calls(&self, layer: &VolumeLayer, nth: &usize) -> u64 {
+        layer.calls.get(*nth).copied().unwrap_or(0)
     }
-    fn weekday(&self, at: &usize) -> &'static str {
-        DAYS.get(*at).copied().unwrap_or_default()
+    fn percentiles(&self, point: &Point) -> [Option<u64>; 3] {
+        [point.sums.p50_us, point.sums.p95_us, point.sums.p99_us]
+    }
+    /// When most of the calls failed.
+    fn peak(&self) -> Option<String> {
+        let failed = self.figures.points.iter().filter(|point| point.sums.errors > 0);
+        let worst = failed.max_by(|a, b| a.sums.error_rate.total_cmp(&b.sums.error_rate))?;
+        let share = show::percent(worst.sums.errors, worst.sums.calls);
+        Some(format!("peak {share} % {}", worst.at.format("%a %H:%M")))
+    }
+    fn week(&self) -> impl Iterator<Item = (&'static str, &[u64; 24])> {
+        DAYS.into_iter().zip(&self.figures.heat)
     }
     /// How warm an hour is, 0 to 6.
-    fn heat(&self, calls: u64) -> u64 {
-        if calls == 0 { 0 } else { 1 + calls.saturating_mul(5) / self.most.max(1) }
+    fn warmth(&self, calls: &u64) -> u64 {
+        let most = self.figures.heat.iter().flatten().copied().max().unwrap_or(0);
+        if *calls == 0 { 0 } else { 1 + calls.saturating_mul(5) / most.max(1) }
     }
-    /// The length of a bar of 84.
-    fn share(&self, calls: u64, table: &SubjectTable) -> u64 {
-        let most = table.data.iter().map(|row| row.sums.calls).max().unwrap_or(0).max(1);
-        (calls.saturating_mul(84) / most).max(u64::from(calls > 0))
+
+    fn head(&self, table: &SubjectTable) -> &'static str {
+        STACKED.iter().find(|(by, _)| *by == table.by.as_str()).map_or("", |(_, word)| word)
     }
-    /// Which colour a name has in the volume.
-    fn tint(&self, name: &str) -> usize {
-        self.figures.layers.iter().position(|layer| layer.name.as_deref() == Some(name)).unwrap_or(LAYERS).min(LAYERS)
+    fn is_user(&self, table: &SubjectTable) -> bool {
+        table.by == Subject::User
     }
-}
-
-/// A latency, or that there was no call.
-fn latency(us: Option<u64>) -> String {
-    us.map_or_else(|| r#"<span class="dim">–</span>"#.into(), show::duration)
-}
-
-/// A latency as a key figure.
-fn large(us: Option<u64>) -> String {
-    match us.map(show::duration_parts) {
-        Some((figure, unit)) => format!("{figure}<small>{unit}</small>"),
-        None => "–".into(),
+    fn is_stacked(&self, table: &SubjectTable) -> bool {
+        table.by == self.figures.by
     }
-}
-
-fn plain(us: Option<u64>) -> String {
-    us.map(|us| us.to_string()).unwrap_or_default()
-}
-
-/// The share of failed calls, as a number for the chart.
-fn rate(sums: &Sums) -> String {
-    if sums.calls == 0 { String::new() } else { format!("{:.5}", sums.error_rate) }
+    /// Which colour a row has in the volume.
+    fn tint(&self, table: &SubjectTable, row: &SubjectRow) -> usize {
+        if !self.is_stacked(table) {
+            return 0;
+        }
+        let layer = |layer: &VolumeLayer| layer.name.as_deref() == Some(&row.name);
+        self.figures.layers.iter().position(layer).unwrap_or(LAYERS).min(LAYERS)
+    }
+    fn most(&self, table: &SubjectTable) -> u64 {
+        table.data.iter().map(|row| row.sums.calls).max().unwrap_or(0)
+    }
+    /// How many rows the page does not show.
+    fn hidden(&self, table: &SubjectTable) -> u64 {
+        table.rows.saturating_sub(u64::try_from(table.data.len()).unwrap_or(u64::MAX))
+    }
 }
 
 async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
     let (shell, place) = around(visit, slug, "Analytics").await?;
-    let figures = figures::figures(visit.actors(), &visit.by, Some(slug), &look.figures()).await?;
-    let users = figures::table(visit.actors(), &visit.by, Some(slug), &look.table(Subject::User)).await?;
-    let tools = figures::table(visit.actors(), &visit.by, Some(slug), &look.table(Subject::Tool)).await?;
-    let most = figures.heat.iter().flatten().copied().max().unwrap_or(0);
-    Ok(Page { shell, place, look, figures, users, tools, most })
+    let (actors, by) = (visit.actors(), &visit.by);
+    let figures = figures::figures(actors, by, Some(slug), &look.figures()).await?;
+    let users = figures::table(actors, by, Some(slug), &look.table(Subject::User)).await?;
+    let tools = figures::table(actors, by, Some(slug), &look.table(Subject::Tool)).await?;
+    let servers = figures::table(actors, by, Some(slug), &look.table(Subject::Server)).await?;
+    let recorded = actors.analytics.is_enabled();
+    Ok(Page { shell, place, look, figures, tables: [users, tools, servers], recorded })
 }
 
 /// Shows it.

@@ -32,7 +32,8 @@ pub struct Look {
     user: String,
     server: String,
     tool: String,
-    since: String,
+    from: String,
+    to: String,
     /// `failed`: only those.
     show: String,
     cursor: String,
@@ -45,7 +46,8 @@ impl Look {
             user: given(&self.user),
             server: given(&self.server),
             tool: given(&self.tool),
-            since: given(&self.since),
+            from: given(&self.from),
+            to: given(&self.to),
             failed: self.show == "failed",
             cursor: given(&self.cursor),
             limit: Some(CALLS),
@@ -71,7 +73,8 @@ impl Page {
             ("user", &self.look.user),
             ("server", &self.look.server),
             ("tool", &self.look.tool),
-            ("since", &self.look.since),
+            ("from", &self.look.from),
+            ("to", &self.look.to),
             ("show", &self.look.show),
         ];
         for (name, value) in now {
@@ -90,7 +93,8 @@ impl Page {
             ("user", self.look.user.as_str()),
             ("server", &self.look.server),
             ("tool", &self.look.tool),
-            ("since", &self.look.since),
+            ("from", &self.look.from),
+            ("to", &self.look.to),
         ];
         all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }

@@ -3,6 +3,7 @@
 pub mod analytics;
 pub mod calls;
 pub mod connect;
+pub mod diet;
 pub mod servers;
 pub mod settings;
 pub mod tokens;
@@ -69,6 +70,7 @@ pub async fn around(visit: &Visit, slug: &str, word: &'static str) -> Result<(Sh
     tabs.push(tab("MCP Servers", "servers", Some(workspace.servers)));
     tabs.push(tab("Analytics", "analytics", None));
     if visit.administers() {
+        tabs.push(tab("Tool diet", "diet", None));
         tabs.push(tab("Workspace Audit", "audit", None));
         tabs.push(tab("Settings", "settings", None));
     }

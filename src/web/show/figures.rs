@@ -1,0 +1,105 @@
+//! Figures about calls: latencies, shares, and what stands beside a chart.
+
+use std::borrow::Borrow;
+
+use crate::{
+    admin::dto::{Sums, VolumeLayer},
+    domain::clock::Timestamp,
+    web::show,
+};
+
+/// Layers of a volume besides that of all others: as many as there are colours.
+pub const LAYERS: usize = 5;
+/// The ends of the scale of [`strip`], microseconds.
+const SHORTEST: f64 = 1_000.0;
+const LONGEST: f64 = 60_000_000.0;
+/// The width of bars and strips.
+const WIDTH: u64 = 84;
+
+/// A latency, or that there was no call.
+pub fn latency(us: impl Borrow<Option<u64>>) -> String {
+    us.borrow().map_or_else(|| r#"<span class="dim">–</span>"#.into(), show::duration)
+}
+
+/// A latency as a key figure.
+pub fn large(us: impl Borrow<Option<u64>>) -> String {
+    match us.borrow().map(show::duration_parts) {
+        Some((figure, unit)) => format!("{figure}<small>{unit}</small>"),
+        None => "–".into(),
+    }
+}
+
+/// A latency as a number for the chart, in microseconds; nothing where there was no call.
+pub fn plain(us: impl Borrow<Option<u64>>) -> String {
+    us.borrow().map(|us| us.to_string()).unwrap_or_default()
+}
+
+/// The share of failed calls as a number for the chart; nothing where there was no call.
+pub fn rate(sums: &Sums) -> String {
+    if sums.calls == 0 { String::new() } else { format!("{:.5}", sums.error_rate) }
+}
+
+/// Who or what a layer is.
+pub fn layer(layer: &VolumeLayer) -> String {
+    show::text(layer.name.as_deref().unwrap_or("others"))
+}
+
+/// The beginning of a step; it leads to its calls, if it had some and there is a page of them.
+pub fn step(at: impl Borrow<Timestamp>, now: impl Borrow<Timestamp>, href: impl AsRef<str>) -> String {
+    let moment = show::moment(at.borrow(), now.borrow());
+    match href.as_ref() {
+        "" => moment,
+        href => format!(r#"<a href="{}">{moment}</a>"#, show::text(href)),
+    }
+}
+
+/// How many calls these are beside the `most`; `tint` is the colour in the volume.
+pub fn share(calls: impl Borrow<u64>, most: impl Borrow<u64>, tint: impl Borrow<usize>) -> String {
+    let (calls, most, tint) = (*calls.borrow(), *most.borrow(), *tint.borrow());
+    let width = (calls.saturating_mul(WIDTH) / most.max(1)).clamp(u64::from(calls > 0), WIDTH);
+    format!(
+        r#"<svg class="share" viewBox="0 0 {WIDTH} 6" aria-hidden="true"><rect class="k{tint}" width="{width}" height="6" rx="1"/></svg>"#
+    )
+}
+
+/// From p50 over p95 to p99 on a scale from a millisecond to a minute, each step ten times the one before.
+pub fn strip(sums: &Sums) -> String {
+    let (Some(p50), Some(p95), Some(p99)) = (sums.p50_us, sums.p95_us, sums.p99_us) else { return String::new() };
+    let place = |us: u64| {
+        let share = (us as f64 / SHORTEST).max(1.0).ln() / (LONGEST / SHORTEST).ln();
+        2.0 + share.min(1.0) * (WIDTH as f64 - 4.0)
+    };
+    let (from, middle, to) = (place(p50), place(p95), place(p99));
+    format!(
+        r#"<svg class="strip" viewBox="0 0 {WIDTH} 12" aria-hidden="true"><path d="M{from:.1} 6H{to:.1}"/><path class="k0" d="M{from:.1} 1v10"/><path class="k1" d="M{middle:.1} 1v10"/><path class="k2" d="M{to:.1} 1v10"/></svg>"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_and_strips_stay_inside_their_frame() {
+        assert!(
+            share(0_u64, 0_u64, 0_usize).contains(r#" width="0""#)
+                && share(1_u64, 1_000_000_u64, 1_usize).contains(r#" width="1""#)
+        );
+        assert!(share(9_u64, 3_u64, 2_usize).contains(r#"class="k2" width="84""#));
+        let of = |p50_us, p99_us| Sums {
+            p50_us: Some(p50_us),
+            p95_us: Some(p50_us),
+            p99_us: Some(p99_us),
+            ..Sums::default()
+        };
+        assert!(strip(&of(1, u64::MAX)).contains("M2.0 6H82.0"), "{}", strip(&of(1, u64::MAX)));
+        assert_eq!(strip(&Sums::default()), "");
+    }
+
+    #[test]
+    fn what_did_not_happen_is_no_number() {
+        assert_eq!((plain(None), rate(&Sums::default()), large(None)), (String::new(), String::new(), "–".into()));
+        let sums = Sums { calls: 3, errors: 1, error_rate: 1.0 / 3.0, ..Sums::default() };
+        assert_eq!((plain(Some(1200)), rate(&sums).as_str()), ("1200".into(), "0.33333"));
+    }
+}
