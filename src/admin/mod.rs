@@ -44,6 +44,7 @@ pub mod logins;
 pub mod openapi;
 pub mod overview;
 pub mod pins;
+pub mod playground;
 pub mod programs;
 pub mod publishing;
 mod references;
@@ -92,6 +93,8 @@ pub struct Admin {
     pub cookies: Cookies,
     guard: Guard,
     windows: KeyWindows,
+    /// Tokens of those who use the playground.
+    own_tokens: playground::OwnTokens,
     /// One check of the audit log at a time.
     audit_check: tokio::sync::Semaphore,
 }
@@ -102,7 +105,8 @@ impl Admin {
         let cookies = Cookies::new(&actors.public_url, actors.config.people.session_days);
         let audit_check = tokio::sync::Semaphore::new(1);
         let windows = KeyWindows::new(&actors.config.limits);
-        Admin { actors, cookies, guard: Box::new(guard), windows, audit_check }
+        let own_tokens = playground::OwnTokens::default();
+        Admin { actors, cookies, guard: Box::new(guard), windows, own_tokens, audit_check }
     }
 
     /// Refuses a request that was addressed to somebody else.

@@ -29,6 +29,7 @@ mod account;
 mod assets;
 mod audit;
 mod device;
+mod front;
 #[cfg(debug_assertions)]
 mod gallery;
 mod health;
@@ -38,6 +39,7 @@ mod join;
 mod live;
 mod overview;
 mod palette;
+mod playground;
 mod server;
 mod servers;
 mod settings;
@@ -49,6 +51,8 @@ mod team;
 mod visit;
 mod workspace;
 mod workspaces;
+
+pub use front::Front;
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -84,6 +88,7 @@ const AFTER_SIGN_IN: &[&str] = &[
     "/audit",
     "/health",
     "/live",
+    "/playground",
     "/settings",
     "/account",
     "/device",
@@ -149,6 +154,7 @@ pub fn configure(service: &mut ServiceConfig) {
         "/team" { get => team::show, post => team::submit }
         "/audit" { get => audit::show, post => audit::submit }
         "/live" { get => live::show }
+        "/playground" { get => playground::show, post => playground::submit }
         "/settings" { get => settings::show }
         "/health" { get => health::show, post => health::submit }
         "/workspaces/{slug}/servers" { get => workspace::servers::show, post => workspace::servers::submit }

@@ -54,7 +54,7 @@ fn entry(icon: &'static str, words: impl Into<String>, href: impl Into<String>) 
 }
 
 /// The pages, with the keys that lead there.
-fn pages(administers: bool) -> Vec<Entry> {
+fn pages(role: Role) -> Vec<Entry> {
     let to = |icon, words, href, keys| Entry { keys, ..entry(icon, words, href) };
     let mut all = vec![
         to("gauge", "Overview", "/overview", &["g", "o"][..]),
@@ -64,7 +64,10 @@ fn pages(administers: bool) -> Vec<Entry> {
         to("users", "Team", "/team", &["g", "t"]),
         to("activity", "Live", "/live", &["g", "l"]),
     ];
-    if administers {
+    if role >= Role::Member {
+        all.push(to("terminal", "Playground", "/playground", &["g", "p"]));
+    }
+    if role >= Role::Admin {
         all.push(to("file-text", "Audit", "/audit", &["g", "a"]));
         all.push(to("heart-pulse", "Health", "/health", &["g", "e"]));
     }
@@ -114,7 +117,7 @@ async fn groups(visit: &Visit, wanted: &str) -> Result<Vec<Group>> {
         actions.push(entry("layers", "New Workspace", "/workspaces?new"));
         actions.push(entry("mail", "Invite Member", "/team?invite"));
     }
-    let mut places = pages(visit.administers());
+    let mut places = pages(visit.by.role);
     for (slug, name) in &workspaces {
         let detail = if name == slug { String::new() } else { name.clone() };
         places.push(Entry { detail, ..entry("layers", slug, format!("/workspaces/{slug}/connect")) });

@@ -59,6 +59,8 @@ const PAGES = [
   "/health",
   "/settings",
   "/live",
+  "/playground?workspace=engineering&tool=fixture__echo",
+  "/playground?workspace=support",
   "/account",
 ];
 
@@ -258,6 +260,27 @@ const FLOWS = {
     assert.equal(await page.locator("#calls tr").count(), 1);
     await page.click("#pause");
     await page.locator("#calls tr").nth(1).waitFor();
+    await page.context().close();
+  },
+
+  async "Playground: a form, a call as oneself, both sides of it"({ watched, gateway }) {
+    const page = await watched.signedIn();
+    await page.click("nav[aria-label=Main] >> text=Playground");
+    await page.selectOption("#where", "engineering");
+    await page.selectOption("#tool", "fixture__echo");
+    await page.waitForURL(/tool=fixture__echo/);
+    await page.fill("[name='arg.message']", "from the playground");
+    await page.click("button:has-text('Call tool')");
+    await page.locator("#answer .state.run").waitFor();
+    const answer = await page.locator("#answer").textContent();
+    assert.match(answer, /from the playground/);
+    assert.match(answer, /"method": "tools\/call"/);
+    assert.ok(!(await page.content()).includes("mwt_"), "no credential");
+    // Reloading the page calls nothing: it is the form.
+    await page.goto(page.url());
+    await page.locator("h2 >> text=As yourself").waitFor();
+    await page.goto(`${gateway.url}/workspaces/engineering/tokens`);
+    await page.locator("td .name", { hasText: "acme (Playground)" }).waitFor();
     await page.context().close();
   },
 

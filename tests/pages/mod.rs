@@ -1,6 +1,8 @@
 //! The dashboard's pages over HTTP: what is shown once, what is never shown, who sees what. How they look and feel in a
 //! real browser is in `tests/browser/`.
 
+mod playground;
+
 use serde_json::json;
 
 use crate::support::{
@@ -21,7 +23,8 @@ const FOR_ALL: &[&str] = &[
     "/live",
 ];
 /// Those for members.
-const FOR_MEMBERS: &[&str] = &["/workspaces/engineering/tokens", "/servers", "/servers/github-mcp", "/palette?q=new"];
+const FOR_MEMBERS: &[&str] =
+    &["/workspaces/engineering/tokens", "/servers", "/servers/github-mcp", "/playground", "/palette?q=new"];
 /// Those for administrators.
 const FOR_ADMINS: &[&str] = &[
     "/workspaces/engineering/audit",
@@ -161,6 +164,7 @@ fn a_form_without_the_sessions_own_token_changes_nothing() {
         ("/team", &[("do", "invite"), ("email", "eve@example.com")]),
         ("/hub", &[("server", "github-mcp"), ("workspace", "engineering")]),
         ("/health", &[("name", "AuditLog")]),
+        ("/playground?workspace=engineering&tool=x", &[("arguments", "{}")]),
         ("/servers/github-mcp/settings", &[]),
     ];
     for (path, fields) in forms {
