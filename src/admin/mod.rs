@@ -47,6 +47,7 @@ pub mod pins;
 pub mod playground;
 pub mod programs;
 pub mod publishing;
+pub mod reach;
 mod references;
 mod registry;
 pub mod reply;

@@ -49,6 +49,7 @@ mod sign_in;
 mod spaces;
 mod team;
 mod visit;
+mod welcome;
 mod workspace;
 mod workspaces;
 
@@ -128,6 +129,7 @@ pub fn configure(service: &mut ServiceConfig) {
     service.service(web::resource("/ui/{hash}/{name}").route(web::get().to(assets::serve)));
     pages! { service:
         "/signin" { get => sign_in::show, post => sign_in::submit }
+        "/welcome" { get => welcome::show, post => welcome::submit }
         "/signout" { post => sign_in::leave }
         "/account" { get => account::show, post => account::submit }
         "/join" { get => join::show, post => join::submit }
@@ -140,6 +142,8 @@ pub fn configure(service: &mut ServiceConfig) {
         "/workspaces/{slug}" { get => workspaces::one }
         "/workspaces/{slug}/connect" { get => workspace::connect::show }
         "/workspaces/{slug}/tokens" { get => workspace::tokens::show, post => workspace::tokens::submit }
+        "/workspaces/{slug}/tokens/{id}" { get => workspace::token::show, post => workspace::token::submit }
+        "/workspaces/{slug}/members" { get => workspace::members::show }
         "/workspaces/{slug}/tokens/{id}/seen" { get => workspace::tokens::seen }
         "/workspaces/{slug}/tools" { get => workspace::tools::show, post => workspace::tools::submit }
         "/workspaces/{slug}/settings" { get => workspace::settings::show, post => workspace::settings::submit }

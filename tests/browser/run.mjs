@@ -38,6 +38,7 @@ const PAGES = [
   "/workspaces/engineering/tools",
   "/workspaces/engineering/tools?server=fixture-mcp&rename=echo",
   "/workspaces/engineering/servers",
+  "/workspaces/engineering/members",
   "/workspaces/engineering/servers?install",
   "/workspaces/engineering/audit",
   "/workspaces/engineering/settings",

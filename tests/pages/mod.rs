@@ -1,6 +1,7 @@
 //! The dashboard's pages over HTTP: what is shown once, what is never shown, who sees what. How they look and feel in a
 //! real browser is in `tests/browser/`.
 
+mod details;
 mod playground;
 
 use serde_json::json;
@@ -17,6 +18,7 @@ const FOR_ALL: &[&str] = &[
     "/workspaces",
     "/workspaces/engineering/connect",
     "/workspaces/engineering/servers",
+    "/workspaces/engineering/members",
     "/team",
     "/hub",
     "/settings",

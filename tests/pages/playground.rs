@@ -68,7 +68,7 @@ fn a_call_from_the_playground_is_a_call_like_any_other() {
         text.contains("create_issue") && text.contains("tools/call") && text.contains("What the model would be told")
     );
     let sent = upstream.last_call().text();
-    let arguments = r#"{"title":"A \"bug\"","labels":["one","two"],"priority":"high","estimate":12345678901234567890123,"region":"eu-west","filter":{"a":1.50}}"#;
+    let arguments = r#"{"title":"A \"bug\"","estimate":12345678901234567890123,"filter":{"a":1.50},"labels":["one","two"],"priority":"high","region":"eu-west"}"#;
     assert!(sent.contains(arguments), "{sent}");
     // What was typed is in the form again, and no credential is anywhere.
     assert!(text.contains("value=\"eu-west\"") && !text.contains("mwt_"), "{text}");
@@ -160,7 +160,7 @@ fn a_token_of_the_playground_that_was_taken_away_is_replaced_and_one_of_somebody
 #[test]
 fn a_schema_that_is_no_form_or_full_of_markup_breaks_no_page() {
     let hostile = "\"><script>alert(1)</script>";
-    let deep = (0..40).fold(json!({}), |inner, _| json!({ "type": "object", "properties": { "a": inner } }));
+    let deep = (0..20).fold(json!({}), |inner, _| json!({ "type": "object", "properties": { "a": inner } }));
     let wide: serde_json::Map<String, Value> =
         (0..300).map(|n| (format!("p{n}"), json!({ "type": "string" }))).collect();
     let names = ["create_issue", "hostile", "deep", "wide", "anything"];

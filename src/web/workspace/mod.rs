@@ -1,8 +1,10 @@
 //! One workspace: what its pages have in common. A page is a tab; each has its file here, with its template beside it.
 
 pub mod connect;
+pub mod members;
 pub mod servers;
 pub mod settings;
+pub mod token;
 pub mod tokens;
 pub mod tools;
 
@@ -65,6 +67,7 @@ pub async fn around(visit: &Visit, slug: &str, word: &'static str) -> Result<(Sh
     let tools = visit.actors().catalog.load().workspace(&workspace.slug).map(|view| view.tools.entries().len());
     tabs.push(tab("Tools", "tools", tools.and_then(|tools| u64::try_from(tools).ok())));
     tabs.push(tab("MCP Servers", "servers", Some(workspace.servers)));
+    tabs.push(tab("Members", "members", None));
     if visit.administers() {
         tabs.push(tab("Workspace Audit", "audit", None));
         tabs.push(tab("Settings", "settings", None));
