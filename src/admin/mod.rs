@@ -169,7 +169,7 @@ route_table! {
     "/audit:verify" { post => audit_verify::verify_route }
     "/mcp-servers" { get => servers::list_route, post => servers::add_route }
     "/mcp-servers:reload" { post => programs::reload_route }
-    "/mcp-servers/{slug}" { get => servers::get_route, delete => servers::remove_route }
+    "/mcp-servers/{slug}" { get => servers::get_route, patch => servers::update_route, delete => servers::remove_route }
     "/mcp-servers/{slug}/test" { post => servers::test_route }
     "/mcp-servers/{slug}/tools" { get => servers::tools_route }
     "/mcp-servers/{slug}/secrets" { get => secrets::list_route, post => secrets::set_route, delete => secrets::delete_all_route }

@@ -42,7 +42,7 @@ fn the_page_of_a_token_says_what_it_may_and_changes_it() {
     mia.sign_in("mia", PASSWORD);
     mia.get(&format!("/workspaces/engineering/tokens/{}", other.id)).expect(404);
     browser.get("/workspaces/engineering/tokens/nothing").expect(404);
-    mia.submit(&format!("/workspaces/engineering/tokens/{}", other.id), &[("allow", "")]).expect(403);
+    mia.submit(&format!("/workspaces/engineering/tokens/{}", other.id), &[("allow", "")]).expect(404);
 }
 
 #[test]
@@ -65,8 +65,9 @@ fn the_members_of_a_workspace_are_seen_by_all_and_their_tokens_by_who_administer
 
 #[test]
 fn the_first_link_opens_the_dashboard_once_and_only_while_the_owner_has_no_password() {
-    let mut gateway = setup().start();
-    let folder = gateway.data_dir();
+    let setup = setup();
+    let folder = setup.data_dir();
+    let mut gateway = setup.start();
     let link = || fs::read_to_string(folder.join("dashboard-link")).ok();
     let first = link().expect("a link");
     let code = first.trim().rsplit('#').next().expect("a code").to_owned();
@@ -96,4 +97,40 @@ fn the_first_link_opens_the_dashboard_once_and_only_while_the_owner_has_no_passw
     gateway.restart();
     assert_eq!(link(), None, "who has a password signs in with it");
     assert!(!gateway.log().contains(&code));
+}
+
+#[test]
+fn the_definition_of_a_server_is_changed_on_its_settings_and_its_address_stays() {
+    let (gateway, mut browser) = furnished();
+    let (owner, at) = (gateway.admin(), "/servers/github-mcp/settings");
+    let known = || owner.get("/mcp-servers/github-mcp").json();
+    let form =
+        [("do", "save"), ("title", "GitHub"), ("protocol", "legacy"), ("timeout", "7"), ("total", ""), ("calls", "3")];
+    let text = browser.submit(at, &form).expect(200).text();
+    assert!(text.contains("github-mcp is saved") && text.contains("value=\"GitHub\""), "{text}");
+    let now = known();
+    let shown =
+        (&now["title"], &now["protocol"], &now["timeout_seconds"], &now["total_seconds"], &now["max_in_flight"]);
+    assert_eq!(shown, (&json!("GitHub"), &json!("legacy"), &json!(7), &json!(null), &json!(3)));
+    assert_eq!(now["url"], json!("http://127.0.0.1:9/mcp"));
+    assert_eq!(now["workspaces"], json!(["engineering"]), "it stays where it is installed");
+    // What is refused changes nothing, and what was typed is there.
+    for (field, bad) in [("timeout", "soon"), ("timeout", "99999999"), ("calls", "many")] {
+        let form = form.map(|(name, value)| if name == field { (name, bad) } else { (name, value) });
+        let text = browser.submit(at, &form).expect(422).text();
+        assert!(text.contains("role=\"alert\"") && text.contains(&format!("value=\"{bad}\"")), "{field} {text}");
+        assert_eq!(known(), now);
+    }
+    // An empty field takes its own setting away, as 0 does for the API.
+    let bare =
+        [("do", "save"), ("title", "GitHub"), ("protocol", "auto"), ("timeout", ""), ("total", ""), ("calls", "")];
+    browser.submit(at, &bare).expect(200);
+    assert_eq!((&known()["timeout_seconds"], &known()["max_in_flight"]), (&json!(null), &json!(null)));
+    owner.patch("/mcp-servers/github-mcp", json!({ "total_seconds": 9 })).expect(200);
+    owner.patch("/mcp-servers/github-mcp", json!({ "total_seconds": 0, "title": "G" })).expect(200);
+    assert_eq!((&known()["total_seconds"], &known()["title"]), (&json!(null), &json!("G")));
+    owner.patch("/mcp-servers/github-mcp", json!({ "url": "https://elsewhere.example/mcp" })).expect(422);
+    owner.patch("/mcp-servers/github-mcp", json!({ "protocol": "smoke" })).expect(422);
+    assert_eq!(browser.submit(at, &[]).status, 400, "what is to be done must be said");
+    assert!(owner.get("/audit").json().to_string().contains("mcp_changed"));
 }

@@ -56,6 +56,8 @@ pub struct Call<'a> {
 
 /// What came back.
 pub struct Exchange {
+    /// How it ended: the piece of HTML.
+    pub state: String,
     /// The HTTP status.
     pub status: StatusCode,
     /// How long it took, in microseconds.
@@ -205,14 +207,16 @@ impl Call<'_> {
                 answer_head.push_str(&format!("{name}: {}\n", value.to_str().unwrap_or_default()));
             }
         }
+        let told = result.map(Told::of);
         Exchange {
+            state: state(error.as_ref(), told.as_ref()),
             status: head.status(),
             took_us,
             sent_head,
             sent: laid_out(body),
             head: answer_head,
             messages: shown,
-            told: result.map(Told::of),
+            told,
             error: error.map(|error| (error.code, error.message)),
         }
     }
@@ -250,15 +254,13 @@ impl Told {
     }
 }
 
-impl Exchange {
-    /// How it ended, in a word.
-    pub fn state(&self) -> String {
-        match (&self.error, &self.told) {
-            (Some((code, _)), _) => show::state("fail", &format!("error {code}")),
-            (None, Some(told)) if told.failed => show::state("wait", "tool error"),
-            (None, Some(_)) => show::state("run", "ok"),
-            (None, None) => show::state("fail", "no answer"),
-        }
+/// How a call ended, in a word.
+fn state(error: Option<&Refused>, told: Option<&Told>) -> String {
+    match (error, told) {
+        (Some(error), _) => show::state("fail", &format!("error {}", error.code)),
+        (None, Some(told)) if told.failed => show::state("wait", "tool error"),
+        (None, Some(_)) => show::state("run", "ok"),
+        (None, None) => show::state("fail", "no answer"),
     }
 }
 

@@ -23,7 +23,10 @@ use crate::{
         shell::{Shell, Toast, said},
         show, status_of,
         visit::{Answer, Visit},
-        workspace::{Place, around, tokens::patterns},
+        workspace::{
+            Place, around,
+            tokens::{patterns, status},
+        },
     },
 };
 

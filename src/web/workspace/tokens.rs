@@ -182,7 +182,7 @@ pub(super) fn patterns(text: &str) -> Vec<String> {
     text.split([',', ' ', '\n', '\r', '\t']).filter(|one| !one.is_empty()).map(str::to_owned).collect()
 }
 
-fn figure<T: std::str::FromStr>(text: &str, what: &str) -> Result<Option<T>> {
+pub(in crate::web) fn figure<T: std::str::FromStr>(text: &str, what: &str) -> Result<Option<T>> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);
