@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use actix_web::http::StatusCode;
 use askama::Template;
+use chrono::TimeDelta;
 
 use crate::{
     admin::{
         analytics::{self, UsageQuery},
         audit::{self, AuditQuery},
-        dto::{AuditEntry, MemberStatus, Server, TokenStatus},
+        dto::{AuditEntry, MemberStatus, Server, Token, TokenStatus},
         servers, standing, team, tokens, workspaces,
     },
     domain::role::Role,
@@ -121,7 +122,10 @@ async fn needs(visit: &Visit, slugs: &[String], servers: &[ServerRow], shell: &S
     }
     for slug in slugs {
         let listed = tokens::list(visit.actors(), &visit.by, slug, &everything()).await?.data;
+        // What was made for an hour (a demo's token, that of the playground) needs nobody when the hour is over.
+        let lasting = |token: &Token| token.expires_at.is_some_and(|end| end - token.created_at > TimeDelta::hours(1));
         let soon = listed.into_iter().filter(|token| token.status == TokenStatus::Active && token.expires_soon);
+        let soon = soon.filter(lasting);
         needs.extend(soon.filter_map(|token| {
             let left = show::left(token.expires_at?, shell.now);
             Some(Need {
