@@ -120,7 +120,8 @@ struct Described {
     input_schema: Option<Box<RawValue>>,
 }
 
-/// The tools of a workspace that can be called, in list order. What it takes is read for the one named `wanted` only.
+/// The tools of a workspace that can be called, in list order. What it takes is read only for the one named `wanted`, or for
+/// the first one if none is.
 pub async fn callable(actors: &Actors, by: &Principal, slug: &str, wanted: &str) -> Result<Vec<Callable>> {
     by.require(Role::Member)?;
     let workspace = workspaces::find(actors, by, slug).await?;
@@ -128,9 +129,9 @@ pub async fn callable(actors: &Actors, by: &Principal, slug: &str, wanted: &str)
     let catalog = actors.catalog.load();
     let Some(view) = catalog.workspace(&workspace.slug) else { return Ok(Vec::new()) };
     let entries = view.tools.entries().iter().filter_map(|entry| Some((&entry.route, view.tools.item(entry, true)?)));
-    let tools = entries.map(|(route, item)| {
+    let tools = entries.enumerate().map(|(at, (route, item))| {
         let read = || serde_json::from_slice::<Described>(&item).ok();
-        let described = (*route.exposed == *wanted).then(read).flatten();
+        let described = (*route.exposed == *wanted || (at == 0 && wanted.is_empty())).then(read).flatten();
         let (description, schema) =
             described.map_or((None, None), |described| (described.description, described.input_schema));
         let (name, server) = (route.exposed.to_string(), route.def.slug.to_string());

@@ -85,11 +85,8 @@ async fn build(visit: &Visit, mut look: Look) -> Result<Page> {
     if !look.workspace.is_empty() {
         tools = playground::callable(visit.actors(), &visit.by, &look.workspace, &look.tool).await?;
     }
-    if look.tool.is_empty()
-        && let Some(first) = tools.first()
-    {
-        look.tool = first.name.clone();
-        tools = playground::callable(visit.actors(), &visit.by, &look.workspace, &look.tool).await?;
+    if look.tool.is_empty() {
+        look.tool = tools.first().map(|first| first.name.clone()).unwrap_or_default();
     }
     let mut groups: Vec<(String, Vec<String>)> = Vec::new();
     for tool in &tools {
