@@ -15,7 +15,8 @@
 //! ```text
 //! serve  connect  host               boot and stop, in order, the only module that knows all others · the bridge · the
 //!                                    operator's hand on the gateway's machine
-//! gateway  admin  web  ops  demo     fronts; they do not know each other (web: the admin API's use cases)
+//! gateway  admin  web  ops  demo     fronts; they do not know each other (web: the admin API's use cases, and the
+//!                                    gateway as an editor sees it, by a hand that serve gives it)
 //! cli                                the commands (only the admin API's words, and events as they are on the wire)
 //! actors                             state with one owner, supervised
 //! store    upstream  mail            the databases · how an MCP server is talked to · mails to a mail server

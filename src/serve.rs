@@ -31,7 +31,7 @@ use crate::{
     protocol::session_id::StateKey,
     telemetry::{self, otlp::Tracer},
     upstream::{self, NetworkPolicy},
-    web as web_pages,
+    web::{self as web_pages, Front},
 };
 
 /// The process ends with this when its configuration is wrong (sysexits EX_USAGE).
@@ -200,10 +200,13 @@ fn main_server(
 ) -> Result<actix_web::dev::Server> {
     let server = &config.server;
     let http = HttpServer::new(move || {
+        let front = gateway.clone();
+        let front = Front::new(move || App::new().app_data(front.clone()).configure(gateway::front::configure));
         App::new()
             .wrap(CatchPanic::default())
             .app_data(gateway.clone())
             .app_data(ops.clone())
+            .app_data(front)
             .configure(gateway::front::configure)
             .configure(admin::configure(admin.clone()))
             .configure(web_pages::configure)

@@ -14,8 +14,9 @@ use tokio::sync::watch;
 
 use crate::{
     actors::{
-        failed_lookups::FailedLookups, grant::Grant, last_used::LastUsed, passwords::Passwords,
-        sign_in_pace::SignInPace, token_authority::WindowSource, token_ledger::Ledger, token_rules,
+        authority_welcome::Welcome, failed_lookups::FailedLookups, grant::Grant, last_used::LastUsed,
+        passwords::Passwords, sign_in_pace::SignInPace, token_authority::WindowSource, token_ledger::Ledger,
+        token_rules,
     },
     config::PeopleConfig,
     domain::{
@@ -106,6 +107,8 @@ pub(super) struct Authority {
     pub(super) pace: SignInPace,
     /// Requests of each address to what needs no key.
     pub(super) open: FailedLookups,
+    /// The link that opens the dashboard for the first time.
+    pub(super) welcome: Welcome,
     /// How long session ids of older revisions are believed.
     pub(super) session_days: u32,
     /// How long before its end a token counts as one that expires soon.

@@ -11,6 +11,7 @@ mod authority_logins;
 mod authority_members;
 mod authority_rotation;
 mod authority_sessions;
+mod authority_welcome;
 pub mod checkpoints;
 pub mod client;
 mod failed_lookups;

@@ -4,16 +4,23 @@
 use std::net::IpAddr;
 
 use actix::prelude::*;
+use secrecy::SecretString;
 
 pub use crate::actors::{
     authority_invites::{AcceptInvite, InviteMember, IssuedInvite, Joined, Joining, NameInvite, invite_over},
     authority_logins::{AnswerLogin, BegunLogin, LoginState, PollLogin, TypedCode},
     authority_members::{ChangeRole, Left, RemoveMember},
     authority_sessions::{ChangePassword, EndSession, SignIn, SignedIn, Where},
+    authority_welcome::{Welcomed, welcome_over},
 };
 use crate::{
     actors::token_authority::{Asked, TokenAuthority, Tokens, requests},
-    domain::{clock::Timestamp, ids::SessionId, role::Principal, token::TokenHash},
+    domain::{
+        clock::Timestamp,
+        ids::{AccountId, SessionId},
+        role::Principal,
+        token::TokenHash,
+    },
     error::Result,
     store::{
         accounts::{AccountRecord, MemberRecord},
@@ -34,6 +41,24 @@ impl Tokens {
     /// Signs in with a password. A name that nobody has and a wrong password look the same and take as long.
     pub async fn sign_in(&self, wanted: SignIn) -> Result<SignedIn> {
         self.ask(BySignIn(wanted)).await
+    }
+
+    /// Makes the link that opens the dashboard for an account without a password, in place of an earlier one. `None`: it
+    /// has a password.
+    pub async fn offer_welcome(&self, account: AccountId) -> Result<Option<SecretString>> {
+        self.ask(OfferWelcome(account)).await
+    }
+
+    /// Whose link this is. Looking uses nothing up; `gone` for every link that opens nothing.
+    pub async fn look_at_welcome(&self, hash: TokenHash, client: IpAddr) -> Result<AccountRecord> {
+        self.count_open(client)?;
+        self.ask(LookAtWelcome(hash)).await
+    }
+
+    /// Uses the link: the account has the password and a session when this returns, and the link is worth nothing.
+    pub async fn welcome(&self, wanted: Welcomed) -> Result<SignedIn> {
+        self.count_open(wanted.at.address)?;
+        self.ask(Welcoming(wanted)).await
     }
 
     /// Begins a session for somebody who has just proved who they are in another way (who accepted an invitation).
@@ -133,6 +158,9 @@ impl Tokens {
 
 requests! {
     BySignIn(SignIn) -> SignedIn = sign_in;
+    OfferWelcome(AccountId) -> Option<SecretString> = offer_welcome;
+    LookAtWelcome(TokenHash) -> AccountRecord = look_at_welcome;
+    Welcoming(Welcomed) -> SignedIn = welcome;
     FindSession(Asked) -> Option<Principal> = find_session;
     End(EndSession) -> () = end_session;
     Change(ChangePassword) -> u64 = change_password;

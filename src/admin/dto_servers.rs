@@ -41,6 +41,28 @@ pub struct Server {
     pub workspaces: Vec<String>,
 }
 
+/// Changes a server definition; what is left out stays. Its address stays as well: another address is another server for
+/// its secrets.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateServer {
+    /// Name for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// `auto`, `modern`, `legacy` or `sse`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<String>,
+    /// Seconds its answer may take to begin; 0: as the gateway is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
+    /// Seconds a whole call may take; 0: as the gateway is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_seconds: Option<u64>,
+    /// Calls in flight; 0: as the gateway is set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_in_flight: Option<u64>,
+}
+
 /// Adds a server definition.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -45,8 +45,10 @@ pub mod logins;
 pub mod openapi;
 pub mod overview;
 pub mod pins;
+pub mod playground;
 pub mod programs;
 pub mod publishing;
+pub mod reach;
 mod references;
 mod registry;
 pub mod reply;
@@ -93,6 +95,8 @@ pub struct Admin {
     pub cookies: Cookies,
     guard: Guard,
     windows: KeyWindows,
+    /// Tokens of those who use the playground.
+    own_tokens: playground::OwnTokens,
     /// One check of the audit log at a time.
     audit_check: tokio::sync::Semaphore,
 }
@@ -103,7 +107,8 @@ impl Admin {
         let cookies = Cookies::new(&actors.public_url, actors.config.people.session_days);
         let audit_check = tokio::sync::Semaphore::new(1);
         let windows = KeyWindows::new(&actors.config.limits);
-        Admin { actors, cookies, guard: Box::new(guard), windows, audit_check }
+        let own_tokens = playground::OwnTokens::default();
+        Admin { actors, cookies, guard: Box::new(guard), windows, own_tokens, audit_check }
     }
 
     /// Refuses a request that was addressed to somebody else.
@@ -165,7 +170,7 @@ route_table! {
     "/audit:verify" { post => audit_verify::verify_route }
     "/mcp-servers" { get => servers::list_route, post => servers::add_route }
     "/mcp-servers:reload" { post => programs::reload_route }
-    "/mcp-servers/{slug}" { get => servers::get_route, delete => servers::remove_route }
+    "/mcp-servers/{slug}" { get => servers::get_route, patch => servers::update_route, delete => servers::remove_route }
     "/mcp-servers/{slug}/test" { post => servers::test_route }
     "/mcp-servers/{slug}/tools" { get => servers::tools_route }
     "/mcp-servers/{slug}/secrets" { get => secrets::list_route, post => secrets::set_route, delete => secrets::delete_all_route }

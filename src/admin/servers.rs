@@ -11,12 +11,15 @@ use clap::ValueEnum as _;
 use url::Url;
 
 use crate::{
-    actors::{Actors, workspace_catalog::AddServer as Add},
+    actors::{
+        Actors,
+        workspace_catalog::{AddServer as Add, ChangeServer},
+    },
     admin::{
         Admin, BASE,
         auth::Caller,
         discovery,
-        dto::{AddServer, Page, Server, ServerTest, Tool},
+        dto::{AddServer, Page, Server, ServerTest, Tool, UpdateServer},
         openapi::Problems,
         programs,
         reply::Reply,
@@ -186,8 +189,7 @@ fn spec_of(actors: &Actors, input: &AddServer) -> Result<ServerSpec> {
 /// The specification with what every kind of server has.
 pub fn with_settings(mut spec: ServerSpec, input: &AddServer) -> Result<ServerSpec> {
     if let Some(protocol) = &input.protocol {
-        spec.protocol = ProtocolChoice::from_str(protocol, false)
-            .map_err(|_unknown| err::validation("No such protocol").with_hint("auto, modern, legacy or sse"))?;
+        spec.protocol = protocol_of(protocol)?;
     }
     spec.timeout_seconds = within("timeout_seconds", input.timeout_seconds, LONGEST_WAIT)?;
     spec.total_seconds = within("total_seconds", input.total_seconds, LONGEST_CALL)?;
@@ -217,6 +219,52 @@ fn refuse_credentials(url: &str) -> Result<()> {
             .with_hint("leave it out of the URL and store it: aerostack secrets set SERVER NAME, then secrets inject --header or --bearer")),
         None => Ok(()),
     }
+}
+
+/// Changes a definition. It is a new revision of it, which every installation uses from its next call on.
+///
+/// # Errors
+/// `conflict` for a program that a file of `servers.d` defines (it is changed there), and for a skill.
+pub async fn update(actors: &Actors, by: &Principal, slug: &str, input: UpdateServer) -> Result<Server> {
+    by.require(Role::Admin)?;
+    let known = find(actors, by, slug).await?;
+    if known.spec.program().is_some_and(|program| program.from_file) {
+        return Err(err::conflict(format!("{slug} is defined by a file on the gateway's machine"))
+            .with_hint(format!("change servers.d/{slug}.toml there, then: aerostack mcp reload")));
+    }
+    if known.spec.skill().is_some() {
+        return Err(err::conflict(format!("{slug} is a skill")).with_hint("publish another version of it"));
+    }
+    let title = match input.title {
+        Some(title) => display_name(Some(title), &known.slug)?,
+        None => known.title.clone(),
+    };
+    let mut spec = known.spec.clone();
+    if let Some(protocol) = &input.protocol {
+        spec.protocol = protocol_of(protocol)?;
+    }
+    // 0 takes an own setting away.
+    let changed = |name, value: Option<u64>, most, own: Option<u64>| match value {
+        None => Ok(own),
+        Some(0) => Ok(None),
+        Some(value) => within(name, Some(value), most),
+    };
+    spec.timeout_seconds = changed("timeout_seconds", input.timeout_seconds, LONGEST_WAIT, spec.timeout_seconds)?;
+    spec.total_seconds = changed("total_seconds", input.total_seconds, LONGEST_CALL, spec.total_seconds)?;
+    let calls = spec.max_in_flight.and_then(|n| u64::try_from(n).ok());
+    let calls = changed("max_in_flight", input.max_in_flight, MOST_CALLS, calls)?;
+    spec.max_in_flight = calls.and_then(|n| usize::try_from(n).ok());
+    let (server, installed) = (known.id, places(actors, by).await?.remove(&known.id).unwrap_or_default());
+    if spec == known.spec && title == known.title {
+        return Ok(dto(known, installed));
+    }
+    let record = actors.catalog.apply(ChangeServer { server, title, spec, by: by.clone() }).await?;
+    Ok(dto(record, installed))
+}
+
+fn protocol_of(name: &str) -> Result<ProtocolChoice> {
+    ProtocolChoice::from_str(name, false)
+        .map_err(|_unknown| err::validation("No such protocol").with_hint("auto, modern, legacy or sse"))
 }
 
 /// Removes a definition and its secrets. Refused while it is installed somewhere.
@@ -309,6 +357,23 @@ pub async fn add_route(admin: web::Data<Admin>, by: Caller, _: Query<Nothing>, b
     responses((status = 200, body = Server), Problems))]
 pub async fn get_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, _: Query<Nothing>) -> Reply {
     Ok(HttpResponse::Ok().json(get(&admin.actors, &by.0, &slug).await?))
+}
+
+/// Change a definition; its address stays
+#[utoipa::path(patch, path = "/api/v1/admin/mcp-servers/{slug}", tag = "mcp-servers", params(("slug" = String, Path)),
+    request_body = UpdateServer, responses((status = 200, body = Server), Problems))]
+pub async fn update_route(
+    admin: web::Data<Admin>,
+    by: Caller,
+    slug: Path<String>,
+    _: Query<Nothing>,
+    seen: IfMatch,
+    body: Json<UpdateServer>,
+) -> Reply {
+    let (actors, by) = (&admin.actors, &by.0);
+    let thing = async { Ok(("server", find(actors, by, &slug).await?.id.to_string())) };
+    let by = seen.hold(actors, by, thing, get(actors, by, &slug)).await?;
+    Ok(HttpResponse::Ok().json(update(actors, &by, &slug, body.0).await?))
 }
 
 /// Remove a definition and its secrets

@@ -15,6 +15,9 @@ use crate::{
     },
 };
 
+/// Where the link is written that opens the dashboard, if nobody sees what is printed.
+const LINK: &str = "dashboard-link";
+
 /// Says why the gateway does not start.
 pub fn failed(error: &Error, code: u8) -> ExitCode {
     let mut out = std::io::stderr().lock();
@@ -42,6 +45,11 @@ pub fn ready(actors: &Actors, first: &FirstStart, listeners: &Listeners, took: D
     if let Some(key) = first.key.as_ref().filter(|_| !demo) {
         text.push_str(&admin_key(reveal(key), first, actors));
     }
+    // The link of an earlier start opens nothing any more.
+    let _ = std::fs::remove_file(server.data_dir.join(LINK));
+    if let Some(code) = &first.welcome {
+        text.push_str(&dashboard(&format!("{public}/welcome#{}", reveal(code)), actors));
+    }
     if actors.config.limits.requests_per_minute == 0 {
         text.push_str("! limits.requests_per_minute is 0: tokens are not limited. Use this for benchmarks only.\n");
     }
@@ -67,6 +75,18 @@ fn admin_key(key: &str, first: &FirstStart, actors: &Actors) -> String {
     match write_private(&path, key) {
         Ok(()) => format!("  Admin key   written to {} ({saved})\n{next}", path.display()),
         Err(cause) => format!("  Admin key   could not be written to {}: {cause} ({saved})\n{next}", path.display()),
+    }
+}
+
+/// How the dashboard is opened for the first time.
+fn dashboard(link: &str, actors: &Actors) -> String {
+    if std::io::stdout().is_terminal() {
+        return format!("  Dashboard   {link}  (opens once, within an hour)\n");
+    }
+    let path = actors.config.server.data_dir.join(LINK);
+    match write_private(&path, link) {
+        Ok(()) => format!("  Dashboard   its first link, for an hour, is in {}\n", path.display()),
+        Err(cause) => format!("  Dashboard   the link could not be written to {}: {cause}\n", path.display()),
     }
 }
 

@@ -1,4 +1,5 @@
-//! The first start: an owner, their namespace, one API key, shown once and saved as the local CLI profile.
+//! The first start: an owner, their namespace, one API key, shown once and saved as the local CLI profile. Until the owner
+//! has a password, each start makes a link that opens the dashboard once.
 
 use std::os::unix::fs::DirBuilderExt as _;
 
@@ -16,12 +17,14 @@ use crate::{
     upstream::stdio::folder,
 };
 
-/// What the first start made.
+/// What the start made for the owner.
 pub struct FirstStart {
     /// The key, if it was made now.
     pub key: Option<SecretString>,
     /// Where the CLI profile was written.
     pub profile: Option<std::path::PathBuf>,
+    /// What the link holds that opens the dashboard, while the owner has no password.
+    pub welcome: Option<SecretString>,
 }
 
 /// Makes the owner if nobody is there yet. The profile is written before anything is ready, so that every command works
@@ -30,10 +33,12 @@ pub async fn ensure_owner(actors: &Actors, demo: bool) -> Result<FirstStart> {
     let known = actors.store.read(|db| async move { accounts::first(&db).await }).await?;
     if let Some(owner) = known {
         actors.audit.set_owner(owner.id);
-        return Ok(FirstStart { key: None, profile: None });
+        let welcome = actors.tokens.offer_welcome(owner.id).await?;
+        return Ok(FirstStart { key: None, profile: None, welcome });
     }
     let owner = make_owner(actors).await?;
     actors.audit.set_owner(owner.id);
+    let welcome = actors.tokens.offer_welcome(owner.id).await?;
     let by = Principal::system(owner.id);
     let issued = actors
         .tokens
@@ -55,7 +60,7 @@ pub async fn ensure_owner(actors: &Actors, demo: bool) -> Result<FirstStart> {
             None
         }
     };
-    Ok(FirstStart { key: Some(issued.raw), profile })
+    Ok(FirstStart { key: Some(issued.raw), profile, welcome })
 }
 
 /// Makes the folder for definitions of programs, which only this user may write to.

@@ -29,6 +29,7 @@ mod account;
 mod assets;
 mod audit;
 mod device;
+mod front;
 #[cfg(debug_assertions)]
 mod gallery;
 mod health;
@@ -38,6 +39,7 @@ mod join;
 mod live;
 mod overview;
 mod palette;
+mod playground;
 mod server;
 mod servers;
 mod settings;
@@ -47,8 +49,11 @@ mod sign_in;
 mod spaces;
 mod team;
 mod visit;
+mod welcome;
 mod workspace;
 mod workspaces;
+
+pub use front::Front;
 
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -85,6 +90,7 @@ const AFTER_SIGN_IN: &[&str] = &[
     "/audit",
     "/health",
     "/live",
+    "/playground",
     "/settings",
     "/account",
     "/device",
@@ -128,6 +134,7 @@ pub fn configure(service: &mut ServiceConfig) {
     service.service(web::resource("/ui/{hash}/{name}").route(web::get().to(assets::serve)));
     pages! { service:
         "/signin" { get => sign_in::show, post => sign_in::submit }
+        "/welcome" { get => welcome::show, post => welcome::submit }
         "/signout" { post => sign_in::leave }
         "/account" { get => account::show, post => account::submit }
         "/join" { get => join::show, post => join::submit }
@@ -140,6 +147,8 @@ pub fn configure(service: &mut ServiceConfig) {
         "/workspaces/{slug}" { get => workspaces::one }
         "/workspaces/{slug}/connect" { get => workspace::connect::show }
         "/workspaces/{slug}/tokens" { get => workspace::tokens::show, post => workspace::tokens::submit }
+        "/workspaces/{slug}/tokens/{id}" { get => workspace::token::show, post => workspace::token::submit }
+        "/workspaces/{slug}/members" { get => workspace::members::show }
         "/workspaces/{slug}/tokens/{id}/seen" { get => workspace::tokens::seen }
         "/workspaces/{slug}/tools" { get => workspace::tools::show, post => workspace::tools::submit }
         "/workspaces/{slug}/analytics" { get => workspace::analytics::show }
@@ -157,6 +166,7 @@ pub fn configure(service: &mut ServiceConfig) {
         "/team" { get => team::show, post => team::submit }
         "/audit" { get => audit::show, post => audit::submit }
         "/live" { get => live::show }
+        "/playground" { get => playground::show, post => playground::submit }
         "/settings" { get => settings::show }
         "/health" { get => health::show, post => health::submit }
         "/workspaces/{slug}/servers" { get => workspace::servers::show, post => workspace::servers::submit }

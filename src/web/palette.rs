@@ -64,6 +64,9 @@ fn pages(visit: &Visit) -> Vec<Entry> {
         to("users", "Team", "/team", &["g", "t"]),
         to("activity", "Live", "/live", &["g", "l"]),
     ];
+    if visit.by.role >= Role::Member {
+        all.push(to("terminal", "Playground", "/playground", &["g", "p"]));
+    }
     if visit.administers() {
         all.push(to("file-text", "Audit", "/audit", &["g", "a"]));
     }

@@ -34,6 +34,8 @@ pub enum Noun {
     Team,
     /// Calls as they end.
     Live,
+    /// A call of one's own.
+    Playground,
     /// Who did what.
     Audit,
     /// How the gateway is.
@@ -219,6 +221,9 @@ impl Visit {
             Item { count: Some(people), ..item(Noun::Team, "Team", "/team", "users") },
         ];
         items.push(Item { part: true, ..item(Noun::Live, "Live", "/live", "activity") });
+        if self.by.role >= Role::Member {
+            items.push(item(Noun::Playground, "Playground", "/playground", "terminal"));
+        }
         if self.by.role >= Role::Admin {
             items.push(item(Noun::Audit, "Audit", "/audit", "file-text"));
         }

@@ -26,6 +26,8 @@ use crate::{
 pub struct Look {
     /// The form for an invitation is open.
     invite: Option<String>,
+    /// The workspace that an invitation is to give a token for.
+    workspace: String,
     /// The member that is asked about: remove them?
     remove: String,
 }
@@ -94,7 +96,7 @@ async fn build(visit: &Visit, look: Look) -> Result<Page> {
         let listed = crate::admin::workspaces::list(visit.actors(), &visit.by, &everything()).await?.data;
         workspaces = listed.into_iter().map(|one| one.slug).collect();
     }
-    let form = Form { role: Role::Member.as_str().into(), ..Form::default() };
+    let form = Form { role: Role::Member.as_str().into(), workspace: look.workspace.clone(), ..Form::default() };
     Ok(Page { shell, look, members, workspaces, form, problem: String::new(), made: None, receipt: None })
 }
 

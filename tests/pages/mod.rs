@@ -2,6 +2,8 @@
 //! real browser is in `tests/browser/`.
 
 mod analytics;
+mod details;
+mod playground;
 
 use serde_json::json;
 
@@ -20,13 +22,15 @@ const FOR_ALL: &[&str] = &[
     "/workspaces/engineering/tools",
     "/workspaces/engineering/analytics?period=24h&by=tool",
     "/workspaces/engineering/calls?show=failed",
+    "/workspaces/engineering/members",
     "/team",
     "/hub",
     "/settings",
     "/live",
 ];
 /// Those for members.
-const FOR_MEMBERS: &[&str] = &["/workspaces/engineering/tokens", "/servers", "/servers/github-mcp", "/palette?q=new"];
+const FOR_MEMBERS: &[&str] =
+    &["/workspaces/engineering/tokens", "/servers", "/servers/github-mcp", "/playground", "/palette?q=new"];
 /// Those for administrators.
 const FOR_ADMINS: &[&str] = &[
     "/workspaces/engineering/audit",
@@ -168,6 +172,7 @@ fn a_form_without_the_sessions_own_token_changes_nothing() {
         ("/hub", &[("server", "github-mcp"), ("workspace", "engineering")]),
         ("/health", &[("name", "AuditLog")]),
         ("/workspaces/engineering/diet", &[("tool", "github__create_issue")]),
+        ("/playground?workspace=engineering&tool=x", &[("arguments", "{}")]),
         ("/servers/github-mcp/settings", &[]),
     ];
     for (path, fields) in forms {

@@ -1,4 +1,4 @@
-//! `/servers/{slug}/settings`: how a server is defined, and its end.
+//! `/servers/{slug}/settings`: how a server is defined, and its end. Where it is stays: its secrets are bound to it.
 
 use actix_web::{
     http::StatusCode,
@@ -8,15 +8,19 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::{
-    admin::servers,
+    admin::{
+        dto::{Server, UpdateServer},
+        servers,
+    },
     domain::role::Role,
-    error::Result,
+    error::{Error, ErrorCode, Result},
     web::{
         go_to, page,
         server::{Place, around},
-        shell::{Shell, Toast},
+        shell::{Shell, Toast, said},
         show, status_of,
         visit::{Answer, Visit},
+        workspace::tokens::figure,
     },
 };
 
@@ -28,18 +32,60 @@ pub struct Look {
     remove: Option<String>,
 }
 
+/// The forms of the page.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Form {
+    #[serde(rename = "do")]
+    act: String,
+    title: String,
+    protocol: String,
+    timeout: String,
+    total: String,
+    calls: String,
+}
+
+impl Form {
+    fn of(one: &Server) -> Self {
+        let text = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
+        Form {
+            act: String::new(),
+            title: one.title.clone(),
+            protocol: one.protocol.clone(),
+            timeout: text(one.timeout_seconds),
+            total: text(one.total_seconds),
+            calls: text(one.max_in_flight),
+        }
+    }
+
+    fn wanted(&self) -> Result<UpdateServer> {
+        // What is left empty is as the gateway is set.
+        let of = |text, what| figure::<u64>(text, what).map(|value| value.or(Some(0)));
+        Ok(UpdateServer {
+            title: Some(self.title.clone()),
+            protocol: Some(self.protocol.clone()),
+            timeout_seconds: of(&self.timeout, "The wait for an answer")?,
+            total_seconds: of(&self.total, "The length of a call")?,
+            max_in_flight: of(&self.calls, "The number of calls")?,
+        })
+    }
+}
+
 #[derive(Template)]
 #[template(path = "server/settings.html")]
 struct Page {
     shell: Shell,
     place: Place,
     asked: bool,
+    form: Form,
+    problem: String,
 }
 
 async fn build(visit: &Visit, slug: &str, asked: bool) -> Result<Page> {
     visit.by.require(Role::Admin)?;
     let (shell, place) = around(visit, slug, "Settings").await?;
-    Ok(Page { shell, place, asked })
+    let form = Form::of(&place.one);
+    Ok(Page { shell, place, asked, form, problem: String::new() })
 }
 
 /// Shows it.
@@ -47,8 +93,14 @@ pub async fn show(visit: Visit, slug: Path<String>, look: web::Query<Look>) -> A
     Ok(page(StatusCode::OK, &build(&visit, &slug, look.remove.is_some()).await?))
 }
 
-/// Removes the definition with its secrets.
+/// Changes the definition, or removes it with its secrets.
 pub async fn submit(visit: Visit, slug: Path<String>) -> Answer {
+    let form: Form = visit.form()?;
+    match form.act.as_str() {
+        "save" => return save(&visit, &slug, form).await,
+        "remove" => {}
+        _ => return Err(Error::new(ErrorCode::InvalidRequest, "The form was not understood").into()),
+    }
     match servers::remove(visit.actors(), &visit.by, &slug).await {
         Ok(_) => Ok(go_to("/servers")),
         Err(error) => {
@@ -56,5 +108,20 @@ pub async fn submit(visit: Visit, slug: Path<String>) -> Answer {
             let shell = built.shell.saying(Some(Toast::refused(&error)));
             Ok(page(status_of(&error), &Page { shell, ..built }))
         }
+    }
+}
+
+async fn save(visit: &Visit, slug: &str, form: Form) -> Answer {
+    let saved = match form.wanted() {
+        Ok(wanted) => servers::update(visit.actors(), &visit.by, slug, wanted).await,
+        Err(error) => Err(error),
+    };
+    let built = build(visit, slug, false).await?;
+    match saved {
+        Ok(server) => {
+            let toast = Toast::done(format!("{} is saved. Its next call goes by it.", server.slug));
+            Ok(page(StatusCode::OK, &Page { shell: built.shell.saying(Some(toast)), ..built }))
+        }
+        Err(error) => Ok(page(status_of(&error), &Page { form, problem: said(&error), ..built })),
     }
 }

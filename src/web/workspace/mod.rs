@@ -4,8 +4,10 @@ pub mod analytics;
 pub mod calls;
 pub mod connect;
 pub mod diet;
+pub mod members;
 pub mod servers;
 pub mod settings;
+pub mod token;
 pub mod tokens;
 pub mod tools;
 
@@ -69,6 +71,7 @@ pub async fn around(visit: &Visit, slug: &str, word: &'static str) -> Result<(Sh
     tabs.push(tab("Tools", "tools", tools.and_then(|tools| u64::try_from(tools).ok())));
     tabs.push(tab("MCP Servers", "servers", Some(workspace.servers)));
     tabs.push(tab("Analytics", "analytics", None));
+    tabs.push(tab("Members", "members", None));
     if visit.administers() {
         tabs.push(tab("Tool diet", "diet", None));
         tabs.push(tab("Workspace Audit", "audit", None));

@@ -123,7 +123,7 @@ impl Page {
     }
 }
 
-fn status(token: &Token, now: &Timestamp) -> String {
+pub(super) fn status(token: &Token, now: &Timestamp) -> String {
     match token.status {
         TokenStatus::Revoked => show::state("gone", "revoked"),
         TokenStatus::Expired => show::state("idle", "expired"),
@@ -178,11 +178,11 @@ async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
     })
 }
 
-fn patterns(text: &str) -> Vec<String> {
+pub(super) fn patterns(text: &str) -> Vec<String> {
     text.split([',', ' ', '\n', '\r', '\t']).filter(|one| !one.is_empty()).map(str::to_owned).collect()
 }
 
-fn figure<T: std::str::FromStr>(text: &str, what: &str) -> Result<Option<T>> {
+pub(in crate::web) fn figure<T: std::str::FromStr>(text: &str, what: &str) -> Result<Option<T>> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);

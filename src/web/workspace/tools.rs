@@ -83,6 +83,10 @@ impl Page {
     }
 }
 
+fn offered(tool: &InstalledTool) -> bool {
+    tool.state == ToolState::Offered
+}
+
 fn waits(tool: &InstalledTool) -> bool {
     matches!(tool.state, ToolState::WaitingNew | ToolState::WaitingChanged)
 }

@@ -1,0 +1,141 @@
+//! What the playground of the dashboard needs of the actors: the tools of a workspace as a client sees them, and a token
+//! with which somebody who is signed in calls them as themselves. It is a token like any other: listed, limited, audited,
+//! revoked with its member. Its value lives in this process only, and not longer than it works.
+
+use std::collections::HashMap;
+
+use chrono::TimeDelta;
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tokio::sync::Mutex;
+
+use crate::{
+    actors::{
+        Actors,
+        token_authority::{IssueToken, IssuedToken, NameToken, RotateToken},
+    },
+    admin::{Admin, discovery, workspaces},
+    domain::{
+        clock::{self, Timestamp},
+        ids::{AccountId, TokenId, WorkspaceId},
+        role::{Principal, Role},
+        scope::Scope,
+    },
+    error::Result,
+    store::{tokens, workspaces::WorkspaceRecord},
+};
+
+/// How long a token lives, in seconds.
+const LIFE_SECONDS: u64 = 3600;
+/// A token with less time left than this is replaced: a call must not be cut by its end.
+const SPARE: TimeDelta = TimeDelta::seconds(120);
+/// Tokens that are kept; more people at once get another value for theirs.
+const KEPT: usize = 1024;
+
+/// The tokens of those who used the playground lately.
+#[derive(Default)]
+pub struct OwnTokens(Mutex<HashMap<(AccountId, WorkspaceId), Kept>>);
+
+struct Kept {
+    token: TokenId,
+    raw: SecretString,
+    until: Timestamp,
+}
+
+/// The caller's own token for a workspace: the one at hand, the same with another value, or a new one.
+///
+/// # Errors
+/// `forbidden` for viewers, `not_found` for a foreign workspace, `plan_limit` when no token may be added.
+pub async fn own_token(admin: &Admin, by: &Principal, slug: &str) -> Result<SecretString> {
+    by.require(Role::Member)?;
+    let actors = &admin.actors;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    let mut kept = admin.own_tokens.0.lock().await;
+    let now = clock::now();
+    kept.retain(|_, one| now + SPARE < one.until);
+    let key = (by.account, workspace.id);
+    if let Some(one) = kept.get(&key).filter(|one| actors.tokens.grant(one.token).is_some()) {
+        return Ok(one.raw.clone());
+    }
+    let IssuedToken { record, raw } = fresh(actors, by, &workspace, now).await?;
+    if kept.len() < KEPT
+        && let Some(until) = record.expires_at
+    {
+        kept.insert(key, Kept { token: record.id, raw: raw.clone(), until });
+    }
+    Ok(raw)
+}
+
+/// The value at hand was refused (another process gave the token another one): the next call gets a new one.
+pub async fn forget_token(admin: &Admin, by: &Principal, slug: &str) -> Result<()> {
+    let workspace = workspaces::find(&admin.actors, by, slug).await?;
+    admin.own_tokens.0.lock().await.remove(&(by.account, workspace.id));
+    Ok(())
+}
+
+async fn fresh(actors: &Actors, by: &Principal, workspace: &WorkspaceRecord, now: Timestamp) -> Result<IssuedToken> {
+    let (place, by) = (workspace.id, by.clone());
+    let name = format!("{} (Playground)", by.username);
+    let active = actors.store.read(move |db| async move { tokens::list_active(&db, place, now).await }).await?;
+    let known = active.into_iter().find(|record| record.member == Some(by.account) && record.name == name);
+    if let Some(record) = known {
+        let token = record.id;
+        if record.expires_at.is_none_or(|end| now + SPARE < end) {
+            let rotation = RotateToken { workspace: place, token, overlap_seconds: 0, by };
+            return actors.tokens.rotate(rotation).await;
+        }
+        actors.tokens.revoke(NameToken { workspace: place, token, by: by.clone() }).await?;
+    }
+    let wanted = IssueToken {
+        workspace: place,
+        name,
+        expires_in_seconds: Some(LIFE_SECONDS),
+        member: Some(by.account),
+        requests_per_minute: None,
+        scope: Scope::default(),
+        by,
+    };
+    actors.tokens.issue(wanted).await
+}
+
+/// A tool as a client of 2026-07-28 sees it.
+pub struct Callable {
+    /// The name to call it by.
+    pub name: String,
+    /// The server it comes from.
+    pub server: String,
+    /// What it does.
+    pub description: Option<String>,
+    /// Its server says that it only reads.
+    pub reads: bool,
+    /// What it takes, byte for byte.
+    pub schema: Option<Box<RawValue>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Described {
+    description: Option<String>,
+    input_schema: Option<Box<RawValue>>,
+}
+
+/// The tools of a workspace that can be called, in list order. What it takes is read only for the one named `wanted`, or for
+/// the first one if none is.
+pub async fn callable(actors: &Actors, by: &Principal, slug: &str, wanted: &str) -> Result<Vec<Callable>> {
+    by.require(Role::Member)?;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    discovery::discover_for_list(actors, &workspace.slug).await;
+    let catalog = actors.catalog.load();
+    let Some(view) = catalog.workspace(&workspace.slug) else { return Ok(Vec::new()) };
+    let entries = view.tools.entries().iter().filter_map(|entry| Some((&entry.route, view.tools.item(entry, true)?)));
+    let tools = entries.enumerate().map(|(at, (route, item))| {
+        let read = || serde_json::from_slice::<Described>(&item).ok();
+        let described = (*route.exposed == *wanted || (at == 0 && wanted.is_empty())).then(read).flatten();
+        let (description, schema) =
+            described.map_or((None, None), |described| (described.description, described.input_schema));
+        let (name, server) = (route.exposed.to_string(), route.def.slug.to_string());
+        Callable { name, server, description, reads: route.reads, schema }
+    });
+    Ok(tools.collect())
+}

@@ -1,0 +1,136 @@
+//! One token and the members of a workspace on their pages, and the link that opens the dashboard for the first time.
+
+use std::fs;
+
+use serde_json::json;
+
+use super::{PASSWORD, furnished};
+use crate::support::{Browser, people::setup};
+
+#[test]
+fn the_page_of_a_token_says_what_it_may_and_changes_it() {
+    let (gateway, mut browser) = furnished();
+    let owner = gateway.admin();
+    let token = owner.token("engineering", "Alice Chen");
+    let at = format!("/workspaces/engineering/tokens/{}", token.id);
+    assert!(browser.get("/workspaces/engineering/tokens").text().contains(&at), "the list leads there");
+    let text = browser.get(&at).expect(200).text();
+    assert!(text.contains("Alice Chen") && text.contains("No calls yet") && !text.contains(&token.raw), "{text}");
+    let scope = [("do", "scope"), ("read_only", "1"), ("allow", "github__*, slack__send"), ("deny", "*delete*")];
+    let text = browser.submit(&at, &scope).expect(200).text();
+    assert!(
+        text.contains("github__*, slack__send") && text.contains("name=\"read_only\" value=\"1\" checked"),
+        "{text}"
+    );
+    let known = owner.get(&format!("/workspaces/engineering/tokens/{}", token.id)).json();
+    assert_eq!(known["scope"]["allow"], json!(["github__*", "slack__send"]), "{known}");
+    let refused = browser.submit(&at, &[("do", "scope"), ("allow", &"x".repeat(4000))]);
+    assert_eq!(refused.status, 422);
+    assert!(browser.get(&format!("{at}?revoke")).expect(200).text().contains("Revoke Alice Chen"));
+    assert!(browser.get(&format!("{at}?rotate")).expect(200).text().contains("Rotate Alice Chen"));
+    let all = "/workspaces/engineering/tokens";
+    let text = browser.submit(all, &[("do", "rotate"), ("id", &token.id), ("overlap", "3600")]).expect(200).text();
+    assert!(text.contains("Shown once."), "{text}");
+    assert!(browser.get(&at).expect(200).text().contains("Old value"));
+    browser.submit(all, &[("do", "revoke"), ("id", &token.id)]).expect(200);
+    let text = browser.get(&at).expect(200).text();
+    assert!(text.contains("revoked") && !text.contains("?revoke"), "{text}");
+    // Somebody else's is unknown to a member, and an id that is none to everybody.
+    let other = owner.token("engineering", "Bob Singh");
+    gateway.member("mia", "member", None);
+    let mut mia = Browser::new(gateway.address);
+    mia.sign_in("mia", PASSWORD);
+    mia.get(&format!("/workspaces/engineering/tokens/{}", other.id)).expect(404);
+    browser.get("/workspaces/engineering/tokens/nothing").expect(404);
+    mia.submit(&format!("/workspaces/engineering/tokens/{}", other.id), &[("allow", "")]).expect(404);
+}
+
+#[test]
+fn the_members_of_a_workspace_are_seen_by_all_and_their_tokens_by_who_administers() {
+    let (gateway, mut browser) = furnished();
+    let owner = gateway.admin();
+    let (mia, _) = gateway.member("mia", "member", None);
+    mia.post("/workspaces/engineering/tokens?namespace=acme", json!({ "name": "Mia Cursor" })).expect(201);
+    owner.token("engineering", "CI Pipeline");
+    let at = "/workspaces/engineering/members";
+    let text = browser.get(at).expect(200).text();
+    assert!(text.contains("mia@example.com") && text.contains("own tokens, installs skills"), "{text}");
+    assert!(text.contains("1 token of") && text.contains("workspace=engineering"), "{text}");
+    let mut theirs = Browser::new(gateway.address);
+    theirs.sign_in("mia", PASSWORD);
+    let text = theirs.get(at).expect(200).text();
+    assert!(text.contains("mia@example.com") && !text.contains("data-label=\"tokens\""), "{text}");
+    browser.get("/workspaces/unknown/members").expect(404);
+}
+
+#[test]
+fn the_first_link_opens_the_dashboard_once_and_only_while_the_owner_has_no_password() {
+    let setup = setup();
+    let folder = setup.data_dir();
+    let mut gateway = setup.start();
+    let link = || fs::read_to_string(folder.join("dashboard-link")).ok();
+    let first = link().expect("a link");
+    let code = first.trim().rsplit('#').next().expect("a code").to_owned();
+    assert!(first.contains("/welcome#rec_") && !gateway.log().contains(&code), "{first}");
+    // Another start makes another one: that of before is worth nothing.
+    gateway.restart();
+    let second = link().expect("a link").trim().to_owned();
+    let code = second.rsplit('#').next().expect("a code").to_owned();
+    let mut browser = Browser::new(gateway.address);
+    let page = browser.get("/welcome").expect(200);
+    assert!(page.text().contains("action=\"/welcome\"") && !page.text().contains("rec_"));
+    for dead in [first.trim(), "rec_nothing", ""] {
+        browser.submit("/welcome", &[("code", dead), ("password", PASSWORD)]).expect(410);
+    }
+    // Looking uses nothing up; a password that is none does not either.
+    assert!(browser.submit("/welcome", &[("code", &code)]).expect(200).text().contains("@acme"));
+    let refused = browser.submit("/welcome", &[("code", &second), ("password", "short")]).expect(422).text();
+    assert!(refused.contains("role=\"alert\""), "{refused}");
+    let foreign = browser.form("/welcome", &[("code", &code), ("password", PASSWORD)]);
+    foreign.header("origin", "https://evil.example").send(gateway.address).expect(403);
+    let opened = browser.submit("/welcome", &[("code", &code), ("password", PASSWORD)]).expect(303);
+    assert_eq!(opened.header("location"), Some("/overview"));
+    browser.get("/overview").expect(200);
+    let mut again = Browser::new(gateway.address);
+    again.submit("/welcome", &[("code", &code), ("password", PASSWORD)]).expect(410);
+    again.sign_in("acme", PASSWORD);
+    gateway.restart();
+    assert_eq!(link(), None, "who has a password signs in with it");
+    assert!(!gateway.log().contains(&code));
+}
+
+#[test]
+fn the_definition_of_a_server_is_changed_on_its_settings_and_its_address_stays() {
+    let (gateway, mut browser) = furnished();
+    let (owner, at) = (gateway.admin(), "/servers/github-mcp/settings");
+    let known = || owner.get("/mcp-servers/github-mcp").json();
+    let form =
+        [("do", "save"), ("title", "GitHub"), ("protocol", "legacy"), ("timeout", "7"), ("total", ""), ("calls", "3")];
+    let text = browser.submit(at, &form).expect(200).text();
+    assert!(text.contains("github-mcp is saved") && text.contains("value=\"GitHub\""), "{text}");
+    let now = known();
+    let shown =
+        (&now["title"], &now["protocol"], &now["timeout_seconds"], &now["total_seconds"], &now["max_in_flight"]);
+    assert_eq!(shown, (&json!("GitHub"), &json!("legacy"), &json!(7), &json!(null), &json!(3)));
+    assert_eq!(now["url"], json!("http://127.0.0.1:9/mcp"));
+    assert_eq!(now["workspaces"], json!(["engineering"]), "it stays where it is installed");
+    // What is refused changes nothing, and what was typed is there.
+    for (field, bad) in [("timeout", "soon"), ("timeout", "99999999"), ("calls", "many")] {
+        let form = form.map(|(name, value)| if name == field { (name, bad) } else { (name, value) });
+        let text = browser.submit(at, &form).expect(422).text();
+        assert!(text.contains("role=\"alert\"") && text.contains(&format!("value=\"{bad}\"")), "{field} {text}");
+        assert_eq!(known(), now);
+    }
+    // An empty field takes its own setting away, as 0 does for the API.
+    let bare =
+        [("do", "save"), ("title", "GitHub"), ("protocol", "auto"), ("timeout", ""), ("total", ""), ("calls", "")];
+    browser.submit(at, &bare).expect(200);
+    assert_eq!((&known()["timeout_seconds"], &known()["max_in_flight"]), (&json!(null), &json!(null)));
+    owner.patch("/mcp-servers/github-mcp", json!({ "total_seconds": 9 })).expect(200);
+    owner.patch("/mcp-servers/github-mcp", json!({ "total_seconds": 0, "title": "G" })).expect(200);
+    assert_eq!((&known()["total_seconds"], &known()["title"]), (&json!(null), &json!("G")));
+    owner.patch("/mcp-servers/github-mcp", json!({ "url": "https://elsewhere.example/mcp" })).expect(422);
+    owner.patch("/mcp-servers/github-mcp", json!({ "protocol": "smoke" })).expect(422);
+    assert_eq!(browser.submit(at, &[]).status, 400, "what is to be done must be said");
+    assert!(owner.get("/audit").json().to_string().contains("mcp_changed"));
+}
