@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     if let Some(ended) = aerostack::upstream::stdio::launcher::run(std::env::args_os()) {
         return ended;
     }
+    aerostack::cli::complete_if_asked();
     let cli = aerostack::cli::Cli::parse();
     let hands = aerostack::cli::Hands {
         serve: aerostack::serve::run,

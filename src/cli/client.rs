@@ -18,6 +18,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
+    busy,
     failure::{Failure, Outcome},
     output,
 };
@@ -48,6 +49,7 @@ pub struct Client {
     authorization: Option<SecretString>,
     namespace: Option<String>,
     verbose: bool,
+    pictures: bool,
     last: RefCell<Option<Glimpse>>,
 }
 
@@ -122,7 +124,11 @@ impl Client {
         let connector = awc::Connector::new().timeout(CONNECT).handshake_timeout(CONNECT).rustls_0_23(tls()?);
         let http = awc::Client::builder().connector(connector).disable_redirects().timeout(ANSWER).finish();
         let authorization = key.map(|key| SecretString::from(format!("Bearer {}", key.expose_secret())));
-        Ok(Client { http, base, authorization, namespace: None, verbose, last: RefCell::default() })
+        Ok(Client { http, base, authorization, namespace: None, verbose, pictures: false, last: RefCell::default() })
+    }
+    /// The same, showing that it waits if that takes a while and somebody sees it.
+    pub fn showing(self, pictures: bool) -> Self {
+        Client { pictures, ..self }
     }
     /// The same, acting in a namespace.
     pub fn acting_in(self, namespace: Option<String>) -> Self {
@@ -220,7 +226,7 @@ impl Client {
             Some(body) => request.send_json(body),
             None => request.send(),
         };
-        let response = sending.await.map_err(|error| self.no_answer(&error))?;
+        let response = busy::shown(self.pictures, sending).await.map_err(|error| self.no_answer(&error))?;
         let text = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         if self.verbose {
             output::trace(&format!(
@@ -241,7 +247,7 @@ impl Client {
     }
 
     async fn body(&self, response: &mut ClientResponse) -> Outcome<Bytes> {
-        let body = response.body().limit(LARGEST).await;
+        let body = busy::shown(self.pictures, response.body().limit(LARGEST)).await;
         body.map_err(|error| Failure::unreachable(format!("the answer of {} broke off: {error}", self.base)))
     }
 

@@ -1,14 +1,16 @@
 //! `doctor`: what is wrong, on this machine and at the gateway, and what to do about each thing. Ends with 1 if something
 //! does not work; warnings do not count.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
+use clap::Args;
 use serde::Serialize;
+use serde_json::Map;
 
 use super::{
     Ask, Question, Target,
     connect::{self, MESSAGE_MIB},
-    doctor_editors,
+    doctor_bundle, doctor_editors,
     failure::{Failure, Outcome},
     output::Terminal,
     ping,
@@ -24,8 +26,17 @@ use crate::{
 pub const EXAMPLES: &str = "Examples:
   aerostack doctor
   aerostack doctor -o json
+  aerostack doctor --bundle support.json
 
 Exit status: 0 all works (warnings are shown), 1 something does not";
+
+/// What `doctor` takes.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Also write a file to send to whoever helps: what was found, versions, actors, servers; no secret of any kind
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+}
 
 /// Events must arrive within this time of being sent.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -34,7 +45,7 @@ const FAR_APART: i64 = 300;
 
 /// Something that was looked at, and where.
 #[derive(Debug, Serialize)]
-struct Finding {
+pub struct Finding {
     /// `here` or `gateway`.
     place: &'static str,
     #[serde(flatten)]
@@ -42,14 +53,21 @@ struct Finding {
 }
 
 /// Runs `doctor`.
-pub fn run(session: &mut Session, terminal: &mut Terminal, ask: Ask) -> Outcome {
+pub fn run(session: &mut Session, terminal: &mut Terminal, args: &DoctorArgs, ask: Ask) -> Outcome {
     let mut here = vec![files(session)];
-    let (gateway, theirs) = actix_web::rt::System::new().block_on(gateway(session));
+    let wanted = args.bundle.is_some();
+    let (gateway, theirs, said) = actix_web::rt::System::new().block_on(async {
+        let (here, theirs) = gateway(session).await;
+        (here, theirs, if wanted { doctor_bundle::ask(session).await } else { Map::new() })
+    });
     here.extend(gateway);
     here.extend(workspaces(session, ask));
     here.extend(doctor_editors::look(session, ask));
     let at = |place| move |check| Finding { place, check };
     let all: Vec<Finding> = here.into_iter().map(at("here")).chain(theirs.into_iter().map(at("gateway"))).collect();
+    if let Some(file) = &args.bundle {
+        doctor_bundle::write(session, terminal, file, (&all, &said))?;
+    }
     show(terminal, &all)
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
 use super::{
-    Cli, Command,
+    Cli, Command, complete,
     failure::{Failure, Outcome},
     output::Terminal,
 };
@@ -119,10 +119,9 @@ fn help(terminal: &mut Terminal, args: &HelpArgs) -> Outcome {
     terminal.value(text.trim_end())
 }
 
-/// Prints a shell's completions.
+/// Prints what makes a shell ask this program for completions.
 fn completion(terminal: &mut Terminal, args: &CompletionArgs) -> Outcome {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "aerostack", &mut script);
+    let script = complete::registration(args.shell)?;
     terminal.value(String::from_utf8_lossy(&script).trim_end())
 }
 

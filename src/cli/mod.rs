@@ -6,10 +6,13 @@ mod analytics;
 mod args;
 mod audit;
 mod audit_verify;
+mod busy;
 mod client;
+mod complete;
 mod connect;
 mod credential;
 mod doctor;
+mod doctor_bundle;
 mod doctor_editors;
 mod explain;
 mod export;
@@ -54,6 +57,7 @@ use serde_json::{Map, Value, value::RawValue};
 
 pub use self::{
     args::GlobalArgs,
+    complete::if_asked as complete_if_asked,
     connect::Target,
     host::{HostAnswer, HostCommand, Installation},
     serve_args::ServeArgs,
@@ -155,7 +159,7 @@ pub enum Command {
     Ping,
     /// Find what is wrong, here and at the gateway, and what to do about it
     #[command(after_help = doctor::EXAMPLES)]
-    Doctor,
+    Doctor(doctor::DoctorArgs),
     /// Who called which tool, how often
     #[command(after_help = analytics::EXAMPLES)]
     Analytics(analytics::AnalyticsArgs),
@@ -218,7 +222,7 @@ pub fn run(cli: Cli, hands: &Hands) -> ExitCode {
         match command {
             Command::Connect(args) => return connect::run(&session, &mut terminal, *args),
             Command::Mcp(mcp::McpCommand::Call(args)) => mcp_call::run(&session, &mut terminal, args, hands.ask),
-            Command::Doctor => doctor::run(&mut session, &mut terminal, hands.ask),
+            Command::Doctor(args) => doctor::run(&mut session, &mut terminal, &args, hands.ask),
             other => actix_web::rt::System::new().block_on(dispatch(&mut session, &mut terminal, other)),
         }
         .map(|()| None)
@@ -250,7 +254,7 @@ async fn act(session: &mut Session, terminal: &mut Terminal, command: Command) -
         .with_hint("use --output table, json or csv"));
     }
     match command {
-        Command::Serve(_) | Command::Connect(_) | Command::Admin(_) | Command::Doctor => Ok(()),
+        Command::Serve(_) | Command::Connect(_) | Command::Admin(_) | Command::Doctor(_) => Ok(()),
         Command::Help(_) | Command::Completion(_) | Command::Man(_) => help::run(terminal, &command),
         Command::Login(args) => login::login(session, terminal, args).await,
         Command::Logout => login::logout(session, terminal).await,

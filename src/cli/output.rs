@@ -363,6 +363,22 @@ pub fn trace(line: &str) {
     let _gone = writeln!(io::stderr(), "{}", text::harmless(line));
 }
 
+/// Whether somebody looks at stderr who sees a picture that moves.
+pub fn shows_pictures() -> bool {
+    let variable = |name: &str| std::env::var(name).ok();
+    io::stderr().is_terminal() && variable("TERM").is_none_or(|term| term != "dumb") && speaks_utf8(variable)
+}
+
+/// Puts a picture where the next line will be, or takes the last one away.
+pub fn picture(picture: Option<&str>) {
+    let mut err = io::stderr();
+    let _gone = match picture {
+        Some(picture) => write!(err, "\r{picture} waiting for the gateway"),
+        None => write!(err, "\r\u{1b}[K"),
+    };
+    let _gone = err.flush();
+}
+
 /// Escapes invisible characters in JSON text. Outside strings there are none, so the document stays the same.
 fn escape_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

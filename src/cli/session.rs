@@ -9,6 +9,7 @@ use super::{
     args::{Format, GlobalArgs},
     client::Client,
     failure::{Failure, Outcome},
+    output::shows_pictures,
     profile::{Profile, ProfileStore, Profiles},
 };
 use crate::domain::{near, server::http_url};
@@ -91,7 +92,7 @@ impl Session {
             Some(client) => client,
             None => {
                 let key = self.api_key()?;
-                Client::new(self.url.clone(), Some(&key), self.global.verbose)?.acting_in(self.namespace())
+                self.connection(Some(&key))?.acting_in(self.namespace())
             }
         };
         Ok(self.client.insert(client))
@@ -99,11 +100,15 @@ impl Session {
     /// A connection with another key (a login that is not saved yet), in its own namespace unless one was named.
     pub fn client_with(&self, key: &SecretString) -> Outcome<Client> {
         let namespace = self.global.namespace.clone();
-        Ok(Client::new(self.url.clone(), Some(key), self.global.verbose)?.acting_in(namespace))
+        Ok(self.connection(Some(key))?.acting_in(namespace))
     }
     /// A connection for what needs no key.
     pub fn client_without_key(&self) -> Outcome<Client> {
-        Client::new(self.url.clone(), None, self.global.verbose)
+        self.connection(None)
+    }
+    fn connection(&self, key: Option<&SecretString>) -> Outcome<Client> {
+        let client = Client::new(self.url.clone(), key, self.global.verbose)?;
+        Ok(client.showing(!self.global.quiet && shows_pictures()))
     }
     /// The namespace to act in: the flag, `AEROSTACK_NAMESPACE`, or the one chosen with `team use`; none: the key's own.
     fn namespace(&self) -> Option<String> {

@@ -37,6 +37,10 @@ pub enum Credential {
 }
 
 impl Credential {
+    /// Every kind.
+    pub const ALL: [Credential; 5] =
+        [Credential::Mwt, Credential::Aak, Credential::Inv, Credential::Ses, Credential::Rec];
+
     /// What its text begins with.
     pub const fn prefix(self) -> &'static str {
         match self {

@@ -497,13 +497,17 @@ const FLOWS = {
       }
       await page.context().close();
     }
-    const outside = await watched.page();
-    for (const at of ["/signin", "/join", "/device"]) {
-      await outside.goto(gateway.url + at);
-      const { violations } = await new AxeBuilder({ page: outside }).analyze();
-      for (const one of violations) found.push(`${at}: ${one.id}: ${one.nodes[0].html.slice(0, 160)}`);
+    for (const look of [LIGHT, NARROW]) {
+      const outside = await watched.page(look);
+      for (const at of ["/signin", "/join", "/device"]) {
+        await outside.goto(gateway.url + at);
+        const { violations } = await new AxeBuilder({ page: outside }).analyze();
+        for (const one of violations) found.push(`${at}: ${one.id}: ${one.nodes[0].html.slice(0, 160)}`);
+        const over = await outside.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        if (over > 0) found.push(`${at}: ${over} px wider than the window of ${look.viewport.width}`);
+      }
+      await outside.context().close();
     }
-    await outside.context().close();
     assert.deepEqual(found, []);
   },
 };

@@ -36,6 +36,37 @@ fn a_list_is_shown_in_every_format_with_the_columns_that_were_asked_for() {
     assert!(created.contains('T') && created.ends_with('Z'), "{created}");
 }
 
+/// What bash is told when the last word is completed.
+fn complete(gateway: &Gateway, words: &[&str]) -> Vec<String> {
+    let index = words.len();
+    let line = format!("AEROSTACK_COMPLETE=bash _CLAP_IFS=, _CLAP_COMPLETE_INDEX={index} aerostack -- aerostack");
+    let words: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let said = gateway.shell(&["-c", &format!("{line} {}", words.join(" "))], "");
+    assert_eq!(said.exit, 0, "{said:?}");
+    said.out.split(',').filter(|one| !one.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn names_of_what_is_there_are_completed() {
+    let gateway = gateway();
+    gateway.ok("mcp add github-mcp --url http://127.0.0.1:9/mcp");
+    let wanted: [(&[&str], &[&str]); 7] = [
+        (&["workspace", "use", ""], &["engineering", "sales"]),
+        (&["workspace", "audit", "s"], &["sales"]),
+        (&["analytics", "--workspace", "eng"], &["engineering"]),
+        (&["secrets", "set", "git"], &["github-mcp"]),
+        (&["mcp", "install", "g"], &["github-mcp"]),
+        (&["workspace", "token", "revoke", "engineering", "--name", "Al"], &["Alice\\ Chen"]),
+        (&["workspace", "create", "e"], &[]),
+    ];
+    for (words, expected) in wanted {
+        let found: Vec<String> = complete(&gateway, words).into_iter().filter(|one| !one.starts_with('-')).collect();
+        assert_eq!(found, expected, "{words:?}");
+    }
+    let ids = complete(&gateway, &["workspace", "token", "rotate", "engineering", "tok_"]);
+    assert!(ids.len() == 1 && ids[0].starts_with("tok_"), "{ids:?}");
+}
+
 #[test]
 fn help_completions_and_manual_pages_come_without_a_gateway() {
     let gateway = Gateway::start();
@@ -52,11 +83,14 @@ fn help_completions_and_manual_pages_come_without_a_gateway() {
     );
     for shell in ["bash", "zsh", "fish", "powershell"] {
         let script = gateway.ok(&format!("completion {shell}"));
-        assert!(script.contains("aerostack") && script.contains("rotate"), "{shell}");
+        assert!(script.contains("aerostack") && script.contains("AEROSTACK_COMPLETE"), "{shell}");
     }
     let script = gateway.file("completion.bash", &gateway.ok("completion bash"));
     let syntax = std::process::Command::new("bash").arg("-n").arg(script).output().unwrap();
     assert!(syntax.status.success(), "{}", String::from_utf8_lossy(&syntax.stderr));
+    // It knows commands without a gateway, and names of what is there with one.
+    assert_eq!(complete(&gateway, &["workspace", "token", "rot"]), ["rotate"]);
+    assert_eq!(complete(&gateway, &["workspace", "use", "e"]), [""; 0], "not logged in");
     gateway.ok("man pages");
     let page = |name: &str| std::fs::read_to_string(gateway.path(&format!("pages/{name}.1"))).unwrap();
     assert!(page("aerostack").contains(".TH") && page("aerostack-workspace-token-rotate").contains("overlap"));

@@ -101,7 +101,7 @@ impl Gateway {
         let file = file.display().to_string();
         self.shell(&[&[file.as_str()], arguments].concat(), "")
     }
-    fn shell(&self, arguments: &[&str], stdin: &str) -> Said {
+    pub fn shell(&self, arguments: &[&str], stdin: &str) -> Said {
         let mut command = Command::new("bash");
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = at_home(&mut command, self.folder.path()).spawn().unwrap();

@@ -12,4 +12,6 @@ mod programs;
 mod scripts;
 mod seeds;
 mod skills;
+mod support_file;
+mod terminal;
 mod transcripts;

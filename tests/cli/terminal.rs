@@ -39,20 +39,21 @@ fn shell(gateway: &TestGateway, terminal: bool, line: &str) -> Command {
 fn colours_are_for_terminals_and_as_they_are_asked_for() {
     let Place { gateway, .. } = place_with(setup(), &[]);
     let (plain, fancy): (&[(&str, &str)], &[(&str, &str)]) = (&[("NO_COLOR", "1")], &[("CLICOLOR_FORCE", "1")]);
+    let (none, dumb): (&[(&str, &str)], &[(&str, &str)]) = (&[], &[("TERM", "dumb")]);
     for (terminal, line, environment, coloured) in [
-        (true, "doctor", &[][..], true),
-        (false, "doctor", &[][..], false),
+        (true, "doctor", none, true),
+        (false, "doctor", none, false),
         (true, "doctor", plain, false),
-        (true, "doctor --color never", &[][..], false),
+        (true, "doctor --color never", none, false),
         (true, "doctor --color always", plain, true),
-        (false, "doctor --color always", &[][..], true),
+        (false, "doctor --color always", none, true),
         (false, "doctor", fancy, true),
         (false, "doctor --color never", fancy, false),
-        (true, "doctor", &[("TERM", "dumb")][..], false),
-        (true, "workspace list -o json", &[][..], false),
+        (true, "doctor", dumb, false),
+        (true, "workspace list -o json", none, false),
         // A failure goes to stderr, which follows the same rules.
-        (true, "workspace audit nowhere", &[][..], true),
-        (false, "workspace audit nowhere", &[][..], false),
+        (true, "workspace audit nowhere", none, true),
+        (false, "workspace audit nowhere", none, false),
     ] {
         let said = run(&gateway, terminal, line, environment);
         assert!(said.len() > 10, "{line}: {said:?}");
@@ -160,7 +161,7 @@ fn a_terminal_shows_that_something_goes_on_and_a_pipe_does_not() {
 
     for (terminal, line) in [(false, "workspace list"), (true, "workspace list -q")] {
         let (url, _go) = slow_gateway(Duration::from_millis(800));
-        let said = run(&gateway, terminal, line, &[("AEROSTACK_URL", &url), ("AEROSTACK_API_KEY", "aak_x")]);
+        let said = run(&gateway, terminal, line, &[("AEROSTACK_URL", url.as_str()), ("AEROSTACK_API_KEY", "aak_x")]);
         assert!(!said.contains(waiting), "{line}: {said:?}");
     }
 }
