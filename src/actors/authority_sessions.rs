@@ -25,7 +25,7 @@ use crate::{
         Tx,
         accounts::{self, AccountRecord},
         audit::{ActorKind, AuditEntry, AuditKind},
-        login_requests, passwords,
+        kept_answers, login_requests, passwords,
         sign_ins::{self, SignInRecord},
     },
 };
@@ -252,14 +252,15 @@ impl Authority {
         }
     }
 
-    /// Deletes sessions and logins that were over a day ago.
+    /// Deletes sessions and logins that were over a day ago, and answers that were kept for a day.
     pub(super) async fn prune_people(&self) {
         let before = self.ledger.now() - TimeDelta::days(1);
         self.used_sessions.forget_before(before - TimeDelta::minutes(self.people.session_idle_minutes.into()));
         let done = self.store.write(move |tx| {
             Box::pin(async move {
                 sign_ins::prune(tx, before).await?;
-                login_requests::prune(tx, before).await
+                login_requests::prune(tx, before).await?;
+                kept_answers::prune(tx, before).await
             })
         });
         if let Err(error) = done.await {

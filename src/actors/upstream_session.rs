@@ -58,9 +58,9 @@ pub struct Connect {
     pub stale: Option<Arc<Live>>,
 }
 
-/// Fetches the server's lists now. The answer is how many tools there are.
+/// Fetches the server's lists now. The answer is what it offers.
 #[derive(Message)]
-#[rtype(result = "Result<usize, UpstreamError>")]
+#[rtype(result = "Result<Offer, UpstreamError>")]
 pub struct Refresh;
 
 /// Connects anew, fetches the lists, and says what was found.
@@ -104,7 +104,7 @@ pub struct UpstreamSession {
     /// Who waits for the connection that is being made.
     connecting: Option<Vec<Waiter<Rc<Line>>>>,
     /// Who waits for the lists that are being fetched.
-    pub(super) listing: Option<Vec<Waiter<usize>>>,
+    pub(super) listing: Option<Vec<Waiter<Offer>>>,
     /// What was fetched last.
     offer: Option<Offer>,
     /// Lists that have changed since, or may have.
@@ -316,11 +316,11 @@ impl Handler<Connect> for UpstreamSession {
 }
 
 impl Handler<Refresh> for UpstreamSession {
-    type Result = ResponseFuture<Result<usize, UpstreamError>>;
+    type Result = ResponseFuture<Result<Offer, UpstreamError>>;
 
     fn handle(&mut self, _: Refresh, ctx: &mut Context<Self>) -> Self::Result {
-        let count = self.refresh(Kinds::ALL, ctx);
-        Box::pin(async move { count.await.map_err(|_dropped| interrupted())? })
+        let offer = self.refresh(Kinds::ALL, ctx);
+        Box::pin(async move { offer.await.map_err(|_dropped| interrupted())? })
     }
 }
 
@@ -329,10 +329,10 @@ impl Handler<Probe> for UpstreamSession {
 
     fn handle(&mut self, _: Probe, ctx: &mut Context<Self>) -> Self::Result {
         let begun = clock::instant();
-        let count = self.refresh(Kinds::ALL, ctx);
+        let offer = self.refresh(Kinds::ALL, ctx);
         let link = self.link.clone();
         Box::pin(async move {
-            count.await.map_err(|_dropped| interrupted())??;
+            offer.await.map_err(|_dropped| interrupted())??;
             let latency = clock::instant().saturating_duration_since(begun);
             let live = link.live.load_full().ok_or_else(interrupted)?;
             Ok(TestReport::new(latency, &live.connected, &link.status.load()))

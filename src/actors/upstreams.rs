@@ -35,7 +35,7 @@ use crate::{
     },
     error::{Error, ErrorCode, Result},
     protocol::log_level::Level,
-    upstream::{NetworkPolicy, ServerDef, UpstreamError, ears::Watch, relay::Posted, stdio::Host},
+    upstream::{NetworkPolicy, ServerDef, UpstreamError, ears::Watch, lists::Offer, relay::Posted, stdio::Host},
 };
 
 /// One set of credentials of one revision of a server, for everybody or for one client.
@@ -261,8 +261,8 @@ impl Upstreams {
         Lane { address, hand, retire }
     }
 
-    /// Fetches the tool list of `def` now; how many tools there are.
-    pub async fn refresh(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>) -> Result<usize> {
+    /// Fetches the lists of `def` now: what it offers.
+    pub async fn refresh(&self, def: &Arc<ServerDef>, scope: Option<WorkspaceId>) -> Result<Offer> {
         self.ask_session(def, scope, Refresh).await
     }
 

@@ -1,6 +1,12 @@
 //! Is the audit log what was written? The chain covers the whole installation, so only administrators of the namespace
 //! that owns it may ask; one check runs at a time.
 
+use std::{
+    fs::File,
+    io::{Read as _, Seek as _, SeekFrom},
+    path::Path,
+};
+
 use actix_web::{HttpResponse, web};
 use uuid::Uuid;
 
@@ -28,12 +34,16 @@ const MOST: usize = 40_000;
 const FILE_BYTES: u64 = 256 * 1024 * 1024;
 
 /// Checks the chain against what the caller and the checkpoint file know.
-pub async fn verify(actors: &Actors, by: &Principal, input: VerifyAudit) -> Result<AuditVerdict> {
+pub async fn verify(admin: &Admin, by: &Principal, input: VerifyAudit) -> Result<AuditVerdict> {
+    let actors = &admin.actors;
     require_installation(actors, by, "check its audit log")?;
     if input.checkpoints.len() > MOST {
         return Err(err::validation(format!("At most {MOST} checkpoints at once"))
             .with_hint("On the gateway's machine: aerostack audit verify --data-dir FOLDER --checkpoint FILE"));
     }
+    let Ok(_one) = admin.audit_check.try_acquire() else {
+        return Err(Error::new(ErrorCode::Overloaded, "The audit log is being checked already").with_retry_after(5));
+    };
     let instance = actors.store.instance_id();
     let mut known = input.checkpoints.iter().map(|said| place(said, instance)).collect::<Result<Vec<_>>>()?;
     known.extend(kept(actors).await?);
@@ -49,18 +59,26 @@ pub async fn verify(actors: &Actors, by: &Principal, input: VerifyAudit) -> Resu
 async fn kept(actors: &Actors) -> Result<Vec<Checkpoint>> {
     let Some(path) = actors.audit.checkpoints().file().cloned() else { return Ok(Vec::new()) };
     let instance = actors.store.instance_id();
-    let reading = tokio::task::spawn_blocking(move || {
-        use std::io::Read as _;
-        let mut text = String::new();
-        std::fs::File::open(path)?.take(FILE_BYTES).read_to_string(&mut text)?;
-        Ok::<_, std::io::Error>(text)
-    });
+    let reading = tokio::task::spawn_blocking(move || end_of(&path, FILE_BYTES));
     let failed = |cause: &dyn std::fmt::Display| {
         Error::new(ErrorCode::StoreUnavailable, format!("audit.checkpoint_file cannot be read: {cause}"))
     };
     let text = reading.await.map_err(|cause| failed(&cause))?.map_err(|cause| failed(&cause))?;
     let ours = audit_checkpoint::read(&text).into_iter().filter(|known| known.instance == Some(instance));
     Ok(ours.map(|known| known.place).collect())
+}
+
+/// The last whole lines of a file, at most `most` bytes of them: what was written last counts.
+fn end_of(path: &Path, most: u64) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let from = file.metadata()?.len().saturating_sub(most);
+    // The byte before shows whether a line begins there.
+    file.seek(SeekFrom::Start(from.saturating_sub(1)))?;
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let whole = if from == 0 { Some(&*text) } else { text.split_once('\n').map(|(_, whole)| whole) };
+    Ok(whole.unwrap_or_default().to_owned())
 }
 
 fn place(said: &AuditPlace, instance: Uuid) -> Result<Checkpoint> {
@@ -93,9 +111,22 @@ pub fn dto(verdict: &Verdict, instance: Uuid) -> AuditVerdict {
 #[utoipa::path(post, path = "/api/v1/admin/audit:verify", tag = "audit", request_body = VerifyAudit,
     responses((status = 200, body = AuditVerdict), Problems))]
 pub async fn verify_route(admin: web::Data<Admin>, by: Caller, _: Query<Nothing>, body: Json<VerifyAudit>) -> Reply {
-    let Ok(_one) = admin.audit_check.try_acquire() else {
-        let busy = Error::new(ErrorCode::Overloaded, "The audit log is being checked already").with_retry_after(5);
-        return Err(busy.into());
-    };
-    Ok(HttpResponse::Ok().json(verify(&admin.actors, &by.0, body.0).await?))
+    Ok(HttpResponse::Ok().json(verify(&admin, &by.0, body.0).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_file_the_last_whole_lines_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("checkpoints.jsonl");
+        std::fs::write(&path, "one\ntwo\nthree\n").unwrap();
+        for (most, whole) in
+            [(99, "one\ntwo\nthree\n"), (14, "one\ntwo\nthree\n"), (10, "two\nthree\n"), (9, "three\n"), (2, "")]
+        {
+            assert_eq!(end_of(&path, most).unwrap(), whole, "{most}");
+        }
+    }
 }

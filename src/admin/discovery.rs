@@ -11,7 +11,7 @@ use crate::{
         catalog::{Route, WorkspaceView},
     },
     domain::ids::ServerId,
-    upstream::lists::{Item, Offer},
+    upstream::lists::Item,
 };
 
 /// Asks the servers of a workspace whose tools are not known yet, all at once and for at most `wait`. Whoever does not
@@ -41,10 +41,10 @@ pub async fn discover_for_list(actors: &Actors, workspace: &str) {
 
 /// Asks a server that was just given a credential, wherever its tools are not known yet. Nobody waits for it here:
 /// clients with an open stream are told when its tools are there.
-pub fn begin(actors: &Arc<Actors>, server: &str) {
+pub fn begin(actors: &Arc<Actors>, server: ServerId) {
     let catalog = actors.catalog.load();
     let wait = Duration::from_secs(actors.config.upstream.discovery_timeout_seconds);
-    let open = catalog.workspaces.values().filter(|view| view.undiscovered().any(|one| *one.def.slug == *server));
+    let open = catalog.workspaces.values().filter(|view| view.undiscovered().any(|one| one.def.id == server));
     for slug in open.map(|view| view.slug.to_string()) {
         let actors = actors.clone();
         actix_web::rt::spawn(async move { discover(&actors, &slug, wait).await });
@@ -60,13 +60,6 @@ struct Described {
 pub fn description(view: &WorkspaceView, route: &Arc<Route>) -> Option<String> {
     let server = view.installed.iter().find(|one| one.def.id == route.def.id)?;
     server.offer.as_ref()?.tools().iter().find(|tool| tool.name == route.upstream_name).and_then(described)
-}
-
-/// What a server offers as the catalogue knows it, from any workspace it is installed in.
-pub fn known_offer(actors: &Actors, server: ServerId) -> Option<Offer> {
-    let catalog = actors.catalog.load();
-    let installed = catalog.workspaces.values().flat_map(|view| view.installed.iter());
-    installed.filter(|one| one.def.id == server).find_map(|one| one.offer.clone())
 }
 
 /// The description in a tool's own words.

@@ -22,6 +22,7 @@ use crate::{
         openapi::Problems,
         reply::Reply,
         request::{Nothing, Query},
+        secrets::secrets_of,
     },
     domain::{
         clock,
@@ -223,7 +224,7 @@ async fn secrets(actors: &Actors, by: &Principal, views: &[Arc<WorkspaceView>]) 
     let is_installed = |id: ServerId| views.iter().any(|view| view.installed.iter().any(|one| one.def.id == id));
     let (mut checks, mut fine) = (Vec::new(), 0);
     for server in &all {
-        for info in actors.vault.list(server.id, None, &server.spec.origin()).await? {
+        for info in secrets_of(actors, by, server, None).await? {
             let about = format!("secret {}/{}", server.slug, info.name);
             match info.state {
                 SecretState::NeedsReentry => checks.push(Check::fail(

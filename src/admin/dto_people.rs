@@ -218,6 +218,9 @@ pub struct LeavingReceipt {
     pub rotate: Vec<ToRotate>,
     /// Active tokens that they issued for others and whose values they saw: `workspace/name`.
     pub tokens_seen: Vec<String>,
+    /// What could not be done or found out, and what to do about it.
+    #[serde(default)]
+    pub untold: Vec<String>,
 }
 
 /// Signs in.

@@ -100,7 +100,7 @@ impl World {
     async fn discover(&self, slug: &str) {
         let actors = &self.gateway.actors;
         let def = actors.catalog.load().servers.values().find(|def| *def.slug == *slug).cloned().unwrap();
-        let count = actors.upstreams.refresh(&def, None).await.unwrap();
+        let count = actors.upstreams.refresh(&def, None).await.unwrap().tools().len();
         let known = || {
             let catalog = actors.catalog.load();
             let view = catalog.workspace("engineering").unwrap().clone();

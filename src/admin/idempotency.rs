@@ -16,16 +16,19 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     admin::{Admin, body::unread, reply::PROBLEM_JSON},
-    domain::{audit_checkpoint::hex, clock, role::Principal, token},
+    domain::{
+        audit_chain::hmac_sha256, audit_checkpoint::hex, clock, framing::Framed, keys::DataKey, role::Principal, token,
+    },
     error::{Error, ErrorCode, Result, err},
     store::{Store, kept_answers},
 };
 
+const FINGERPRINT: &str = "aerostack/idempotency/v1";
 const HEADER: &str = "idempotency-key";
 const REPLAYED: &str = "idempotency-replayed";
 /// Longest key, in characters.
 const LONGEST: usize = 255;
-/// How long an answer is kept.
+/// How long an answer is kept; the TokenAuthority then deletes it.
 const KEPT: TimeDelta = TimeDelta::hours(24);
 /// Largest answer that is kept, bytes.
 const LARGEST: usize = 256 * 1024;
@@ -67,17 +70,15 @@ pub(super) async fn begin(request: &mut ServiceRequest) -> Result<Begun> {
 
     let place = request.uri().to_string();
     let id = digest([by.account.to_string().as_bytes(), by.namespace.to_string().as_bytes(), key.as_bytes()]);
-    let fingerprint = digest([place.as_bytes(), &body]);
+    let fingerprint = fingerprint(&admin.actors.vault.state_key(), &place, &body);
     let (now, store) = (clock::now(), admin.actors.store.clone());
     let (taken, written) = (id.clone(), fingerprint.clone());
     let known = store
-        .write(move |tx| {
-            Box::pin(async move { kept_answers::begin(tx, &taken, written.as_bytes(), now, now - KEPT).await })
-        })
+        .write(move |tx| Box::pin(async move { kept_answers::begin(tx, &taken, &written, now, now - KEPT).await }))
         .await?;
     match known {
         None => Ok(Begun::First(Retry { store, id })),
-        Some(known) if known.fingerprint != fingerprint.as_bytes() => {
+        Some(known) if known.fingerprint != fingerprint => {
             Err(err::validation("This Idempotency-Key was used for another request"))
         }
         Some(known) => known.answer.map_or_else(|| Err(unknown_outcome()), |(status, body)| replay(status, body)),
@@ -143,6 +144,13 @@ fn kept(status: StatusCode, body: &[u8]) -> Option<String> {
     }
     let answer: Value = serde_json::from_str(text).ok()?;
     Some(json!({ "shown_once": answer.get("id").cloned().unwrap_or(Value::Null) }).to_string())
+}
+
+/// What a request is recognized by. A body may hold a password or a secret, so whoever has the database must not be able
+/// to try out what it was: the key is not in there.
+fn fingerprint(key: &DataKey, place: &str, body: &[u8]) -> [u8; 32] {
+    let covered = Framed::new(FINGERPRINT).bytes(place.as_bytes()).bytes(body).finish();
+    hmac_sha256(&key.key, &covered)
 }
 
 fn digest<const N: usize>(parts: [&[u8]; N]) -> String {

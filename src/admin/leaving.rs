@@ -27,7 +27,7 @@ use crate::{
     },
     domain::{
         clock::{self, Timestamp},
-        ids::{ServerId, TokenId, WorkspaceId},
+        ids::{AccountId, ServerId, TokenId, WorkspaceId},
         role::{Principal, Role},
         span::Span,
     },
@@ -45,6 +45,16 @@ use crate::{
 /// Longest wait until the last calls are written.
 const WRITTEN: Duration = Duration::from_secs(5);
 
+/// How often switching off skills is tried, and the pause in between.
+const WITHHOLD_TRIES: u32 = 3;
+const WITHHOLD_PAUSE: Duration = Duration::from_millis(300);
+/// What a receipt says when something could not be done or found out.
+const STILL_SHARED: &str = "Whether skills that only the team may use are off in workspaces of their own: they were not switched off. Publish a new version of each, or make it private and the team's again.";
+const REACH_UNKNOWN: &str =
+    "What they could reach, and which tokens they saw: take it that they could reach every workspace.";
+const USE_UNKNOWN: &str =
+    "Which secrets their calls used: take it that they used those of every server they could reach.";
+
 /// Takes somebody out of the team; with an open invitation only, takes that back. Whoever acts may always leave.
 pub async fn remove(actors: &Actors, by: &Principal, name: &str) -> Result<LeavingReceipt> {
     by.require(Role::Viewer)?;
@@ -58,8 +68,25 @@ pub async fn remove(actors: &Actors, by: &Principal, name: &str) -> Result<Leavi
     }
     let namespace = whoami::namespace(actors, by).await?;
     let left = actors.tokens.remove_member(RemoveMember { account: member.account.id, by: by.clone() }).await?;
-    actors.catalog.apply(Withhold { namespace: namespace.id }).await?;
-    receipt(actors, &namespace, left).await
+    // They are out, and are not found when this is asked again: what fails from here on is told in the receipt.
+    let mut untold = Vec::new();
+    if let Err(error) = withhold(actors, namespace.id).await {
+        tracing::error!(%error, "skills of a team may still be on in workspaces of somebody who left");
+        untold.push(STILL_SHARED.to_owned());
+    }
+    Ok(receipt(actors, &namespace, left, untold).await)
+}
+
+/// Switches off what is shared with the team only, where they have it.
+async fn withhold(actors: &Actors, namespace: AccountId) -> Result<()> {
+    for _ in 1..WITHHOLD_TRIES {
+        match actors.catalog.apply(Withhold { namespace }).await {
+            Ok(()) => return Ok(()),
+            Err(error) => tracing::warn!(%error, "skills of a team were not switched off; it is tried again"),
+        }
+        tokio::time::sleep(WITHHOLD_PAUSE).await;
+    }
+    actors.catalog.apply(Withhold { namespace }).await
 }
 
 async fn take_back(actors: &Actors, by: &Principal, name: &str, unknown: Error) -> Result<LeavingReceipt> {
@@ -80,6 +107,7 @@ async fn take_back(actors: &Actors, by: &Principal, name: &str, unknown: Error) 
         could_reach: Vec::new(),
         rotate: Vec::new(),
         tokens_seen: Vec::new(),
+        untold: Vec::new(),
     })
 }
 
@@ -91,9 +119,12 @@ struct Seen {
     issued: Vec<String>,
 }
 
-async fn receipt(actors: &Actors, namespace: &AccountRecord, left: Left) -> Result<LeavingReceipt> {
-    let (id, account, at) = (namespace.id, left.member.account.id, left.at);
-    let (seen, names) = actors
+/// What is read of a namespace: its workspaces, and its servers' slugs.
+type Team = (Vec<Seen>, BTreeMap<ServerId, String>);
+
+async fn team(actors: &Actors, namespace: AccountId, left: &Left) -> Result<Team> {
+    let (id, account, at) = (namespace, left.member.account.id, left.at);
+    actors
         .store
         .read(move |db| async move {
             let mut seen = Vec::new();
@@ -109,16 +140,32 @@ async fn receipt(actors: &Actors, namespace: &AccountRecord, left: Left) -> Resu
                 servers::list(&db, id).await?.into_iter().map(|server| (server.id, server.slug.to_string())).collect();
             Ok((seen, names))
         })
-        .await?;
-    let rotate = to_rotate(actors, &seen, &names, &left).await?;
-    let slug_of =
-        |id: WorkspaceId| seen.iter().find(|one| one.workspace.id == id).map(|one| one.workspace.slug.to_string());
-    let revoked = left.tokens.iter().filter_map(|token| Some(format!("{}/{}", slug_of(token.workspace)?, token.name)));
+        .await
+}
+
+/// The receipt, with what could be found out.
+async fn receipt(actors: &Actors, namespace: &AccountRecord, left: Left, mut untold: Vec<String>) -> LeavingReceipt {
+    let mut or_say = |error: Error, what: &str| {
+        tracing::error!(%error, what, "the receipt of somebody who left is not complete");
+        untold.push(what.to_owned());
+    };
+    let found = team(actors, namespace.id, &left).await;
+    let known = found.is_ok();
+    let (seen, names) = found.map_err(|error| or_say(error, REACH_UNKNOWN)).unwrap_or_default();
+    let rotate = match known {
+        true => to_rotate(actors, &seen, &names, &left).await.map_err(|error| or_say(error, USE_UNKNOWN)),
+        false => Err(untold.push(USE_UNKNOWN.to_owned())),
+    };
+    let slug_of = |id: WorkspaceId| {
+        let known = seen.iter().find(|one| one.workspace.id == id);
+        known.map_or_else(|| id.to_string(), |one| one.workspace.slug.to_string())
+    };
+    let revoked = left.tokens.iter().map(|token| format!("{}/{}", slug_of(token.workspace), token.name));
     // A viewer reaches what they have a token for; everybody else may have one for every workspace.
     let held: Vec<WorkspaceId> = left.tokens.iter().map(|token| token.workspace).collect();
     let reached = seen.iter().filter(|one| left.member.role > Role::Viewer || held.contains(&one.workspace.id));
     let server_names = |one: &Seen| one.servers.iter().filter_map(|id| names.get(id).cloned()).collect();
-    Ok(LeavingReceipt {
+    LeavingReceipt {
         member: accounts::label(&left.member.account, namespace),
         username: Some(left.member.account.username.clone()),
         role: left.member.role.as_str().into(),
@@ -131,9 +178,10 @@ async fn receipt(actors: &Actors, namespace: &AccountRecord, left: Left) -> Resu
         could_reach: reached
             .map(|one| Reached { workspace: one.workspace.slug.to_string(), servers: server_names(one) })
             .collect(),
-        rotate,
+        rotate: rotate.unwrap_or_default(),
         tokens_seen: seen.iter().flat_map(|one| one.issued.iter().cloned()).collect(),
-    })
+        untold,
+    }
 }
 
 /// Calls of one server, and the last of them.

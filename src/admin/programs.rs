@@ -58,13 +58,16 @@ pub fn spec_of(actors: &Actors, command: &str, input: &AddServer) -> Result<Serv
 }
 
 /// Deletes the file that defines a server, if there is one: without it the server is not started any more.
-pub fn delete_file(actors: &Actors, server: &ServerRecord) -> Result<()> {
+pub async fn delete_file(actors: &Actors, server: &ServerRecord) -> Result<()> {
     if !server.spec.program().is_some_and(|program| program.from_file) {
         return Ok(());
     }
-    match std::fs::remove_file(folder::file_of(&actors.upstreams.host().data_dir, &server.slug)) {
+    let file = folder::file_of(&actors.upstreams.host().data_dir, &server.slug);
+    let deleted = web::block(move || std::fs::remove_file(file)).await;
+    match deleted.map_err(|cause| Error::internal("deleting the file of a server", cause))? {
         Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::internal("deleting the file of a server", cause))
+            let left = Error::internal("deleting the file of a server that was removed", cause);
+            Err(left.with_hint(format!("delete servers.d/{}.toml, or it is back with the next start", server.slug)))
         }
         _ => Ok(()),
     }

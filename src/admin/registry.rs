@@ -13,20 +13,24 @@ use serde_json::{Value, json};
 use crate::{
     actors::Actors,
     admin::{
-        Admin, frame,
+        Admin, auth, frame,
         reply::Reply,
         request::{Query, decode_cursor, encode_cursor},
-        skills as shown,
     },
     domain::{
         clock::Timestamp,
+        ids::ServerId,
         injection::Injection,
         known_servers::{self, KnownServer},
         server::ServerSpec,
         server_json::{self, Header, Remote},
+        skill::Visibility,
     },
     error::{Result, err},
-    store::skills::{self, Of, SkillRecord},
+    store::{
+        accounts,
+        skills::{self, Of, SkillRecord},
+    },
 };
 
 /// Servers on a page unless another number is asked for, and at most.
@@ -44,6 +48,12 @@ struct Wanted {
     search: Option<String>,
     updated_since: Option<Timestamp>,
     version: Option<String>,
+}
+
+impl Wanted {
+    fn names(&self, name: &str) -> bool {
+        self.search.as_ref().is_none_or(|part| name.to_lowercase().contains(&part.to_lowercase()))
+    }
 }
 
 /// One version of a server.
@@ -72,15 +82,13 @@ impl Entry {
     }
 
     fn fits(&self, wanted: &Wanted) -> bool {
-        let name = self.remote.name.to_lowercase();
         let version = match wanted.version.as_deref() {
             None => true,
             Some("latest") => self.latest,
             Some(version) => self.remote.version == version,
         };
-        let found = wanted.search.as_ref().is_none_or(|part| name.contains(&part.to_lowercase()));
         let changed = |since: Timestamp| self.published.is_some_and(|(_, this)| this >= since);
-        version && found && wanted.updated_since.is_none_or(changed)
+        version && wanted.updated_since.is_none_or(changed)
     }
 }
 
@@ -115,9 +123,8 @@ fn remote_of(actors: &Actors, skill: &SkillRecord, version: String) -> Remote {
         description: "A token of that workspace (mwt_…)".to_owned(),
         optional: false,
     };
-    let host = actors.public_url.host_str().unwrap_or_default();
     Remote {
-        name: server_json::name(host, Some(&skill.owner), &skill.name),
+        name: name_of(actors, skill),
         title: skill.reference(),
         description: skill.about.description.clone(),
         version,
@@ -128,17 +135,48 @@ fn remote_of(actors: &Actors, skill: &SkillRecord, version: String) -> Remote {
     }
 }
 
-async fn entries(actors: &Actors) -> Result<Vec<Entry>> {
-    let mut all: Vec<Entry> = known_servers::all().iter().filter_map(known).collect();
-    for skill in actors.store.read(|db| async move { skills::list(&db, &Of::Public).await }).await? {
-        let server = skill.about.server;
-        let published = actors.store.read(move |db| async move { skills::published(&db, server).await }).await?;
-        for version in shown::versions(actors, &skill).await? {
-            let when = published.get(&version.revision).map(|(_, at)| (skill.created_at, *at));
+/// A server of which there may be many versions; they are read when its turn comes.
+enum Candidate {
+    Known(Box<Entry>),
+    Skill(String, Box<SkillRecord>),
+}
+
+impl Candidate {
+    fn name(&self) -> &str {
+        match self {
+            Candidate::Known(entry) => &entry.remote.name,
+            Candidate::Skill(name, _) => name,
+        }
+    }
+}
+
+/// What a skill is called here.
+fn name_of(actors: &Actors, skill: &SkillRecord) -> String {
+    server_json::name(actors.public_url.host_str().unwrap_or_default(), Some(&skill.owner), &skill.name)
+}
+
+/// All versions of some candidates.
+async fn entries(actors: &Actors, candidates: Vec<Candidate>) -> Result<Vec<Entry>> {
+    let of = |one: &Candidate| match one {
+        Candidate::Skill(_, skill) => Some(skill.about.server),
+        Candidate::Known(_) => None,
+    };
+    let servers: Vec<ServerId> = candidates.iter().filter_map(of).collect();
+    let versions = actors.store.read(move |db| async move { skills::versions_of(&db, &servers).await }).await?;
+    let mut all = Vec::new();
+    for one in candidates {
+        let skill = match one {
+            Candidate::Known(entry) => {
+                all.push(*entry);
+                continue;
+            }
+            Candidate::Skill(_, skill) => skill,
+        };
+        for version in versions.iter().filter(|version| version.server == skill.about.server) {
             all.push(Entry {
                 latest: skill.newest.as_ref() == Some(&version.version),
-                deleted: version.yanked_at.is_some(),
-                published: when,
+                deleted: version.yanked,
+                published: version.published.map(|at| (skill.created_at, at)),
                 remote: remote_of(actors, &skill, version.version.to_string()),
             });
         }
@@ -147,24 +185,46 @@ async fn entries(actors: &Actors) -> Result<Vec<Entry>> {
     Ok(all)
 }
 
-fn page(entries: Vec<Entry>, wanted: &Wanted) -> Result<Value> {
+/// A page of the list. Versions are read of many servers at a time, until the page is full.
+async fn page(actors: &Actors, wanted: &Wanted) -> Result<Value> {
     let after = wanted.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(decode_cursor).transpose()?;
     let size = wanted.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
-    let fits =
-        |entry: &Entry| entry.fits(wanted) && !entry.deleted && after.as_ref().is_none_or(|after| entry.key() > *after);
-    let mut rest = entries.into_iter().filter(fits);
-    let servers: Vec<Entry> = rest.by_ref().take(size).collect();
+    let skills = actors.store.read(|db| async move { skills::list(&db, &Of::Public).await }).await?;
+    let known = known_servers::all().iter().filter_map(known).map(|entry| Candidate::Known(Box::new(entry)));
+    let skills = skills.into_iter().map(|skill| Candidate::Skill(name_of(actors, &skill), Box::new(skill)));
+    // A key is a name and a version; a name sorts as its keys do.
+    let from = after.as_deref().and_then(|key| key.split('\n').next());
+    let fits = |one: &Candidate| wanted.names(one.name()) && from.is_none_or(|from| one.name() >= from);
+    let mut candidates: Vec<Candidate> = known.chain(skills).filter(fits).collect();
+    candidates.sort_by(|a, b| a.name().cmp(b.name()));
+    let (mut rest, mut servers) = (candidates.into_iter(), Vec::new());
+    while servers.len() <= size {
+        let next: Vec<Candidate> = rest.by_ref().take(LARGEST_PAGE).collect();
+        if next.is_empty() {
+            break;
+        }
+        let fits = |entry: &Entry| {
+            entry.fits(wanted) && !entry.deleted && after.as_ref().is_none_or(|after| entry.key() > *after)
+        };
+        servers.extend(entries(actors, next).await?.into_iter().filter(fits));
+    }
+    let more = servers.len() > size;
+    servers.truncate(size);
     let mut metadata = json!({ "count": servers.len() });
-    if let (Some(members), Some(_), Some(last)) = (metadata.as_object_mut(), rest.next(), servers.last()) {
+    if let (Some(members), true, Some(last)) = (metadata.as_object_mut(), more, servers.last()) {
         members.insert("nextCursor".into(), encode_cursor(&last.key()).into());
     }
     Ok(json!({ "servers": servers.iter().map(Entry::json).collect::<Vec<_>>(), "metadata": metadata }))
 }
 
-/// All versions of a server, newest first.
+/// All versions of a server, newest first. Nothing is read of others.
 async fn named(actors: &Actors, name: &str) -> Result<Vec<Entry>> {
-    let mut all = entries(actors).await?;
-    all.retain(|entry| entry.remote.name == name);
+    let known = known_servers::all().iter().filter_map(known).find(|entry| entry.remote.name == name);
+    let mut found: Vec<Candidate> = known.map(|entry| Candidate::Known(Box::new(entry))).into_iter().collect();
+    if let Some(skill) = skill_named(actors, name).await? {
+        found.push(Candidate::Skill(name.to_owned(), Box::new(skill)));
+    }
+    let mut all = entries(actors, found).await?;
     if all.is_empty() {
         return Err(err::not_found("Server not found"));
     }
@@ -172,25 +232,47 @@ async fn named(actors: &Actors, name: &str) -> Result<Vec<Entry>> {
     Ok(all)
 }
 
+/// The public skill of that name.
+async fn skill_named(actors: &Actors, name: &str) -> Result<Option<SkillRecord>> {
+    let Some((place, short)) = name.rsplit_once('/') else { return Ok(None) };
+    let owner = place.rsplit('.').next().unwrap_or_default().to_owned();
+    let short = short.to_owned();
+    let read = actors.store.read(move |db| async move {
+        let Some(owner) = accounts::by_username(&db, &owner).await? else { return Ok(None) };
+        skills::by_name(&db, owner.id, &short).await
+    });
+    let public = |skill: &SkillRecord| skill.about.visibility == Visibility::Public && name_of(actors, skill) == name;
+    Ok(read.await?.filter(public))
+}
+
+/// With a key, the frame has counted the request; an open registry counts by address.
+fn let_in(admin: &Admin, request: &HttpRequest) -> Result<()> {
+    (admin.guard)(request)?;
+    match admin.actors.config.skills.open_registry {
+        true => admin.actors.tokens.count_open(auth::address(admin, request)),
+        false => Ok(()),
+    }
+}
+
 async fn list(admin: web::Data<Admin>, request: HttpRequest, wanted: Query<Wanted>) -> Reply {
-    (admin.guard)(&request)?;
-    Ok(HttpResponse::Ok().json(page(entries(&admin.actors).await?, &wanted.0)?))
+    let_in(&admin, &request)?;
+    Ok(HttpResponse::Ok().json(page(&admin.actors, &wanted.0).await?))
 }
 
 async fn versions(admin: web::Data<Admin>, request: HttpRequest, name: Path<String>) -> Reply {
-    (admin.guard)(&request)?;
+    let_in(&admin, &request)?;
     let all = named(&admin.actors, &name).await?;
     let servers: Vec<Value> = all.iter().map(Entry::json).collect();
     Ok(HttpResponse::Ok().json(json!({ "servers": servers, "metadata": { "count": servers.len() } })))
 }
 
 async fn version(admin: web::Data<Admin>, request: HttpRequest, path: Path<(String, String)>) -> Reply {
-    (admin.guard)(&request)?;
+    let_in(&admin, &request)?;
     one(&admin.actors, &path.0, &path.1).await
 }
 
 async fn latest(admin: web::Data<Admin>, request: HttpRequest, name: Path<String>) -> Reply {
-    (admin.guard)(&request)?;
+    let_in(&admin, &request)?;
     one(&admin.actors, &name, "latest").await
 }
 

@@ -1,5 +1,7 @@
 //! Secrets of MCP servers. Values come in and go to the vault; there is no code here that could answer one.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpResponse,
     web::{self, Path},
@@ -70,18 +72,27 @@ impl Place {
             by: by.clone(),
         }
     }
-    /// Those that are the caller's business. Of a skill that others install too, what they set for their workspaces is
-    /// theirs, and what its publisher set is the publisher's.
     async fn infos(&self, actors: &Actors, by: &Principal) -> Result<Vec<SecretInfo>> {
-        let mut infos = actors.vault.list(self.server.id, self.workspace, &self.server.spec.origin()).await?;
-        let catalog = actors.catalog.load();
-        let owner = |id| catalog.workspace_by_id(id).map(|view| view.namespace);
-        infos.retain(|info| match info.workspace {
-            Some(id) => owner(id) == Some(by.namespace),
-            None => self.server.namespace == by.namespace,
-        });
-        Ok(infos)
+        secrets_of(actors, by, &self.server, self.workspace).await
     }
+}
+
+/// A server's secrets that are the caller's business; with a workspace, as that one uses them. Of a skill that others
+/// install too, what they set for their workspaces is theirs, and what its publisher set is the publisher's.
+pub async fn secrets_of(
+    actors: &Actors,
+    by: &Principal,
+    server: &ServerRecord,
+    workspace: Option<WorkspaceId>,
+) -> Result<Vec<SecretInfo>> {
+    let mut infos = actors.vault.list(server.id, workspace, &server.spec.origin()).await?;
+    let catalog = actors.catalog.load();
+    let owner = |id| catalog.workspace_by_id(id).map(|view| view.namespace);
+    infos.retain(|info| match info.workspace {
+        Some(id) => owner(id) == Some(by.namespace),
+        None => server.namespace == by.namespace,
+    });
+    Ok(infos)
 }
 
 fn rule_of(dto: InjectionRule) -> Result<Injection> {
@@ -139,7 +150,7 @@ pub async fn get(actors: &Actors, by: &Principal, slug: &str, name: &str, scope:
 
 /// Sets a secret, new or again; the next call uses it.
 pub async fn set(
-    actors: &Actors,
+    actors: &Arc<Actors>,
     by: &Principal,
     slug: &str,
     scope: &Scope,
@@ -172,6 +183,7 @@ pub async fn set(
         by: by.clone(),
     };
     let created = actors.vault.put(put).await?;
+    discovery::begin(actors, place.server.id);
     Ok(SecretWritten {
         server: place.server.slug.to_string(),
         name: input.name,
@@ -254,7 +266,6 @@ pub async fn set_route(
     body: Json<SetSecret>,
 ) -> Reply {
     let written = set(&admin.actors, &by.0, &slug, &scope.0, body.0).await?;
-    discovery::begin(&admin.actors, &written.server);
     let mut answer = if written.created { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(answer.json(written))
 }

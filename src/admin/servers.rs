@@ -280,8 +280,8 @@ pub async fn remove(actors: &Actors, by: &Principal, slug: &str) -> Result<Serve
         return Err(err::conflict(format!("{slug} is a skill"))
             .with_hint(format!("aerostack skill remove {}", skill.reference())));
     }
-    programs::delete_file(actors, &server)?;
     actors.remove_server(server.id, by.clone()).await?;
+    programs::delete_file(actors, &server).await?;
     Ok(gone)
 }
 
@@ -325,9 +325,8 @@ fn definition(actors: &Actors, id: ServerId, slug: &str) -> Result<Arc<ServerDef
 pub async fn tools(actors: &Actors, by: &Principal, slug: &str) -> Result<Page<Tool>> {
     by.require(Role::Member)?;
     let def = definition(actors, find(actors, by, slug).await?.id, slug)?;
-    actors.upstreams.refresh(&def, None).await?;
-    let offer = discovery::known_offer(actors, def.id);
-    let data = offer.iter().flat_map(|offer| offer.tools()).map(|tool| Tool {
+    let offer = actors.upstreams.refresh(&def, None).await?;
+    let data = offer.tools().iter().map(|tool| Tool {
         name: tool.name.to_string(),
         upstream_name: tool.name.to_string(),
         server: slug.to_owned(),

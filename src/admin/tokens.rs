@@ -28,7 +28,7 @@ use crate::{
     domain::{
         clients::{self, Connection},
         clock::{self, Timestamp},
-        ids::TokenId,
+        ids::{TokenId, WorkspaceId},
         near,
         plan::Plan,
         role::{Principal, Role},
@@ -105,9 +105,55 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, paging: &Paging) 
     let used = records.iter().filter(|record| record.is_active(now)).count();
     let shown = records.into_iter().filter(|record| sees(by, record)).collect();
     let Page { data, next_cursor } = page(shown, paging, |record: &TokenRecord| record.id.to_string())?;
-    let seats =
-        Seats { plan: plan.as_str().into(), used: u64::try_from(used).unwrap_or(u64::MAX), limit: plan.tokens() };
-    Ok(TokenPage { data: data.into_iter().map(|record| dto(actors, record, now)).collect(), next_cursor, seats })
+    let data = data.into_iter().map(|record| dto(actors, record, now)).collect();
+    Ok(TokenPage { data, next_cursor, seats: seats(plan, used) })
+}
+
+fn seats(plan: Plan, used: usize) -> Seats {
+    Seats { plan: plan.as_str().into(), used: u64::try_from(used).unwrap_or(u64::MAX), limit: plan.tokens() }
+}
+
+/// The tokens of a workspace that the caller sees.
+pub struct Seen {
+    /// Newest first.
+    pub tokens: Vec<Token>,
+    /// How many there are, those that do not work any more included.
+    pub ever: u64,
+    /// How many the plan allows.
+    pub seats: Seats,
+}
+
+/// All tokens of a workspace that work or, if it is asked for, ever did.
+pub async fn newest(actors: &Actors, by: &Principal, slug: &str, ever: bool) -> Result<Seen> {
+    by.require(Role::Member)?;
+    let workspace = workspaces::find(actors, by, slug).await?;
+    let plan = Plan::parse(&whoami::namespace(actors, by).await?.plan);
+    let (id, now) = (workspace.id, clock::now());
+    let only = (by.role < Role::Admin).then_some(by.account);
+    let read = actors.store.read(move |db| async move {
+        let records = match ever {
+            true => tokens::list(&db, id).await?,
+            false => tokens::list_active(&db, id, now).await?,
+        };
+        Ok((records, tokens::count(&db, id, only).await?))
+    });
+    let (mut records, ever) = read.await?;
+    let used = records.iter().filter(|record| record.is_active(now)).count();
+    records.retain(|record| sees(by, record));
+    records.sort_by_key(|record| std::cmp::Reverse(record.id));
+    let tokens = records.into_iter().map(|record| dto(actors, record, now)).collect();
+    Ok(Seen { tokens, ever, seats: seats(plan, used) })
+}
+
+/// The tokens that work in the namespace and that the caller sees, with their workspaces.
+pub async fn of_namespace(actors: &Actors, by: &Principal) -> Result<Vec<(WorkspaceId, Token)>> {
+    by.require(Role::Member)?;
+    let (namespace, now) = (by.namespace, clock::now());
+    let read = actors.store.read(move |db| async move { tokens::active_in_namespace(&db, namespace, now).await });
+    let mut records = read.await?;
+    records.retain(|record| sees(by, record));
+    records.sort_by_key(|record| std::cmp::Reverse(record.id));
+    Ok(records.into_iter().map(|record| (record.workspace, dto(actors, record, now))).collect())
 }
 
 /// One token.

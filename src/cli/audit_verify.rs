@@ -92,10 +92,14 @@ pub async fn run(session: &mut Session, terminal: &mut Terminal, command: AuditC
             };
             let body =
                 VerifyAudit { from, checkpoints: known.into_iter().map(place).collect(), with_state: args.with_state };
-            let verdict: AuditVerdict = session.client()?.post(&["audit:verify"], vec![], &body).await?;
+            let verdict = ask(session, &body).await.map_err(Failure::leaving_unknown)?;
             show(terminal, &verdict)
         }
     }
+}
+
+async fn ask(session: &mut Session, body: &VerifyAudit) -> Outcome<AuditVerdict> {
+    session.client()?.post(&["audit:verify"], vec![], body).await
 }
 
 /// Says how it is. A log that is not intact is a failure.

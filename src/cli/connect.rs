@@ -9,7 +9,10 @@ mod diff;
 mod file;
 mod places;
 
-use std::{io::IsTerminal as _, path::PathBuf};
+use std::{
+    io::IsTerminal as _,
+    path::{Path, PathBuf},
+};
 
 use clap::{ArgGroup, Args};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -186,7 +189,12 @@ fn install(session: &Session, terminal: &mut Terminal, url: &Url, snippet: Snipp
     let before = file::read(&place)?;
     let after = clients::merge(&before, &snippet)
         .map_err(|error| Failure::from(error).with_hint(format!("aerostack connect --print {}", snippet.client)))?;
+    let open = args.with_token && file::is_open_to_others(&place);
     if after == before {
+        if open {
+            file::write(&place, &after, true)?;
+            say_it_was_open(terminal, &place);
+        }
         return terminal.done(
             &format!("{} has this entry already.", place.display()),
             &json!({"file": place, "changed": false}),
@@ -211,7 +219,15 @@ fn install(session: &Session, terminal: &mut Terminal, url: &Url, snippet: Snipp
         &json!({"file": place, "changed": true}),
         &place.display().to_string(),
     )?;
+    if open {
+        say_it_was_open(terminal, &place);
+    }
     say_where_the_token_is(session, terminal, url, &snippet, args)
+}
+
+fn say_it_was_open(terminal: &mut Terminal, place: &Path) {
+    let shown = place.display();
+    terminal.note(&format!("Others on this machine could read {shown}; it holds a token, so now only you can."));
 }
 
 /// What is still to do, so that the client finds its token.

@@ -75,6 +75,11 @@ impl Failure {
             None => failure,
         }
     }
+    /// The same where it means that nothing is known of what was asked about (exit status 2).
+    pub fn leaving_unknown(mut self) -> Self {
+        self.0.exit = 2;
+        self
+    }
     /// The server said no.
     pub fn from_problem(status: u16, problem: Problem) -> Self {
         let document = serde_json::to_value(&problem).unwrap_or_default();

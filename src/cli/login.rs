@@ -5,6 +5,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use super::{
+    connect,
     failure::{Failure, Outcome},
     login_browser,
     output::{Align, Cell, Column, Sheet, Terminal},
@@ -110,13 +111,18 @@ pub fn name_to_save(session: &Session) -> String {
     if taken { host() } else { "default".to_owned() }
 }
 
+/// Says that others can read along before something secret is sent without encryption.
+pub fn warn_if_in_clear(session: &Session, terminal: &mut Terminal, what: &str) {
+    if connect::is_in_clear(session.url()) {
+        let shown = session.url().as_str().trim_end_matches('/');
+        terminal.warn(&format!("{shown} is not encrypted: the {what} crosses the network in clear"));
+    }
+}
+
 /// Asks the gateway who the key belongs to, then saves it. Without a key: has somebody confirm in a browser.
 pub async fn login(session: &mut Session, terminal: &mut Terminal, args: LoginArgs) -> Outcome {
     let url = session.url().as_str().trim_end_matches('/').to_owned();
-    let loopback = session.url().host_str().is_some_and(|host| matches!(host, "127.0.0.1" | "localhost" | "[::1]"));
-    if session.url().scheme() == "http" && !loopback {
-        terminal.warn(&format!("{url} is not encrypted: the key crosses the network in clear"));
-    }
+    warn_if_in_clear(session, terminal, "key");
     let (key, made) = match key_given(&args, terminal)? {
         Some(key) => (key, false),
         None => (login_browser::key(session, terminal).await?, true),
@@ -154,8 +160,9 @@ pub async fn logout(session: &mut Session, terminal: &mut Terminal) -> Outcome {
     Ok(())
 }
 
-async fn revoke_own(session: &mut Session) -> Outcome<bool> {
-    let client = session.client()?;
+/// Revokes the key that is saved, which need not be the one that other commands use.
+async fn revoke_own(session: &Session) -> Outcome<bool> {
+    let client = session.client_with(&session.saved_key()?)?;
     let who: WhoAmI = client.get(&["whoami"], vec![]).await?;
     let Some(key) = who.api_key else { return Ok(false) };
     let _gone: ApiKey = client.delete(&["api-keys", &key], vec![]).await?;
@@ -192,8 +199,7 @@ pub fn profile(session: &mut Session, terminal: &mut Terminal, command: ProfileC
             if !session.profiles.profiles.contains_key(&name) {
                 return Err(no_such_profile(&session.profiles, &name));
             }
-            session.profiles.current = Some(name.clone());
-            session.store.save_profiles(&session.profiles)?;
+            session.profiles = session.store.change_profiles(|profiles| profiles.current = Some(name.clone()))?;
             terminal.done(&format!("Now using profile \"{name}\"."), &json!({"profile": name}), &name)
         }
     }

@@ -200,9 +200,10 @@ pub fn run(cli: Cli, hands: &Hands) -> ExitCode {
     if let Command::Login(args) = &mut command {
         global.gateway = args.url.take().or(global.gateway);
     }
-    if let Command::Team(team::TeamCommand::Join(args)) = &command {
-        global.gateway = Some(args.link.gateway.to_string());
-    }
+    let link = match &command {
+        Command::Team(team::TeamCommand::Join(args)) => Some(args.link.gateway.clone()),
+        _ => None,
+    };
     let mut terminal = Terminal::standard(&global);
     if help::is_meant(&command) || host::is_meant(&command) {
         let outcome = match help::is_meant(&command) {
@@ -217,7 +218,11 @@ pub fn run(cli: Cli, hands: &Hands) -> ExitCode {
             }
         };
     }
-    let outcome = Session::open(global).and_then(|mut session| {
+    let outcome = Session::open(global).and_then(|session| {
+        let mut session = match link {
+            Some(gateway) => session.follow(&gateway)?,
+            None => session,
+        };
         terminal.apply(&session);
         match command {
             Command::Connect(args) => return connect::run(&session, &mut terminal, *args),

@@ -7,9 +7,11 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs::{self, File},
     io::{ErrorKind, Write as _},
     path::{Path, PathBuf},
+    sync::mpsc,
+    time::Duration,
 };
 
 use etcetera::BaseStrategy as _;
@@ -24,6 +26,9 @@ use crate::{
     domain::clock,
     error::{Error, ErrorCode, Result},
 };
+
+/// Longest wait for another command that saves something.
+const LOCKED: Duration = Duration::from_secs(10);
 
 /// What is saved about one gateway, without its key.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,9 +107,14 @@ impl ProfileStore {
     pub fn profiles(&self) -> Outcome<Profiles> {
         read_toml(&self.config_file())
     }
-    /// Writes `config.toml`.
-    pub fn save_profiles(&self, profiles: &Profiles) -> Outcome {
-        self.write(&self.config_file(), &to_toml(profiles)?)
+    /// Changes `config.toml` as it is now; gives back what it is then.
+    pub fn change_profiles(&self, change: impl FnOnce(&mut Profiles)) -> Outcome<Profiles> {
+        self.alone(|| {
+            let mut profiles = self.profiles()?;
+            change(&mut profiles);
+            self.write(&self.config_file(), &to_toml(&profiles)?)?;
+            Ok(profiles)
+        })
     }
     /// The API key of a profile.
     pub fn api_key(&self, profile: &str) -> Outcome<Option<SecretString>> {
@@ -114,20 +124,22 @@ impl ProfileStore {
     pub fn made_by_login(&self, profile: &str) -> Outcome<bool> {
         Ok(self.credentials()?.get(profile).is_some_and(|saved| saved.made_by_login))
     }
-    /// Saves the API key of a profile.
-    pub fn save_api_key(&self, profile: &str, key: &SecretString, made_by_login: bool) -> Outcome {
+    /// Saves the API key of a profile. Whoever calls this is [`alone`](Self::alone).
+    fn save_api_key(&self, profile: &str, key: &SecretString, made_by_login: bool) -> Outcome {
         let mut all = self.credentials()?;
         all.insert(profile.to_owned(), Credential { api_key: key.expose_secret().to_owned(), made_by_login });
         self.write(&self.credentials_file(), &to_toml(&all)?)
     }
     /// Forgets the API key of a profile; says whether there was one.
     pub fn forget_api_key(&self, profile: &str) -> Outcome<bool> {
-        let mut all = self.credentials()?;
-        let had = all.remove(profile).is_some();
-        if had {
-            self.write(&self.credentials_file(), &to_toml(&all)?)?;
-        }
-        Ok(had)
+        self.alone(|| {
+            let mut all = self.credentials()?;
+            let had = all.remove(profile).is_some();
+            if had {
+                self.write(&self.credentials_file(), &to_toml(&all)?)?;
+            }
+            Ok(had)
+        })
     }
 
     /// The workspace tokens that are saved, by gateway URL.
@@ -143,11 +155,13 @@ impl ProfileStore {
     }
     /// Saves the workspace token of a gateway URL.
     pub fn save_workspace_token(&self, url: &str, token: &SecretString) -> Outcome {
-        let file = self.tokens_file();
-        refuse_if_shared(&file)?;
-        let mut all: BTreeMap<String, String> = read_toml(&file)?;
-        all.insert(url.trim_end_matches('/').to_owned(), token.expose_secret().to_owned());
-        self.write(&file, &to_toml(&all)?)
+        self.alone(|| {
+            let file = self.tokens_file();
+            refuse_if_shared(&file)?;
+            let mut all: BTreeMap<String, String> = read_toml(&file)?;
+            all.insert(url.trim_end_matches('/').to_owned(), token.expose_secret().to_owned());
+            self.write(&file, &to_toml(&all)?)
+        })
     }
 
     /// Whether something was not said today. From now on it was. Nothing that cannot be written down is news.
@@ -167,6 +181,25 @@ impl ProfileStore {
         let file = self.credentials_file();
         refuse_if_shared(&file)?;
         read_toml(&file)
+    }
+
+    /// Reads, changes and writes while no other command does, so that neither loses what the other saved.
+    fn alone<T>(&self, work: impl FnOnce() -> Outcome<T>) -> Outcome<T> {
+        let path = self.folder.join("lock");
+        let cannot = |error: std::io::Error| Failure::local(format!("cannot lock {}: {error}", path.display()));
+        make_private_folder(&self.folder).map_err(cannot)?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(cannot)?;
+        let (locked, waiting) = mpsc::channel();
+        // The system's lock has no deadline; a lock that comes too late is let go with its file.
+        std::thread::spawn(move || locked.send(file.lock().map(|()| file)));
+        let _held = match waiting.recv_timeout(LOCKED) {
+            Ok(held) => held.map_err(cannot)?,
+            Err(_too_long) => {
+                return Err(Failure::local(format!("another command holds {}", path.display()))
+                    .with_hint("try again when it is done"));
+            }
+        };
+        work()
     }
 
     /// Replaces a file as a whole, mode 0600, in a folder of mode 0700.
@@ -241,14 +274,16 @@ pub fn write_local(url: &str, api_key: &SecretString, profile_name: &str) -> Res
 /// Saves URL and key under `name` and makes it current. What was chosen stays if the URL does. `made`: the key was made
 /// for this profile.
 pub fn save_login(store: &ProfileStore, name: &str, url: &str, api_key: &SecretString, made: bool) -> Outcome {
-    store.save_api_key(name, api_key, made)?;
-    let mut profiles = store.profiles()?;
-    let entry = profiles.profiles.entry(name.to_owned()).or_default();
-    if entry.url != url {
-        *entry = Profile { url: url.to_owned(), ..Profile::default() };
-    }
-    profiles.current = Some(name.to_owned());
-    store.save_profiles(&profiles)
+    store.alone(|| {
+        store.save_api_key(name, api_key, made)?;
+        let mut profiles = store.profiles()?;
+        let entry = profiles.profiles.entry(name.to_owned()).or_default();
+        if entry.url != url {
+            *entry = Profile { url: url.to_owned(), ..Profile::default() };
+        }
+        profiles.current = Some(name.to_owned());
+        store.write(&store.config_file(), &to_toml(&profiles)?)
+    })
 }
 
 #[cfg(test)]
@@ -273,7 +308,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let store = ProfileStore::at(folder.path().join("aerostack"));
-        store.save_api_key("local", &SecretString::from("aak_x"), false).unwrap();
+        save_login(&store, "local", "https://h", &SecretString::from("aak_x"), false).unwrap();
         let file = store.credentials_file();
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::metadata(&store.folder).unwrap().permissions().mode() & 0o777, 0o700);
@@ -283,10 +318,37 @@ mod tests {
     }
 
     #[test]
+    fn of_many_commands_at_once_none_loses_what_another_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ProfileStore::at(folder.path().join("aerostack"));
+        let names: Vec<String> = (0..12).map(|n| format!("p{n}")).collect();
+        std::thread::scope(|scope| {
+            for name in &names {
+                let store = &store;
+                scope.spawn(move || {
+                    let (url, secret) = (format!("https://{name}.example"), SecretString::from(name.as_str()));
+                    save_login(&store, name, &url, &secret, false).unwrap();
+                    store.save_workspace_token(&url, &secret).unwrap();
+                    let chosen = |profiles: &mut Profiles| {
+                        profiles.profiles.get_mut(name).unwrap().workspace = Some(name.clone());
+                    };
+                    store.change_profiles(chosen).unwrap();
+                });
+            }
+        });
+        let (profiles, tokens) = (store.profiles().unwrap(), store.saved_tokens().unwrap());
+        for name in &names {
+            assert_eq!(store.api_key(name).unwrap().unwrap().expose_secret(), name);
+            assert_eq!(profiles.profiles[name].workspace.as_ref(), Some(name));
+            assert_eq!(tokens[&format!("https://{name}.example")].expose_secret(), name);
+        }
+    }
+
+    #[test]
     fn a_broken_credentials_file_does_not_show_its_content() {
         let folder = tempfile::tempdir().unwrap();
         let store = ProfileStore::at(folder.path().join("aerostack"));
-        store.save_api_key("local", &SecretString::from("aak_CANARY"), false).unwrap();
+        save_login(&store, "local", "https://h", &SecretString::from("aak_CANARY"), false).unwrap();
         let mut text = fs::read_to_string(store.credentials_file()).unwrap();
         text.push_str("aak_CANARY = [");
         store.write(&store.credentials_file(), &text).unwrap();

@@ -38,6 +38,8 @@ pub struct Session {
     pub profiles: Profiles,
     chosen: Option<String>,
     url: Url,
+    /// The key in the environment is for this gateway.
+    environment: bool,
     client: Option<Client>,
 }
 
@@ -66,7 +68,15 @@ impl Session {
             (None, Some(profile)) => parse_url(&profile.url)?,
             (None, None) => parse_url(DEFAULT_URL)?,
         };
-        Ok(Session { global, store, profiles, chosen, url, client: None })
+        Ok(Session { global, store, profiles, chosen, url, environment: true, client: None })
+    }
+
+    /// Goes to the gateway of a link instead. Whoever wrote the link chose that gateway, so the key in the environment
+    /// goes there only if it would have gone there without the link.
+    pub fn follow(self, gateway: &Url) -> Outcome<Self> {
+        let environment = same_origin(self.url.as_str(), gateway);
+        let global = GlobalArgs { gateway: Some(gateway.to_string()), ..self.global };
+        Ok(Session { environment, ..Session::choose(global, self.store, self.profiles)? })
     }
 
     /// The gateway's URL.
@@ -118,9 +128,11 @@ impl Session {
 
     /// The key that belongs to the gateway.
     pub fn api_key(&self) -> Outcome<SecretString> {
-        if let Some(key) = std::env::var("AEROSTACK_API_KEY").ok().filter(|key| !key.is_empty()) {
-            return Ok(SecretString::from(key));
-        }
+        let given = std::env::var("AEROSTACK_API_KEY").ok().filter(|key| self.environment && !key.is_empty());
+        given.map_or_else(|| self.saved_key(), |key| Ok(SecretString::from(key)))
+    }
+    /// The key that is saved in the profile, whatever the environment says.
+    pub fn saved_key(&self) -> Outcome<SecretString> {
         if let (Some(name), None) = (&self.chosen, self.profile()) {
             return Err(no_such_profile(&self.profiles, name));
         }
@@ -195,6 +207,7 @@ pub fn no_such_profile(profiles: &Profiles, name: &str) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::profile::save_login;
 
     fn profiles() -> Profiles {
         let profile = |url: &str| Profile { url: url.into(), ..Profile::default() };
@@ -211,8 +224,9 @@ mod tests {
     fn session(url: Option<&str>, name: Option<&str>) -> (Session, tempfile::TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let store = ProfileStore::at(folder.path().join("c"));
-        store.save_api_key("local", &SecretString::from("aak_local"), false).unwrap();
-        store.save_api_key("prod", &SecretString::from("aak_prod"), false).unwrap();
+        for (name, key) in [("local", "aak_local"), ("prod", "aak_prod")] {
+            save_login(&store, name, "https://h", &SecretString::from(key), false).unwrap();
+        }
         let global =
             GlobalArgs { gateway: url.map(Into::into), profile: name.map(Into::into), ..GlobalArgs::default() };
         (Session::choose(global, store, profiles()).unwrap(), folder)

@@ -254,18 +254,20 @@ async fn choose(session: &mut Session, terminal: &mut Terminal, namespace: Strin
         .map(str::to_owned)
         .ok_or_else(|| Failure::not_logged_in("There is no profile to keep this in").with_hint("aerostack login"))?;
     let own = who.namespace == who.username;
-    if let Some(profile) = session.profiles.profiles.get_mut(&name) {
-        profile.namespace = (!own).then(|| who.namespace.clone());
-        // A workspace belongs to its namespace.
-        profile.workspace = None;
-    }
-    session.store.save_profiles(&session.profiles)?;
+    session.profiles = session.store.change_profiles(|profiles| {
+        if let Some(profile) = profiles.profiles.get_mut(&name) {
+            profile.namespace = (!own).then(|| who.namespace.clone());
+            // A workspace belongs to its namespace.
+            profile.workspace = None;
+        }
+    })?;
     terminal.done(&format!("Now acting in @{} as {}.", who.namespace, who.role), &who, &who.namespace)
 }
 
 async fn join(session: &mut Session, terminal: &mut Terminal, args: JoinArgs) -> Outcome {
     let path = ["team", "invites", args.link.code.expose_secret(), "accept"];
     let known = if args.username.is_none() { session.api_key().ok() } else { None };
+    login::warn_if_in_clear(session, terminal, if known.is_some() { "key" } else { "password" });
     let mut joined: Joined = match &known {
         Some(key) => session.client_with(key)?.post(&path, vec![], &AcceptInvite::default()).await?,
         None => {

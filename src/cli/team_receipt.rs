@@ -27,7 +27,10 @@ pub fn show(terminal: &mut Terminal, receipt: &LeavingReceipt) -> Outcome {
             terminal.line(&line)?;
         }
     }
-    if receipt.rotate.is_empty() {
+    for one in &receipt.untold {
+        terminal.warn(&format!("Not known. {one}"));
+    }
+    if receipt.rotate.is_empty() && receipt.untold.is_empty() {
         terminal.line("No shared secret was used by their calls as it is now: nothing has to be rotated.")?;
     }
     Ok(())

@@ -6,6 +6,7 @@ use super::{
     audit,
     failure::{Failure, Outcome},
     output::{Align, Cell, Column, Sheet, Terminal},
+    profile::Profile,
     prompt,
     session::Session,
     text, token, token_rotate, token_scope,
@@ -205,13 +206,14 @@ async fn choose(session: &mut Session, terminal: &mut Terminal, slug: String) ->
     let workspace: Workspace = session.client()?.get(&["workspaces", &slug], vec![]).await?;
     let url = session.url().as_str().trim_end_matches('/').to_owned();
     let name = session.profile_name().unwrap_or("default").to_owned();
-    let entry = session.profiles.profiles.entry(name.clone()).or_default();
-    if entry.url.is_empty() {
-        entry.url = url;
-    }
-    entry.workspace = Some(workspace.slug.clone());
-    session.profiles.current.get_or_insert(name);
-    session.store.save_profiles(&session.profiles)?;
+    session.profiles = session.store.change_profiles(|profiles| {
+        let entry = profiles.profiles.entry(name.clone()).or_default();
+        if entry.url.is_empty() {
+            entry.url = url;
+        }
+        entry.workspace = Some(workspace.slug.clone());
+        profiles.current.get_or_insert(name);
+    })?;
     terminal.done(&format!("Now using workspace {}.", workspace.slug), &workspace, &workspace.slug)
 }
 
@@ -224,11 +226,13 @@ async fn rename(
 ) -> Outcome {
     let body = UpdateWorkspace { slug: new, name };
     let workspace: Workspace = session.client()?.patch(&["workspaces", &slug], vec![], &body).await?;
-    let chosen = session.profile_name().map(str::to_owned);
-    let entry = chosen.and_then(|name| session.profiles.profiles.get_mut(&name));
-    if let Some(entry) = entry.filter(|entry| entry.workspace.as_deref() == Some(&slug)) {
-        entry.workspace = Some(workspace.slug.clone());
-        session.store.save_profiles(&session.profiles)?;
+    let is_it = |profile: &Profile| profile.workspace.as_deref() == Some(&slug);
+    if let Some(name) = session.profile_name().filter(|_| session.profile().is_some_and(is_it)) {
+        let name = name.to_owned();
+        session.profiles = session.store.change_profiles(|profiles| {
+            let entry = profiles.profiles.get_mut(&name).filter(|profile| is_it(profile));
+            entry.into_iter().for_each(|profile| profile.workspace = Some(workspace.slug.clone()));
+        })?;
     }
     if workspace.slug == slug {
         return terminal.done(&format!("Workspace {slug} is called \"{}\".", workspace.name), &workspace, &slug);

@@ -36,7 +36,7 @@ pub struct PeopleConfig {
     pub login_poll_seconds: u64,
     /// Logins that may wait for a browser.
     pub logins: u64,
-    /// Requests of one address to what needs no key (sign-in, invitations, logins) in 60 s.
+    /// Requests of one address to what needs no key (sign-in, invitations, logins, an open registry) in 60 s.
     pub open_requests_per_minute: u32,
 }
 

@@ -20,7 +20,7 @@ pub struct KeptAnswer {
     pub answer: Option<(u16, String)>,
 }
 
-/// Takes a place for an answer. What is there already is given back instead; answers older than `forget` are not.
+/// Takes a place for an answer. What is there already is given back instead, unless it is older than `forget`.
 pub async fn begin(
     tx: &Tx,
     id: &str,
@@ -28,7 +28,11 @@ pub async fn begin(
     now: Timestamp,
     forget: Timestamp,
 ) -> Result<Option<KeptAnswer>> {
-    Entity::delete_many().filter(Column::CreatedAt.lt(stored(forget))).exec(tx.conn()).await?;
+    Entity::delete_many()
+        .filter(Column::Id.eq(id))
+        .filter(Column::CreatedAt.lt(stored(forget)))
+        .exec(tx.conn())
+        .await?;
     let row = ActiveModel {
         id: Set(id.to_owned()),
         fingerprint: Set(fingerprint.to_owned()),
@@ -70,6 +74,12 @@ pub async fn forget(tx: &Tx, id: &str) -> Result<()> {
     Ok(())
 }
 
+/// Deletes answers older than `before`.
+pub async fn prune(tx: &Tx, before: Timestamp) -> Result<()> {
+    Entity::delete_many().filter(Column::CreatedAt.lt(stored(before))).exec(tx.conn()).await?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
@@ -92,6 +102,10 @@ mod tests {
             assert_eq!(begin(TimeDelta::hours(25)).await, None, "it was forgotten, and is taken again");
             store.write(|tx| Box::pin(forget(tx, "a"))).await.unwrap();
             assert_eq!(begin(TimeDelta::hours(25)).await, None);
+            store.write(move |tx| Box::pin(async move { prune(tx, began + TimeDelta::hours(25)).await })).await.unwrap();
+            assert!(begin(TimeDelta::hours(25)).await.is_some(), "not older");
+            store.write(move |tx| Box::pin(async move { prune(tx, began + TimeDelta::hours(26)).await })).await.unwrap();
+            assert_eq!(store.read(|db| async move { get(&db, "a").await }).await.unwrap(), None, "nobody had to ask again");
             let raced = futures_util::future::join_all((0..8_u8).map(|n| {
                 let now = clock::now();
                 store.write(move |tx| Box::pin(async move { super::begin(tx, "raced", &[n], now, now - TimeDelta::hours(24)).await }))

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use entities::{account, mcp_server, server_revision, skill, skill_version};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Set, sea_query::OnConflict,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    sea_query::OnConflict,
 };
 use semver::Version;
 
@@ -86,6 +87,19 @@ pub struct VersionRecord {
     pub yanked_at: Option<Timestamp>,
     /// By whom.
     pub yanked_by: Option<String>,
+}
+
+/// A version as a list of many skills shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedVersion {
+    /// Its skill.
+    pub server: ServerId,
+    /// Its number.
+    pub version: Version,
+    /// Whether it was withdrawn.
+    pub yanked: bool,
+    /// When it was published; none: not known.
+    pub published: Option<Timestamp>,
 }
 
 /// Whose skills are looked for.
@@ -237,6 +251,34 @@ pub async fn versions(db: &impl ConnectionTrait, server: ServerId) -> Result<Vec
     Ok(found)
 }
 
+/// All versions of some skills, in two queries.
+pub async fn versions_of(db: &impl ConnectionTrait, servers: &[ServerId]) -> Result<Vec<ListedVersion>> {
+    use server_revision::Column as Revision;
+    use skill_version::Column as Row;
+
+    let ids = || servers.iter().map(|id| id.0);
+    let revisions = server_revision::Entity::find()
+        .select_only()
+        .columns([Revision::Id, Revision::CreatedAt])
+        .filter(Revision::ServerId.is_in(ids()))
+        .into_tuple::<(uuid::Uuid, Timestamp)>();
+    let published: HashMap<_, _> = revisions.all(db).await?.into_iter().collect();
+    let rows = skill_version::Entity::find()
+        .select_only()
+        .columns([Row::ServerId, Row::RevisionId, Row::Version, Row::YankedAt])
+        .filter(Row::ServerId.is_in(ids()))
+        .into_tuple::<(uuid::Uuid, uuid::Uuid, String, Option<Timestamp>)>();
+    let listed = |(server, revision, version, yanked): (uuid::Uuid, uuid::Uuid, String, Option<Timestamp>)| {
+        Ok(ListedVersion {
+            server: ServerId(server),
+            version: parsed("skill_versions.version", &version)?,
+            yanked: yanked.is_some(),
+            published: published.get(&revision).copied(),
+        })
+    };
+    rows.all(db).await?.into_iter().map(listed).collect()
+}
+
 /// Who made a revision, and when.
 pub async fn published(
     db: &impl ConnectionTrait,
@@ -272,10 +314,15 @@ async fn records(db: &impl ConnectionTrait, servers: Vec<mcp_server::Model>) -> 
         let skills = skill::Entity::find().filter(skill::Column::ServerId.is_in(ids())).all(db).await?;
         let kept = skill_version::Column::YankedAt.is_null();
         let of_these = skill_version::Column::ServerId.is_in(ids());
-        let versions = skill_version::Entity::find().filter(of_these).filter(kept).all(db).await?;
+        // Not the manifests: they are large.
+        let versions = skill_version::Entity::find()
+            .select_only()
+            .columns([skill_version::Column::ServerId, skill_version::Column::Version])
+            .filter(of_these)
+            .filter(kept);
         let mut numbers: HashMap<uuid::Uuid, Vec<Version>> = HashMap::new();
-        for row in versions {
-            numbers.entry(row.server_id).or_default().push(parsed("skill_versions.version", &row.version)?);
+        for (server, number) in versions.into_tuple::<(uuid::Uuid, String)>().all(db).await? {
+            numbers.entry(server).or_default().push(parsed("skill_versions.version", &number)?);
         }
         for row in servers {
             let Some(skill) = skills.iter().find(|skill| skill.server_id == row.id) else { continue };

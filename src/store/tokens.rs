@@ -3,7 +3,7 @@
 use entities::{workspace, workspace_token};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, QueryTrait, Set, Unchanged,
+    QuerySelect, QueryTrait, Set, Unchanged, sea_query::SelectStatement,
 };
 
 use crate::{
@@ -139,6 +139,35 @@ pub async fn list_active(db: &impl ConnectionTrait, workspace: WorkspaceId, at: 
     rows.into_iter().map(record).collect()
 }
 
+/// Those of all workspaces of a namespace, in one query.
+pub async fn active_in_namespace(
+    db: &impl ConnectionTrait,
+    namespace: AccountId,
+    at: Timestamp,
+) -> Result<Vec<TokenRecord>> {
+    let rows = workspace_token::Entity::find()
+        .filter(unrevoked(at))
+        .filter(workspace_token::Column::WorkspaceId.in_subquery(workspaces_of(namespace)))
+        .all(db)
+        .await?;
+    rows.into_iter().map(record).collect()
+}
+
+fn workspaces_of(namespace: AccountId) -> SelectStatement {
+    workspace::Entity::find()
+        .select_only()
+        .column(workspace::Column::Id)
+        .filter(workspace::Column::NamespaceId.eq(namespace.0))
+        .into_query()
+}
+
+/// How many tokens a workspace has had; with a member, how many of theirs.
+pub async fn count(db: &impl ConnectionTrait, workspace: WorkspaceId, member: Option<AccountId>) -> Result<u64> {
+    let all = workspace_token::Entity::find().filter(workspace_token::Column::WorkspaceId.eq(workspace.0));
+    let these = all.apply_if(member, |query, id| query.filter(workspace_token::Column::MemberId.eq(id.0)));
+    Ok(these.count(db).await?)
+}
+
 /// Every value of a token of the installation that works at `at`, as a hash, with its workspace's slug: the
 /// TokenAuthority's first map. A token in the overlap of a rotation is there twice.
 pub async fn active_with_hash(
@@ -197,13 +226,9 @@ async fn change(
 
 /// All tokens of a namespace's workspaces that were issued to an account, whatever their state.
 pub async fn of_member(db: &impl ConnectionTrait, namespace: AccountId, member: AccountId) -> Result<Vec<TokenRecord>> {
-    let here = workspace::Entity::find()
-        .select_only()
-        .column(workspace::Column::Id)
-        .filter(workspace::Column::NamespaceId.eq(namespace.0));
     let rows = workspace_token::Entity::find()
         .filter(workspace_token::Column::MemberId.eq(member.0))
-        .filter(workspace_token::Column::WorkspaceId.in_subquery(here.into_query()))
+        .filter(workspace_token::Column::WorkspaceId.in_subquery(workspaces_of(namespace)))
         .order_by_asc(workspace_token::Column::Id)
         .all(db)
         .await?;

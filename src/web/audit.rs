@@ -111,7 +111,7 @@ pub async fn show(visit: Visit, look: web::Query<Look>) -> Answer {
 
 /// Checks that the log is what was written, and says so.
 pub async fn submit(visit: Visit) -> Answer {
-    match audit_verify::verify(visit.actors(), &visit.by, VerifyAudit::default()).await {
+    match audit_verify::verify(&visit.admin, &visit.by, VerifyAudit::default()).await {
         Ok(verdict) => Ok(page(StatusCode::OK, &of_namespace(&visit, Look::default(), Some(verdict)).await?)),
         Err(error) => {
             let built = of_namespace(&visit, Look::default(), None).await?;

@@ -1,17 +1,18 @@
 //! `/palette`: what the command palette finds. It is a piece of a page; the dialog around it is in the shell.
 
+use std::collections::HashMap;
+
 use actix_web::{http::StatusCode, web};
 use askama::Template;
 use serde::Deserialize;
 
 use crate::{
     admin::{auth, tokens},
-    domain::role::Role,
+    domain::{ids::WorkspaceId, role::Role},
     error::Result,
     web::{
         page, show,
         visit::{Answer, Visit},
-        workspace::everything,
     },
 };
 
@@ -78,25 +79,24 @@ fn pages(visit: &Visit) -> Vec<Entry> {
 }
 
 async fn groups(visit: &Visit, wanted: &str) -> Result<Vec<Group>> {
-    let (mut workspaces, mut servers) = {
+    let (mut workspaces, mut servers, slugs) = {
         let catalog = visit.actors().catalog.load();
         let here = visit.by.namespace;
         let own = catalog.workspaces.values().filter(|view| view.namespace == here);
+        let views: Vec<_> = own.collect();
+        let slugs: HashMap<WorkspaceId, String> = views.iter().map(|view| (view.id, view.slug.to_string())).collect();
         let workspaces: Vec<(String, String)> =
-            own.map(|view| (view.slug.to_string(), view.name.to_string())).collect();
+            views.iter().map(|view| (view.slug.to_string(), view.name.to_string())).collect();
         let own = catalog.servers.values().filter(|def| def.namespace == here && def.spec.skill().is_none());
         let servers: Vec<String> = own.map(|def| def.slug.to_string()).collect();
-        (workspaces, servers)
+        (workspaces, servers, slugs)
     };
     workspaces.sort_unstable();
     servers.sort_unstable();
     let (mut people, mut actions) = (Vec::new(), Vec::new());
     if visit.by.role >= Role::Member && !wanted.is_empty() {
-        for (slug, _) in &workspaces {
-            for token in tokens::list(visit.actors(), &visit.by, slug, &everything()).await?.data {
-                if !token.active {
-                    continue;
-                }
+        for (workspace, token) in tokens::of_namespace(visit.actors(), &visit.by).await? {
+            if let Some(slug) = slugs.get(&workspace) {
                 let path = format!("/workspaces/{slug}/tokens?q={}", show::part(&token.name));
                 let detail = format!("mwt_…{} in {slug}", token.hint);
                 people.push(Entry { face: Some(token.name.clone()), detail, ..entry("user", &token.name, path) });

@@ -107,11 +107,13 @@ pub fn percent(part: impl Borrow<u64>, whole: impl Borrow<u64>) -> String {
     if whole == 0 || part == 0 {
         return "0".into();
     }
-    let hundredths = part.saturating_mul(10_000) / whole;
-    match hundredths {
+    // To the nearest.
+    let share =
+        |of: u128| u64::try_from((u128::from(part) * of * 2 / u128::from(whole)).div_ceil(2)).unwrap_or(u64::MAX);
+    match share(10_000) {
         0 => "<0.01".into(),
-        1..1000 => format!("{}.{:02}", hundredths / 100, hundredths % 100),
-        _ => number(hundredths / 100),
+        hundredths @ 1..1000 => format!("{}.{:02}", hundredths / 100, hundredths % 100),
+        _ => number(share(100)),
     }
 }
 
@@ -311,8 +313,9 @@ mod tests {
             format!("{figure} {unit}")
         };
         assert_eq!((said(412), said(212_900), said(2_420_000)), ("0.4 ms".into(), "212 ms".into(), "2.4 s".into()));
-        assert_eq!((percent(17, 2024), percent(0, 5), percent(1, 1)), ("0.83".into(), "0".into(), "100".into()));
+        assert_eq!((percent(17, 2024), percent(0, 5), percent(1, 1)), ("0.84".into(), "0".into(), "100".into()));
         assert_eq!((percent(1, 1_000_000), percent(3, 0)), ("<0.01".into(), "0".into()));
+        assert_eq!((percent(2, 3), percent(1, 8), percent(9_994, 100_000)), ("67".into(), "13".into(), "9.99".into()));
         let since = |seconds| since(TimeDelta::seconds(seconds));
         assert_eq!(
             (since(3), since(130), since(3600), since(86_400 * 3)),

@@ -70,3 +70,13 @@ fn an_unknown_slug_to_install_is_told_the_line_to_type() {
     assert!(said.contains("github-mcp"), "did you mean: {said}");
     assert!(said.contains("aerostack mcp add githb-mcp --url"), "the line to type: {said}");
 }
+
+#[test]
+fn the_tools_of_a_server_are_listed_before_it_is_installed_anywhere() {
+    let upstream = servers::plain(&["echo", "add"]);
+    let place = place(&[]);
+    place.admin.server("toy", &upstream.url());
+    let listed = place.admin.get("/mcp-servers/toy/tools").expect(200).json();
+    let names: Vec<&str> = listed["data"].as_array().unwrap().iter().filter_map(|tool| tool["name"].as_str()).collect();
+    assert_eq!(names, ["echo", "add"], "{listed}");
+}

@@ -123,3 +123,20 @@ fn a_definition_goes_out_and_in_as_server_json_without_its_secret() {
     let token = to.admin().token("eng", "Alice");
     assert_eq!(to.editor("eng", &token.raw).tools(), ["internal_api__echo"]);
 }
+
+#[test]
+fn who_asks_an_open_registry_too_often_has_to_wait() {
+    let setup = acme().set("skills.open_registry", true).set("people.open_requests_per_minute", 6);
+    let gateway = setup.start();
+    publish(&gateway, "deploy-skill", "1.0.0", "public");
+    let named = "/v0.1/servers/localhost.acme%2Fdeploy-skill";
+    for path in
+        ["/v0.1/servers", "/v0/servers", named, &format!("{named}/versions"), &format!("{named}/versions/1.0.0")]
+    {
+        get(&gateway, path, None).expect(200);
+    }
+    get(&gateway, "/v0.1/servers/nobody%2Fknows-it", None).expect(404);
+    let refused = get(&gateway, named, None).expect(429);
+    assert!(refused.header("retry-after").is_some());
+    gateway.admin().get("/whoami").expect(200);
+}

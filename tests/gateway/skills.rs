@@ -251,6 +251,8 @@ fn a_foreign_skills_worker_gets_this_workspaces_own_secret() {
     assert_eq!(crm.seen().len(), 2);
     let theirs = johndoe.get("/mcp-servers/crm-skill/secrets").expect(200).json();
     assert_eq!(theirs["data"], json!([]), "what others set is none of the publisher's business");
+    let check_up = johndoe.get("/doctor").expect(200).text();
+    assert!(!check_up.contains("CRM_TOKEN") && check_up.contains("0 arrive at their servers"), "{check_up}");
     johndoe.delete("/mcp-servers/crm-skill/secrets").expect(200);
     assert_eq!(text(&place.editor.call("crm__plan", json!({})).result()), "known: true");
     johndoe.post("/mcp-servers/crm-skill/secrets", json!({ "name": "OTHER", "value": "publishers-value" })).expect(201);

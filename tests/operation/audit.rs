@@ -449,3 +449,30 @@ fn the_whole_namespaces_log_is_listed_and_its_cells_are_no_formulas() {
     );
     assert!(csv.lines().all(|line| line.split(',').all(|cell| !cell.trim_matches('"').starts_with('='))), "{csv}");
 }
+
+#[test]
+fn a_log_that_the_gateway_did_not_check_is_not_called_broken() {
+    let mut place = acts(TestGateway::setup());
+    let setup = place.gateway.setup.clone();
+    let foreign = setup.data_dir().with_file_name("foreign.jsonl");
+    let line = format!(
+        "{{\"instance\":\"0190a0b0-0000-7000-8000-000000000000\",\"seq\":1,\"mac\":\"{}\"}}\n",
+        "ab".repeat(32)
+    );
+    fs::write(&foreign, line).unwrap();
+    let accounts = crate::support::Accounts::in_folder(&setup.data_dir());
+    accounts.make("mallory");
+    let key = accounts.key("mallory", "mallory");
+    let unchecked = |what: &str, output: &Output, why: &str| {
+        assert_eq!(output.status.code(), Some(2), "{what}: {}", said(output));
+        assert!(said(output).contains(why), "{what}: {}", said(output));
+    };
+    assert_eq!(verify(&setup, &[]).status.code(), Some(0));
+    let checkpoint = ["--checkpoint", foreign.to_str().unwrap()];
+    unchecked("foreign", &verify(&setup, &checkpoint), "belongs to another installation");
+    unchecked("forbidden", &verify(&setup.clone().env("AEROSTACK_API_KEY", &key), &[]), "403");
+    unchecked("no key", &verify(&setup.clone().env("AEROSTACK_API_KEY", "aak_x"), &[]), "401");
+    place.gateway.signal("TERM");
+    place.gateway.ended(std::time::Duration::from_secs(20));
+    unchecked("nobody there", &verify(&setup, &[]), "127.0.0.1");
+}

@@ -236,3 +236,47 @@ fn names_full_of_markup_and_marks_are_text_on_every_page() {
         assert!(answer.status < 500, "{path}: {}", answer.status);
     }
 }
+
+#[test]
+fn a_token_that_works_is_found_however_many_worked_before_it() {
+    let (gateway, mut browser) = furnished();
+    gateway.admin().token("engineering", "Newest One");
+    gateway.look_back(
+        "WITH RECURSIVE old(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM old WHERE n < 600)
+         INSERT INTO workspace_tokens (id, workspace_id, hash, hint, name, created_by, created_at, revoked_at)
+         SELECT unhex(printf('%032x', n)), workspace_id, randomblob(32), 'abcd', printf('Old %04d', n), created_by,
+             created_at, created_at FROM workspace_tokens, old",
+    );
+    let at = "/workspaces/engineering/tokens";
+    for path in [at, "/workspaces/engineering/tokens?show=all", "/palette?q=newest", "/workspaces/engineering/connect"]
+    {
+        let page = browser.get(path).expect(200).text();
+        assert!(page.contains("Newest One"), "{path}: {page}");
+    }
+    assert!(!browser.get(at).expect(200).text().contains("Old 0600"));
+    assert!(browser.get(&format!("{at}?show=all&q=old+0001")).expect(200).text().contains("Old 0001"));
+    let (mut found, mut next) = (std::collections::BTreeSet::new(), Some(format!("{at}?show=all")));
+    while let Some(path) = next {
+        let page = browser.get(&path).expect(200).text();
+        let names = page.match_indices("Old 0").filter_map(|(at, _)| page.get(at..at + 8).map(str::to_owned));
+        found.extend(names);
+        let more = page.split("Older tokens").next().filter(|before| before.len() < page.len());
+        let link = more.and_then(|before| before.rsplit("href=\"").next()?.split('"').next());
+        next = link.map(|link| link.replace("&amp;", "&").replace("&#38;", "&"));
+    }
+    assert_eq!(found.len(), 600);
+}
+
+#[test]
+fn a_name_that_repeats_the_slug_goes_on_doing_so_when_the_page_renames_it() {
+    let (gateway, mut browser) = furnished();
+    let rename = |browser: &mut Browser, from: &str, to: &str, name: &str| {
+        let form = [("do", "save"), ("slug", to), ("name", name)];
+        browser.submit(&format!("/workspaces/{from}/settings"), &form).expect(303);
+        let now = gateway.admin().get(&format!("/workspaces/{to}")).expect(200).json();
+        now["name"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(rename(&mut browser, "engineering", "platform", "engineering"), "platform");
+    assert_eq!(rename(&mut browser, "platform", "platform", "The Platform"), "The Platform");
+    assert_eq!(rename(&mut browser, "platform", "core", "The Platform"), "The Platform");
+}

@@ -5,7 +5,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::support::{
-    Browser,
+    Browser, Upstream,
     people::{PASSWORD, on_both, setup},
     place::Place,
     place_with,
@@ -200,4 +200,40 @@ fn a_form_from_elsewhere_does_nothing() {
         form.clone().header(name, value).send(gateway.address).expect(403);
     }
     gateway.accept(&code, "alice").expect(201);
+}
+
+#[test]
+fn a_link_gets_the_key_of_the_environment_only_where_it_would_have_gone_without_the_link() {
+    let stranger = Upstream::start(|_, conn| conn.json(200, "{}".to_owned()));
+    let gateway = setup().start();
+    let (alice, _) = gateway.member("alice", "viewer", None);
+    gateway.admin().delete("/team/members/alice").expect(200);
+    let code = gateway.invite(json!({ "email": "alice@example.com" }));
+    let url = |address| format!("http://{address}/join/{code}");
+    let join = |link: &str, others: &[(&str, &str)]| {
+        let mut command = gateway.command_of("alice", &["team", "join", link]);
+        let output = command.env("AEROSTACK_API_KEY", &alice.key).envs(others.iter().copied()).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let own = format!("http://{}", gateway.address);
+    for others in [&[][..], &[("AEROSTACK_URL", own.as_str())]] {
+        let (exit, said) = join(&url(stranger.address), others);
+        assert!(exit == Some(2) && said.contains("Which user name"), "{said}");
+    }
+    assert!(!stranger.transcript().contains("aak_"), "whoever wrote the link does not get it");
+    let (exit, said) = join(&url(gateway.address), &[]);
+    assert_eq!(exit, Some(2), "not chosen without the link either: {said}");
+    let (exit, said) = join(&url(gateway.address), &[("AEROSTACK_URL", &own)]);
+    assert_eq!(exit, Some(0), "{said}");
+}
+
+#[test]
+fn a_password_that_others_can_read_on_the_way_is_warned_of() {
+    let gateway = setup().start();
+    let code = gateway.invite(json!({ "email": "alice@example.com" }));
+    // The same gateway under an address that is not known to stay on this machine.
+    let link = format!("http://[::ffff:127.0.0.1]:{}/join/{code}", gateway.address.port());
+    let arguments = ["team", "join", &link, "--username", "alice", "--password-stdin"];
+    let (_, _, err) = gateway.aerostack("alice", &arguments, &format!("{PASSWORD}\n"));
+    assert!(err.contains("is not encrypted: the password crosses the network in clear"), "{err}");
 }

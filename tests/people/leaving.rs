@@ -102,3 +102,30 @@ fn a_member_may_leave_and_takes_nobody_along() {
     let team = gateway.admin().get("/team/members").json();
     assert_eq!(team["data"].as_array().unwrap().len(), 2, "{team}");
 }
+
+#[test]
+fn a_receipt_is_given_with_what_is_known_when_the_rest_cannot_be_found_out() {
+    let toy = servers::plain(&["echo"]);
+    let Place { gateway, admin, .. } = place_with(setup(), &[("toy", &toy)]);
+    let (alice, _) = gateway.member("alice", "member", Some("eng"));
+    admin
+        .post(
+            "/skills",
+            json!({ "document": "# Deploy", "visibility": "team", "manifest": { "name": "deploy-skill", "type": "skill",
+                "version": "1.0.0", "description": "Plans deploys.", "category": "developer-tools",
+                "tool": { "name": "plan", "description": "Plans one.", "input_schema": { "type": "object" } } } }),
+        )
+        .expect(201);
+    alice.workspace("alices");
+    alice.install("alices", "@acme/deploy-skill");
+    // Workspaces cannot be read, so neither can skills be switched off in them.
+    gateway.schema("ALTER TABLE workspaces RENAME COLUMN name TO hidden");
+    let receipt = admin.delete("/team/members/alice").expect(200).json();
+    gateway.schema("ALTER TABLE workspaces RENAME COLUMN hidden TO name");
+    assert_eq!((&receipt["username"], &receipt["keys_revoked"]), (&json!("alice"), &json!(0)), "{receipt}");
+    assert_eq!(receipt["tokens_revoked"].as_array().unwrap().len(), 1, "{receipt}");
+    let untold = receipt["untold"].as_array().unwrap();
+    assert_eq!(untold.len(), 3, "{receipt}");
+    assert!(untold[0].as_str().unwrap().contains("they were not switched off"), "{receipt}");
+    alice.get("/team/members?namespace=acme").expect(404);
+}

@@ -106,3 +106,21 @@ fn who_asks_too_often_without_a_key_has_to_wait() {
     assert!(refused.header("retry-after").is_some());
     gateway.admin().get("/whoami").expect(200);
 }
+
+#[test]
+fn logging_out_revokes_the_saved_key_whichever_the_environment_has() {
+    let gateway = setup().start();
+    let code = gateway.invite(json!({ "email": "alice@example.com" }));
+    let link = format!("http://{}/join/{code}", gateway.address);
+    let join = ["team", "join", &link, "--username", "alice", "--password-stdin"];
+    assert_eq!(gateway.aerostack("alice", &join, &format!("{PASSWORD}\n")).0, 0);
+    let saved = gateway.setup.config_dir().with_file_name("config-alice").join("credentials.toml");
+    let text = std::fs::read_to_string(saved).unwrap();
+    let saved = text.split('"').find(|word| word.starts_with("aak_")).unwrap().to_owned();
+    gateway.with_key(&saved).get("/whoami").expect(200);
+    let output = gateway.command_of("alice", &["logout"]).env("AEROSTACK_API_KEY", &gateway.key).output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(out, "✓ Revoked and forgot the key of profile \"default\".\n");
+    gateway.with_key(&saved).get("/whoami").expect(401);
+    gateway.admin().get("/whoami").expect(200);
+}

@@ -91,3 +91,18 @@ fn what_a_removed_servers_program_kept_is_deleted_with_the_next_start() {
     until("only what is in use is left", || folders() == 2 && children.join("notes").exists());
     place.editor.call("other__pid", json!({})).expect(200).result();
 }
+
+#[test]
+fn the_file_of_a_server_that_was_not_removed_stays() {
+    let place = programs(TestGateway::setup(), &[("toy", &[])]);
+    place.admin.delete("/workspaces/eng/servers/toy").expect(200);
+    let file = place.gateway.setup.data_dir().join("servers.d/toy.toml");
+    place.gateway.schema("CREATE TRIGGER refuse BEFORE DELETE ON mcp_servers BEGIN SELECT RAISE(FAIL, 'no'); END");
+    let refused = place.admin.delete("/mcp-servers/toy");
+    assert!(refused.status >= 500, "{}", refused.text());
+    assert!(file.exists());
+    place.admin.get("/mcp-servers/toy").expect(200);
+    place.gateway.schema("DROP TRIGGER refuse");
+    place.admin.delete("/mcp-servers/toy").expect(200);
+    assert!(!file.exists());
+}

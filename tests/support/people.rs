@@ -137,16 +137,23 @@ impl TestGateway {
     /// Changes the database behind the gateway's back, as time would.
     #[track_caller]
     pub fn look_back(&self, statement: &str) {
+        assert!(self.behind_its_back(statement) > 0, "{statement} changed nothing");
+    }
+    /// Changes the database's schema behind the gateway's back.
+    #[track_caller]
+    pub fn schema(&self, statement: &str) {
+        self.behind_its_back(statement);
+    }
+    fn behind_its_back(&self, statement: &str) -> u64 {
         let file = format!("sqlite://{}", self.setup.data_dir().join("aerostack.db").display());
         let url = self.setup.environment("AEROSTACK_DATABASE_URL").unwrap_or(file);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let changed = runtime.block_on(async {
+        runtime.block_on(async {
             let db = sea_orm::Database::connect(url).await.expect("the gateway's database");
             let done = db.execute_unprepared(statement).await.expect("a statement");
             db.close().await.expect("closed");
             done.rows_affected()
-        });
-        assert!(changed > 0, "{statement} changed nothing");
+        })
     }
     /// A client of the admin API.
     pub fn with_key(&self, key: &str) -> Admin {

@@ -17,13 +17,13 @@ use crate::{
 };
 
 impl UpstreamSession {
-    /// Resolves with the number of tools once lists that were asked for after now have been fetched.
+    /// Resolves with what is offered once lists that were asked for after now have been fetched.
     pub(super) fn refresh(
         &mut self,
         kinds: Kinds,
         ctx: &mut Context<Self>,
-    ) -> oneshot::Receiver<Result<usize, UpstreamError>> {
-        let (waiter, count) = oneshot::channel();
+    ) -> oneshot::Receiver<Result<Offer, UpstreamError>> {
+        let (waiter, offer) = oneshot::channel();
         if let Some(waiters) = &mut self.listing {
             waiters.push(waiter);
         } else {
@@ -31,7 +31,7 @@ impl UpstreamSession {
             self.stale.set(self.stale.get().and(kinds));
             self.start_listing(None, ctx);
         }
-        count
+        offer
     }
 
     fn start_listing(&mut self, stale: Option<Arc<Live>>, ctx: &mut Context<Self>) {
@@ -65,12 +65,12 @@ impl UpstreamSession {
     fn finish_listing(&mut self, wanted: Kinds, fetched: Result<Fetched, UpstreamError>) {
         let outcome = match fetched {
             Ok(Fetched { offer, failure }) => {
-                let count = self.listed(offer);
+                self.listed(offer.clone());
                 match failure {
                     Some(failure) => self.try_again(wanted, &failure),
                     None => self.listed_all(),
                 }
-                Ok(count)
+                Ok(offer)
             }
             Err(failure) => {
                 self.try_again(wanted, &failure);
@@ -84,14 +84,12 @@ impl UpstreamSession {
     }
 
     /// Tells everybody what the server offers.
-    fn listed(&mut self, offer: Offer) -> usize {
+    fn listed(&mut self, offer: Offer) {
         let dropped = offer.dropped();
         self.report_dropped(&dropped);
-        let count = offer.tools().len();
-        self.link.listed(count, dropped);
+        self.link.listed(offer.tools().len(), dropped);
         self.offer = Some(offer.clone());
         (self.parts.discovered)(self.def.id, self.scope, News::Offer(offer));
-        count
     }
 
     fn listed_all(&mut self) {

@@ -1,5 +1,8 @@
 //! What surrounds every answer: tags, links, methods, repeated requests.
 
+use entities::kept_answer;
+use sea_orm::EntityTrait as _;
+
 use super::*;
 
 impl Gateway {
@@ -120,6 +123,21 @@ async fn a_request_with_an_idempotency_key_is_done_once() {
         let request = request.insert_header((header::AUTHORIZATION, format!("Bearer {}", gateway.key)));
         assert_eq!(gateway.send(request.set_json(json!({ "slug": "x-y" }))).await.status, 400, "{bad:?}");
     }
+}
+
+#[actix_web::test]
+async fn what_is_kept_of_a_request_cannot_be_tried_out_without_the_installations_key() {
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let gateway = Gateway::start().await;
+        let body = Some(json!({ "slug": "engineering" }));
+        let made = gateway.with_header(Method::POST, "/workspaces", ("Idempotency-Key", "a-1"), body).await;
+        assert_eq!(made.status, 201);
+        let read = gateway.actors.store.read(|db| async move { Ok(kept_answer::Entity::find().one(&db).await?) });
+        kept.push(read.await.unwrap().unwrap().fingerprint);
+    }
+    assert_eq!(kept[0].len(), 32);
+    assert_ne!(kept[0], kept[1], "the same request leaves something else with another key");
 }
 
 #[actix_web::test]

@@ -3,6 +3,8 @@
 use super::*;
 use crate::{
     actors::audit_log::Flush,
+    admin::{audit_verify, dto::VerifyAudit},
+    error::ErrorCode,
     store::audit::{self, AuditFilter, AuditKind},
 };
 
@@ -27,4 +29,16 @@ async fn failed_sign_ins_and_forbidden_acts_are_counted_without_the_credential()
     seen.sort_unstable();
     assert_eq!(seen, [("auth_failed", BASE, Some(3)), ("forbidden", "POST /api/v1/admin/workspaces", Some(3))]);
     assert!(!format!("{rows:?}").contains("CANARY"));
+}
+
+#[actix_web::test]
+async fn one_check_of_the_audit_log_runs_at_a_time_whoever_asks_for_it() {
+    let gateway = Gateway::start().await;
+    gateway.actors.audit.set_owner(gateway.owner);
+    let by = gateway.principal();
+    let ask = || audit_verify::verify(&gateway.admin, &by, VerifyAudit::default());
+    let busy = gateway.admin.audit_check.acquire().await.unwrap();
+    assert_eq!(ask().await.unwrap_err().code(), ErrorCode::Overloaded);
+    drop(busy);
+    assert!(ask().await.unwrap().intact);
 }

@@ -31,7 +31,19 @@ pub(in crate::cli) fn read(path: &Path) -> Outcome<String> {
     fs::read_to_string(path).map_err(cannot)
 }
 
-/// Replaces it, keeping who may read it. A new file with a token in it is for its owner only.
+/// Whether others than its owner may read or write it.
+#[cfg(unix)]
+pub(super) fn is_open_to_others(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o077 != 0)
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_open_to_others(_path: &Path) -> bool {
+    false
+}
+
+/// Replaces it, keeping who may read it; with a token in it, it is for its owner only.
 pub(super) fn write(path: &Path, text: &str, private: bool) -> Outcome {
     let cannot = |error: std::io::Error| Failure::local(format!("cannot write {}: {error}", path.display()));
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -39,6 +51,7 @@ pub(super) fn write(path: &Path, text: &str, private: bool) -> Outcome {
     let mut draft = tempfile::Builder::new().prefix(".aerostack-").tempfile_in(folder).map_err(cannot)?;
     draft.write_all(text.as_bytes()).map_err(cannot)?;
     let permissions = match fs::metadata(path) {
+        Ok(meta) if private && is_open_to_others(path) => owners(&meta),
         Ok(meta) => Some(meta.permissions()),
         Err(_) if private => None,
         Err(_) => public(),
@@ -49,6 +62,17 @@ pub(super) fn write(path: &Path, text: &str, private: bool) -> Outcome {
     draft.as_file().sync_all().map_err(cannot)?;
     draft.persist(path).map_err(|error| cannot(error.error))?;
     Ok(())
+}
+
+#[cfg(unix)]
+fn owners(meta: &fs::Metadata) -> Option<fs::Permissions> {
+    use std::os::unix::fs::PermissionsExt as _;
+    Some(fs::Permissions::from_mode(meta.permissions().mode() & 0o700))
+}
+
+#[cfg(not(unix))]
+fn owners(meta: &fs::Metadata) -> Option<fs::Permissions> {
+    Some(meta.permissions())
 }
 
 #[cfg(unix)]

@@ -177,3 +177,28 @@ fn a_url_that_is_no_workspace_is_refused() {
     let said = connect(home.path(), &["--print", "cursor", "https://mcp.example.com/mcp"]);
     assert!(said.err.contains("is not the gateway URL of a workspace"), "{}", said.err);
 }
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_could_read_is_closed_when_a_token_comes_into_it_and_that_is_said() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().unwrap();
+    let from = token_file(home.path(), &token());
+    let file = home.path().join("mcp.json");
+    let words = ["--install", "cursor", "--with-token", "--token-file", &from, "--yes", "--file"];
+    let words: Vec<&str> = words.into_iter().chain([file.to_str().unwrap(), URL]).collect();
+    let set = |mode: u32| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    let mode = || std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+    std::fs::write(&file, "{}\n").unwrap();
+    set(0o644);
+    let said = connect(home.path(), &words);
+    assert!(said.outcome.is_ok() && said.err.contains("Others on this machine could read"), "{}", said.err);
+    assert_eq!(mode(), 0o600);
+    // Also where the token is in there already.
+    set(0o664);
+    let said = connect(home.path(), &words);
+    assert!(said.out.contains("has this entry already") && said.err.contains("could read"), "{}", said.err);
+    assert_eq!(mode(), 0o600);
+    let said = connect(home.path(), &words);
+    assert!(!said.err.contains("could read"), "{}", said.err);
+}

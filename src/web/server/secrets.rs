@@ -10,7 +10,6 @@ use serde::Deserialize;
 
 use crate::{
     admin::{
-        discovery,
         dto::{InjectionRule, KnownSecret, Secret, SetSecret},
         known,
         secrets::{self, Scope},
@@ -124,8 +123,7 @@ async fn save(visit: &Visit, slug: &str, form: &mut Form) -> Result<Toast> {
         _ => None,
     };
     let input = SetSecret { name: form.name.trim().to_owned(), value: std::mem::take(&mut form.value), injection };
-    let written = secrets::set(visit.actors(), &visit.by, slug, &scope_of(form), input).await?;
-    discovery::begin(&visit.admin.actors, &written.server);
+    let written = secrets::set(&visit.admin.actors, &visit.by, slug, &scope_of(form), input).await?;
     let what = if written.created { "saved" } else { "replaced" };
     Ok(Toast::done(format!("Secret {} {what}. In use from the next call.", written.name))
         .with_link("View audit", "/audit"))

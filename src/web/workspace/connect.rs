@@ -6,7 +6,7 @@ use askama::Template;
 use crate::{
     admin::{
         calls::{self, CallQuery},
-        dto::{Token, TokenStatus},
+        dto::Token,
         tokens, workspaces,
     },
     domain::{
@@ -19,7 +19,7 @@ use crate::{
         shell::Shell,
         show,
         visit::{Answer, Visit},
-        workspace::{Place, around, everything},
+        workspace::{Place, around},
     },
 };
 
@@ -62,11 +62,10 @@ pub async fn show(visit: Visit, slug: Path<String>) -> Answer {
     let (shell, place) = around(&visit, &slug, "Connect").await?;
     let mut known = Vec::new();
     if visit.by.role >= Role::Member {
-        known = tokens::list(visit.actors(), &visit.by, &slug, &everything()).await?.data;
-        known.retain(|token| token.status == TokenStatus::Active);
+        known = tokens::newest(visit.actors(), &visit.by, &slug, false).await?.tokens;
     }
     let tokens = known.len();
-    let waiting = known.iter().rfind(|token| token.last_used_at.is_none()).cloned();
+    let waiting = known.iter().find(|token| token.last_used_at.is_none()).cloned();
     known.retain(|token| token.last_used_at.is_some());
     known.sort_by_key(|token| std::cmp::Reverse(token.last_used_at));
     let mut connected = Vec::new();

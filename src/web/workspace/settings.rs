@@ -8,7 +8,10 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::{
-    admin::{dto::UpdateWorkspace, workspaces},
+    admin::{
+        dto::{UpdateWorkspace, Workspace},
+        workspaces,
+    },
     domain::role::Role,
     error::Result,
     web::{
@@ -60,17 +63,22 @@ pub async fn show(visit: Visit, slug: Path<String>, look: web::Query<Look>) -> A
     Ok(page(StatusCode::OK, &build(&visit, &slug, look.delete.is_some()).await?))
 }
 
+/// Renames it. The form comes back with both names: one that was not touched is not said again, so that a name that only
+/// repeats the other follows it.
+async fn save(visit: &Visit, slug: &str, form: &Form) -> Result<Workspace> {
+    let known = workspaces::get(visit.actors(), &visit.by, slug).await?;
+    let name = Some(form.name.trim().to_owned()).filter(|name| !name.is_empty() && *name != known.name);
+    let input = UpdateWorkspace { slug: Some(form.slug.trim().to_owned()), name };
+    workspaces::update(visit.actors(), &visit.by, slug, input).await
+}
+
 /// Renames or deletes it.
 pub async fn submit(visit: Visit, slug: Path<String>) -> Answer {
     let form: Form = visit.form()?;
     let done = match form.act.as_str() {
         "delete" => workspaces::delete(visit.actors(), &visit.by, &slug).await.map(|_| "/workspaces".to_owned()),
         _ => {
-            let input = UpdateWorkspace {
-                slug: Some(form.slug.trim().to_owned()),
-                name: Some(form.name.trim().to_owned()).filter(|name| !name.is_empty()),
-            };
-            let changed = workspaces::update(visit.actors(), &visit.by, &slug, input).await;
+            let changed = save(&visit, &slug, &form).await;
             changed.map(|now| format!("/workspaces/{}/settings", now.slug))
         }
     };

@@ -28,7 +28,7 @@ use crate::{
         shell::{Shell, Toast, said},
         show, status_of,
         visit::{Answer, Visit},
-        workspace::{Place, around, everything},
+        workspace::{Place, SHOWN, around},
     },
 };
 
@@ -40,7 +40,7 @@ pub struct Look {
     show: String,
     /// Part of a name.
     q: String,
-    /// `name`, `used` or `calls`; as they were made otherwise.
+    /// `name`, `used` or `calls`; newest first otherwise.
     sort: String,
     /// The token that is asked about: revoke it?
     revoke: String,
@@ -48,6 +48,8 @@ pub struct Look {
     rotate: String,
     /// The form for a new one is open.
     new: Option<String>,
+    /// How many pages come before this one.
+    page: usize,
 }
 
 /// The forms of the page.
@@ -93,8 +95,9 @@ struct Page {
     place: Place,
     look: Look,
     rows: Vec<Row>,
-    all: usize,
-    active: usize,
+    all: u64,
+    /// How many there are of those that are shown, on all pages.
+    fitting: usize,
     seats: Seats,
     form: Form,
     problem: String,
@@ -116,6 +119,15 @@ impl Page {
     fn link(&self, more: &str) -> String {
         let all = if self.look.show == "all" { "show=all&" } else { "" };
         format!("/workspaces/{}/tokens?{all}{more}", self.place.slug)
+    }
+    /// The page after this one, if there is one.
+    fn more(&self) -> Option<String> {
+        let next = self.look.page.saturating_add(1);
+        if next.saturating_mul(SHOWN) >= self.fitting {
+            return None;
+        }
+        let (q, sort) = (show::part(&self.look.q), show::part(&self.look.sort));
+        Some(self.link(&format!("q={q}&sort={sort}&page={next}")))
     }
     /// The link of a column's head, and how the column is sorted.
     fn sorted(&self, by: &str) -> bool {
@@ -146,17 +158,14 @@ pub async fn show(visit: Visit, slug: Path<String>, look: web::Query<Look>) -> A
 
 async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
     let (shell, place) = around(visit, slug, "Tokens").await?;
-    let listed = tokens::list(visit.actors(), &visit.by, slug, &everything()).await?;
+    let listed = tokens::newest(visit.actors(), &visit.by, slug, look.show == "all").await?;
     let used = analytics::usage(visit.actors(), &visit.by, slug, &UsageQuery::default()).await?;
     let mut calls: HashMap<String, u64> = HashMap::new();
     used.data.into_iter().for_each(|row| *calls.entry(row.user).or_default() += row.calls);
-    let (all, active) = (listed.data.len(), listed.data.iter().filter(|token| token.active).count());
     let wanted = look.q.to_lowercase();
-    let fits = |token: &Token| {
-        (look.show == "all" || token.active) && (wanted.is_empty() || token.name.to_lowercase().contains(&wanted))
-    };
+    let fits = |token: &Token| wanted.is_empty() || token.name.to_lowercase().contains(&wanted);
     let row = |token: Token| Row { calls: calls.get(&token.name).copied().unwrap_or(0), token };
-    let mut rows: Vec<Row> = listed.data.into_iter().filter(fits).map(row).collect();
+    let mut rows: Vec<Row> = listed.tokens.into_iter().filter(fits).map(row).collect();
     match look.sort.as_str() {
         "name" => rows.sort_by_key(|row| row.token.name.to_lowercase()),
         "used" => rows.sort_by_key(|row| std::cmp::Reverse(row.token.last_used_at)),
@@ -164,13 +173,15 @@ async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
         // Those that open nothing any more come last.
         _ => rows.sort_by_key(|row| !row.token.active),
     }
+    let fitting = rows.len();
+    let rows = rows.into_iter().skip(look.page.saturating_mul(SHOWN)).take(SHOWN).collect();
     Ok(Page {
         shell,
         place,
         look,
         rows,
-        all,
-        active,
+        all: listed.ever,
+        fitting,
         seats: listed.seats,
         form: Form::default(),
         problem: String::new(),
