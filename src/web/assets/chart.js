@@ -83,8 +83,10 @@ function draw(figure) {
     const sums = stacked(data, hidden);
     const order = sums.map((_, at) => at).reverse();
     columns = order.map((at) => sums[at]);
-    const bars = uPlot.paths.bars({ size: [0.9, 100], gap: 1.6 });
-    series = order.map((at) => ({ fill: colour(SERIES[Math.min(at, SERIES.length - 1)]), stroke: surface, width: 0.8, paths: bars, points: { show: false } }));
+    // Where a bar is a few pixels wide, nothing of it is left to a gap or to a frame.
+    const thin = place.clientWidth / data.times.length < 10;
+    const bars = uPlot.paths.bars({ size: [0.9, 100], gap: thin ? 0.5 : 1.6 });
+    series = order.map((at) => ({ fill: colour(SERIES[Math.min(at, SERIES.length - 1)]), stroke: surface, width: thin ? 0 : 0.8, paths: bars, points: { show: false } }));
   } else {
     columns = data.columns;
     const looks = kind === "rate" ? [{ stroke: colour("bad") }] : [{ stroke: colour("s1") }, { stroke: colour("l2"), dash: [6, 3] }, { stroke: colour("s4"), dash: [2, 3] }];
