@@ -129,7 +129,7 @@ fn the_definition_of_a_server_is_changed_on_its_settings_and_its_address_stays()
     owner.patch("/mcp-servers/github-mcp", json!({ "total_seconds": 9 })).expect(200);
     owner.patch("/mcp-servers/github-mcp", json!({ "total_seconds": 0, "title": "G" })).expect(200);
     assert_eq!((&known()["total_seconds"], &known()["title"]), (&json!(null), &json!("G")));
-    owner.patch("/mcp-servers/github-mcp", json!({ "url": "https://elsewhere.example/mcp" })).expect(422);
+    owner.patch("/mcp-servers/github-mcp", json!({ "url": "https://elsewhere.example/mcp" })).expect(400);
     owner.patch("/mcp-servers/github-mcp", json!({ "protocol": "smoke" })).expect(422);
     assert_eq!(browser.submit(at, &[]).status, 400, "what is to be done must be said");
     assert!(owner.get("/audit").json().to_string().contains("mcp_changed"));
