@@ -122,7 +122,7 @@ struct Seen {
 /// What is read of a namespace: its workspaces, and its servers' slugs.
 type Team = (Vec<Seen>, BTreeMap<ServerId, String>);
 
-async fn team(actors: &Actors, namespace: AccountId, left: &Left) -> Result<Team> {
+async fn team_of(actors: &Actors, namespace: AccountId, left: &Left) -> Result<Team> {
     let (id, account, at) = (namespace, left.member.account.id, left.at);
     actors
         .store
@@ -145,17 +145,24 @@ async fn team(actors: &Actors, namespace: AccountId, left: &Left) -> Result<Team
 
 /// The receipt, with what could be found out.
 async fn receipt(actors: &Actors, namespace: &AccountRecord, left: Left, mut untold: Vec<String>) -> LeavingReceipt {
-    let mut or_say = |error: Error, what: &str| {
+    let mut or_say = |error: &Error, what: &str| {
         tracing::error!(%error, what, "the receipt of somebody who left is not complete");
         untold.push(what.to_owned());
     };
-    let found = team(actors, namespace.id, &left).await;
-    let known = found.is_ok();
-    let (seen, names) = found.map_err(|error| or_say(error, REACH_UNKNOWN)).unwrap_or_default();
-    let rotate = match known {
-        true => to_rotate(actors, &seen, &names, &left).await.map_err(|error| or_say(error, USE_UNKNOWN)),
-        false => Err(untold.push(USE_UNKNOWN.to_owned())),
+    let (seen, names, rotate) = match team_of(actors, namespace.id, &left).await {
+        Ok((seen, names)) => {
+            let rotate = to_rotate(actors, &seen, &names, &left).await;
+            (seen, names, rotate)
+        }
+        Err(error) => {
+            or_say(&error, REACH_UNKNOWN);
+            (Vec::new(), BTreeMap::new(), Err(error))
+        }
     };
+    let rotate = rotate.unwrap_or_else(|error| {
+        or_say(&error, USE_UNKNOWN);
+        Vec::new()
+    });
     let slug_of = |id: WorkspaceId| {
         let known = seen.iter().find(|one| one.workspace.id == id);
         known.map_or_else(|| id.to_string(), |one| one.workspace.slug.to_string())
@@ -178,7 +185,7 @@ async fn receipt(actors: &Actors, namespace: &AccountRecord, left: Left, mut unt
         could_reach: reached
             .map(|one| Reached { workspace: one.workspace.slug.to_string(), servers: server_names(one) })
             .collect(),
-        rotate: rotate.unwrap_or_default(),
+        rotate,
         tokens_seen: seen.iter().flat_map(|one| one.issued.iter().cloned()).collect(),
         untold,
     }

@@ -230,8 +230,9 @@ async fn rename(
     if let Some(name) = session.profile_name().filter(|_| session.profile().is_some_and(is_it)) {
         let name = name.to_owned();
         session.profiles = session.store.change_profiles(|profiles| {
-            let entry = profiles.profiles.get_mut(&name).filter(|profile| is_it(profile));
-            entry.into_iter().for_each(|profile| profile.workspace = Some(workspace.slug.clone()));
+            if let Some(profile) = profiles.profiles.get_mut(&name).filter(|profile| is_it(profile)) {
+                profile.workspace = Some(workspace.slug.clone());
+            }
         })?;
     }
     if workspace.slug == slug {

@@ -256,6 +256,9 @@ pub async fn versions_of(db: &impl ConnectionTrait, servers: &[ServerId]) -> Res
     use server_revision::Column as Revision;
     use skill_version::Column as Row;
 
+    if servers.is_empty() {
+        return Ok(Vec::new());
+    }
     let ids = || servers.iter().map(|id| id.0);
     let revisions = server_revision::Entity::find()
         .select_only()

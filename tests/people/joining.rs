@@ -209,7 +209,7 @@ fn a_link_gets_the_key_of_the_environment_only_where_it_would_have_gone_without_
     let (alice, _) = gateway.member("alice", "viewer", None);
     gateway.admin().delete("/team/members/alice").expect(200);
     let code = gateway.invite(json!({ "email": "alice@example.com" }));
-    let url = |address| format!("http://{address}/join/{code}");
+    let url = |address| format!("http://{address}/join#{code}");
     let join = |link: &str, others: &[(&str, &str)]| {
         let mut command = gateway.command_of("alice", &["team", "join", link]);
         let output = command.env("AEROSTACK_API_KEY", &alice.key).envs(others.iter().copied()).output().unwrap();
@@ -232,7 +232,7 @@ fn a_password_that_others_can_read_on_the_way_is_warned_of() {
     let gateway = setup().start();
     let code = gateway.invite(json!({ "email": "alice@example.com" }));
     // The same gateway under an address that is not known to stay on this machine.
-    let link = format!("http://[::ffff:127.0.0.1]:{}/join/{code}", gateway.address.port());
+    let link = format!("http://[::ffff:127.0.0.1]:{}/join#{code}", gateway.address.port());
     let arguments = ["team", "join", &link, "--username", "alice", "--password-stdin"];
     let (_, _, err) = gateway.aerostack("alice", &arguments, &format!("{PASSWORD}\n"));
     assert!(err.contains("is not encrypted: the password crosses the network in clear"), "{err}");

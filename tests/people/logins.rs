@@ -111,7 +111,7 @@ fn who_asks_too_often_without_a_key_has_to_wait() {
 fn logging_out_revokes_the_saved_key_whichever_the_environment_has() {
     let gateway = setup().start();
     let code = gateway.invite(json!({ "email": "alice@example.com" }));
-    let link = format!("http://{}/join/{code}", gateway.address);
+    let link = format!("http://{}/join#{code}", gateway.address);
     let join = ["team", "join", &link, "--username", "alice", "--password-stdin"];
     assert_eq!(gateway.aerostack("alice", &join, &format!("{PASSWORD}\n")).0, 0);
     let saved = gateway.setup.config_dir().with_file_name("config-alice").join("credentials.toml");
