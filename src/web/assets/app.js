@@ -309,6 +309,14 @@ document.addEventListener("click", (event) => {
   openPalette();
 }, true);
 
+// ---- whoever wants no motion gets the next page at once, without a fade
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+function fade() {
+  if (window.htmx) window.htmx.config.transitions = !still.matches;
+}
+still.addEventListener("change", fade);
+fade();
+
 // ---- a new page begins at its top
 let path = location.pathname;
 document.addEventListener("htmx:after:history:update", () => {
