@@ -429,10 +429,10 @@ const FLOWS = {
     const page = await watched.signedIn();
     await page.keyboard.press("Control+k");
     await page.locator("#palette[open]").waitFor();
-    await page.keyboard.type("playg");
+    await page.keyboard.type("hub");
     await page.waitForFunction(() => document.querySelectorAll("#hits .hit").length === 1);
     await page.keyboard.press("Enter");
-    await page.locator("h1", { hasText: "Playground" }).waitFor();
+    await page.locator("h1", { hasText: "Hub" }).waitFor();
     await page.locator("dialog#palette[open]").waitFor({ state: "detached" });
     await page.keyboard.press("g");
     await page.keyboard.press("t");
