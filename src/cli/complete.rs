@@ -32,7 +32,10 @@ const MOST: usize = 200;
 
 /// Answers a shell that asks, and ends; comes back if none does.
 pub fn if_asked() {
-    CompleteEnv::with_factory(|| with_names(Cli::command(), "")).var(ASKED).bin("aerostack").complete();
+    // Who answers takes the variable away, so that nothing that is started meanwhile answers, too.
+    let for_bash = std::env::var(ASKED).is_ok_and(|shell| shell == "bash");
+    let tree = || with_names(Cli::command(), "", for_bash);
+    CompleteEnv::with_factory(tree).var(ASKED).bin("aerostack").complete();
 }
 
 /// What a shell reads once, so that it asks from then on.
@@ -68,19 +71,18 @@ fn kind_of(parent: &str, command: &str, argument: &str) -> Option<Kind> {
 }
 
 /// The command tree, with the names that the gateway knows.
-fn with_names(command: Command, parent: &str) -> Command {
+fn with_names(command: Command, parent: &str, for_bash: bool) -> Command {
     let name = command.get_name().to_owned();
     let named = |argument: Arg| match kind_of(parent, &name, argument.get_id().as_str()) {
-        Some(kind) => argument.add(ArgValueCompleter::new(move |typed: &OsStr| kind.candidates(typed))),
+        Some(kind) => argument.add(ArgValueCompleter::new(move |typed: &OsStr| kind.candidates(typed, for_bash))),
         None => argument,
     };
-    command.mut_args(named).mut_subcommands(|sub| with_names(sub, &name))
+    command.mut_args(named).mut_subcommands(|sub| with_names(sub, &name, for_bash))
 }
 
 impl Kind {
-    fn candidates(self, typed: &OsStr) -> Vec<CompletionCandidate> {
+    fn candidates(self, typed: &OsStr, for_bash: bool) -> Vec<CompletionCandidate> {
         let Some(typed) = typed.to_str() else { return Vec::new() };
-        let for_bash = std::env::var(ASKED).is_ok_and(|shell| shell == "bash");
         let known = self.known().unwrap_or_default();
         let fitting = known.into_iter().filter(|(name, _)| name.starts_with(typed)).take(MOST);
         let candidate = |(name, help): (String, Option<String>)| {
