@@ -118,7 +118,8 @@ fn expiring(actors: &Actors, asked: &Asked, now: Timestamp) -> Vec<ExpiringToken
     let until = now + TimeDelta::days(i64::from(actors.config.limits.token_expiry_warning_days));
     let active = asked.people.tokens().filter(|token| token.is_active(now));
     // What was made for an hour (a demo's token, that of the playground) needs nobody when the hour is over.
-    let lasting = active.filter(|token| token.expires_at.is_some_and(|end| end - token.created_at > TimeDelta::hours(1)));
+    let lasting =
+        active.filter(|token| token.expires_at.is_some_and(|end| end - token.created_at > TimeDelta::hours(1)));
     let soon = lasting.filter_map(|token| Some((token, token.expires_at.filter(|end| *end <= until)?)));
     let mut expiring: Vec<ExpiringToken> = soon
         .map(|(token, expires_at)| ExpiringToken {

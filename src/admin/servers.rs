@@ -359,7 +359,7 @@ pub async fn get_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, 
 }
 
 /// Change a definition; its address stays
-#[utoipa::path(patch, path = "/api/v1/admin/mcp-servers/{slug}", tag = "mcp-servers", params(("slug" = String, Path)),
+#[utoipa::path(patch, path = "/api/v1/admin/mcp-servers/{slug}", tag = "mcp-servers", params(("slug" = String, Path), IfMatch),
     request_body = UpdateServer, responses((status = 200, body = Server), Problems))]
 pub async fn update_route(
     admin: web::Data<Admin>,

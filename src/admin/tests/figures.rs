@@ -43,7 +43,7 @@ async fn issue(gateway: &Gateway, slug: &str, name: &str, member: Option<Account
     let wanted = IssueToken {
         workspace,
         name: name.into(),
-        expires_in_seconds: (name == "Bob").then_some(3600),
+        expires_in_seconds: (name == "Bob").then_some(2 * 3600),
         member,
         requests_per_minute: None,
         scope: Default::default(),

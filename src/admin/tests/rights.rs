@@ -6,6 +6,7 @@ use super::*;
 fn decision(path: &str) -> Option<Value> {
     Some(match path {
         "/workspaces/{slug}" => json!({"name": "x"}),
+        "/mcp-servers/{slug}" => json!({"title": "x"}),
         "/audit:verify" | "/workspaces/{slug}/diet:apply" => json!({}),
         "/skills" | "/skills/{namespace}/{name}/versions" => json!({"manifest": {}, "document": "x"}),
         "/skills/{namespace}/{name}/versions/{version}" => json!({"yanked": true}),
