@@ -494,7 +494,8 @@ const FLOWS = {
         await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished)));
         const { violations } = await new AxeBuilder({ page }).analyze();
         for (const one of violations) found.push(`${at} (${name}): ${one.id}: ${one.nodes[0].html.slice(0, 160)}`);
-        const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        // Not the window's own width: that of a phone's grows with the page.
+        const over = (await page.evaluate(() => document.documentElement.scrollWidth)) - look.viewport.width;
         if (over > 0) found.push(`${at} (${name}): ${over} px wider than the window`);
         if (options.shots) {
           const file = `${at.replace(/[^a-z0-9]+/gi, "-").replace(/^-|-$/g, "")}-${name}.png`;
@@ -509,7 +510,7 @@ const FLOWS = {
         await outside.goto(gateway.url + at);
         const { violations } = await new AxeBuilder({ page: outside }).analyze();
         for (const one of violations) found.push(`${at}: ${one.id}: ${one.nodes[0].html.slice(0, 160)}`);
-        const over = await outside.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+        const over = (await outside.evaluate(() => document.documentElement.scrollWidth)) - look.viewport.width;
         if (over > 0) found.push(`${at}: ${over} px wider than the window of ${look.viewport.width}`);
       }
       await outside.context().close();
