@@ -72,7 +72,7 @@ pub(super) async fn begin(request: &mut ServiceRequest) -> Result<Begun> {
     let id = digest([by.account.to_string().as_bytes(), by.namespace.to_string().as_bytes(), key.as_bytes()]);
     let fingerprint = fingerprint(&admin.actors.vault.state_key(), &place, &body);
     let (now, store) = (clock::now(), admin.actors.store.clone());
-    let (taken, written) = (id.clone(), fingerprint.clone());
+    let (taken, written) = (id.clone(), fingerprint);
     let known = store
         .write(move |tx| Box::pin(async move { kept_answers::begin(tx, &taken, &written, now, now - KEPT).await }))
         .await?;

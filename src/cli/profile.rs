@@ -327,7 +327,7 @@ mod tests {
                 let store = &store;
                 scope.spawn(move || {
                     let (url, secret) = (format!("https://{name}.example"), SecretString::from(name.as_str()));
-                    save_login(&store, name, &url, &secret, false).unwrap();
+                    save_login(store, name, &url, &secret, false).unwrap();
                     store.save_workspace_token(&url, &secret).unwrap();
                     let chosen = |profiles: &mut Profiles| {
                         profiles.profiles.get_mut(name).unwrap().workspace = Some(name.clone());
