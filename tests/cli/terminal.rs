@@ -38,8 +38,9 @@ fn shell(gateway: &TestGateway, terminal: bool, line: &str) -> Command {
 #[test]
 fn colours_are_for_terminals_and_as_they_are_asked_for() {
     let Place { gateway, .. } = place_with(setup(), &[]);
-    let (plain, fancy): (&[(&str, &str)], &[(&str, &str)]) = (&[("NO_COLOR", "1")], &[("CLICOLOR_FORCE", "1")]);
-    let (none, dumb): (&[(&str, &str)], &[(&str, &str)]) = (&[], &[("TERM", "dumb")]);
+    type Environment = &'static [(&'static str, &'static str)];
+    let (plain, fancy): (Environment, Environment) = (&[("NO_COLOR", "1")], &[("CLICOLOR_FORCE", "1")]);
+    let (none, dumb): (Environment, Environment) = (&[], &[("TERM", "dumb")]);
     for (terminal, line, environment, coloured) in [
         (true, "doctor", none, true),
         (false, "doctor", none, false),
@@ -73,7 +74,10 @@ fn credentials_are_shown_whole_when_they_are_made_and_never_again() {
     let (_, issued, _) = saved(&["workspace", "token", "create", "eng", "--name", "Bob", "--output", "token"], "");
     let whole = [admin.key.as_str(), &token.raw, key, issued.trim()];
     assert!(whole.iter().all(|one| one.len() == 40), "{whole:?}");
-    assert!(saved(&["login", "--token-stdin", "--profile", "again"], &format!("{key}\n")).0 == 0);
+    let url = format!("http://{}", gateway.address);
+    let (exit, _, said) =
+        saved(&["login", "--token-stdin", "--profile", "again", "--gateway", &url], &format!("{key}\n"));
+    assert_eq!(exit, 0, "{said}");
     let mut shown = String::new();
     for line in [
         "workspace token list eng",

@@ -204,7 +204,7 @@ fn a_form_from_elsewhere_does_nothing() {
 
 #[test]
 fn a_link_gets_the_key_of_the_environment_only_where_it_would_have_gone_without_the_link() {
-    let stranger = Upstream::start(|_, conn| conn.json(200, "{}".to_owned()));
+    let stranger = Upstream::start(|_, conn| conn.json(200, "{}"));
     let gateway = setup().start();
     let (alice, _) = gateway.member("alice", "viewer", None);
     gateway.admin().delete("/team/members/alice").expect(200);
