@@ -67,7 +67,7 @@ function stacked({ columns }, hidden) {
 
 function draw(figure) {
   const data = read(figure);
-  if (!data.times.length) return;
+  if (!data.times.length || !data.columns.length) return;
   const kind = figure.dataset.chart;
   const place = figure.querySelector(".plot");
   const before = drawn.get(figure);
