@@ -100,7 +100,7 @@ class Gateway:
         for name in [*ROLES, "stranger"]:
             role = name if name in ROLES else "viewer"
             invite = self.ask("POST", "/team/invites", {"email": f"{name}@example.com", "role": role})
-            code = invite["link"].rsplit("/", 1)[1]
+            code = invite["link"].rsplit("#", 1)[1]
             newcomer = {"username": f"{name}-person", "password": PASSWORD, "api_key_name": "first"}
             joined = self.ask("POST", f"/team/invites/{code}/accept", newcomer, key="")
             if name == "stranger":
@@ -134,7 +134,7 @@ class Gateway:
             "version": ["1.0.0"],
             "member": ["viewer-person", invite["email"], "acme"],
             "id": [token, invite["id"], key],
-            "code": [invite["link"].rsplit("/", 1)[1]],
+            "code": [invite["link"].rsplit("#", 1)[1]],
         }
         lines = []
         for name, values in names.items():
