@@ -35,7 +35,7 @@ const MOST_LAYERS: usize = 20;
 const ROWS: usize = 50;
 const MOST_ROWS: usize = 1000;
 /// Time zones are at most this far from UTC, minutes.
-const OFFSET: i32 = 14 * 60;
+pub(super) const OFFSET: i32 = 14 * 60;
 
 /// Which figures.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]

@@ -14,7 +14,7 @@ use crate::{
         asked::{Asked, People, Question},
         auth::Caller,
         dto::{ExpiringToken, Overview, ServersUp, UnusualToken},
-        figures::sums,
+        figures::{OFFSET, sums},
         openapi::Problems,
         reply::Reply,
         request::Query,
@@ -29,9 +29,6 @@ use crate::{
     error::{Result, err},
     store::usage::{self, By, Detail, Figures, UsageFilter, Which},
 };
-
-/// Time zones are at most this far from UTC, minutes.
-const OFFSET: i32 = 14 * 60;
 
 /// Where it is morning.
 #[derive(Debug, Clone, Copy, Default, Deserialize, IntoParams)]
