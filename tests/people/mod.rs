@@ -10,6 +10,7 @@ mod logins;
 mod mail;
 mod names;
 mod pace;
+mod rights;
 mod sessions;
 mod sharing;
 mod team;
