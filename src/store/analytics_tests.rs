@@ -110,6 +110,8 @@ on_both_databases! {
         assert!(steps.iter().all(|(group, figures)| figures.last_call().unwrap() - group.at() < hours(1)));
         let called = store.analytics(move |db| async move { usage::servers_called(&db, &[workspace], "github-mcp").await });
         assert_eq!(called.await.unwrap(), [ServerId(uuid::Uuid::from_u128(5))]);
+        let nowhere = store.analytics(|db| async move { usage::servers_called(&db, &[], "github-mcp").await });
+        assert_eq!(nowhere.await.unwrap(), []);
     }
 
     async fn every_way_of_counting_gives_the_same_sum(store: TestStore) {

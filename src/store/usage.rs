@@ -313,6 +313,10 @@ pub async fn usage(db: &DatabaseConnection, filter: &UsageFilter) -> Result<Vec<
 
 /// The servers that were called under a slug, those included that are no more.
 pub async fn servers_called(db: &DatabaseConnection, workspaces: &[WorkspaceId], slug: &str) -> Result<Vec<ServerId>> {
+    if workspaces.is_empty() {
+        // Postgres takes no empty list.
+        return Ok(Vec::new());
+    }
     let mut sql = Sql::new(db.get_database_backend());
     sql.words("SELECT DISTINCT server_id FROM tool_call_sums WHERE workspace_id IN ");
     sql.values(workspaces.iter().map(|id| id.0)).words(" AND cut = ").value(Cut::Tool.column());

@@ -99,6 +99,11 @@ fn sum(numbers: &Value) -> u64 {
 }
 
 async fn rule(gateway: Gateway) {
+    // Somebody who has no workspace yet.
+    for path in ["/analytics/table?server=github-mcp", "/calls?server=github-mcp"] {
+        let got = gateway.get(path).await;
+        assert_eq!(got.status, 404, "{path}: {got:?}");
+    }
     let office = office(gateway).await;
     let get = async |path: &str| {
         let got = office.gateway.get(path).await;
