@@ -164,6 +164,7 @@ async fn rule(gateway: Gateway) {
     office.own_only().await;
     office.csv().await;
     office.refused().await;
+    office.odd_texts().await;
 }
 
 fn day(back: i64) -> String {
@@ -214,6 +215,24 @@ impl Office {
                 .contains(",Bob,github__list,'=github-mcp,cursor,modern,error,-32011,")
         );
         assert!(text("/workspaces/sales/analytics?format=csv").await.contains("\r\nCarol,crm__find,crm-mcp,4,0,20"));
+    }
+
+    /// What no text may hold is the caller's mistake, or not found: it is no failure of the database.
+    async fn odd_texts(&self) {
+        for path in [
+            "/analytics/figures?tool=%00",
+            "/analytics/table?server=a%00b",
+            "/calls?tool=a%00",
+            "/audit?user=%00",
+            "/audit?action=a%00",
+            "/workspaces/engineering/audit?user=%00",
+            "/workspaces/a%00",
+            "/team/members/a%00",
+            "/whoami?namespace=a%00",
+        ] {
+            let got = self.gateway.get(path).await;
+            assert!(got.status < 500, "{path}: {got:?}");
+        }
     }
 
     async fn refused(&self) {
