@@ -1,5 +1,7 @@
 //! Figures, tables and the calls behind them, as a page asks for them.
 
+use chrono::Timelike as _;
+
 use super::*;
 use crate::{
     actors::{analytics_sink::Flush, token_authority::IssueToken},
@@ -165,6 +167,7 @@ async fn rule(gateway: Gateway) {
     office.csv().await;
     office.refused().await;
     office.odd_texts().await;
+    office.today_begins_at_midnight().await;
 }
 
 fn day(back: i64) -> String {
@@ -215,6 +218,27 @@ impl Office {
                 .contains(",Bob,github__list,'=github-mcp,cursor,modern,error,-32011,")
         );
         assert!(text("/workspaces/sales/analytics?format=csv").await.contains("\r\nCarol,crm__find,crm-mcp,4,0,20"));
+    }
+
+    /// Some eight hours ago it was midnight, half an hour after an hour of UTC began, as it is in India.
+    async fn today_begins_at_midnight(&self) {
+        let hours_ago = clock::now() - chrono::TimeDelta::hours(8);
+        let hour = hours_ago - chrono::TimeDelta::seconds(i64::from(hours_ago.num_seconds_from_midnight() % 3600));
+        let midnight = i64::from(hour.num_seconds_from_midnight() / 60) + 30;
+        let offset = if midnight >= 600 { 1440 - midnight } else { -midnight };
+        let path = format!("/overview?utc_offset_minutes={offset}");
+        let before = self.gateway.get(&path).await;
+        let (workspace, token) = issue(&self.gateway, "engineering", "Dev", None).await;
+        for minute in [10, 50] {
+            let at = hour + chrono::TimeDelta::minutes(minute);
+            let event = call(workspace, token, "github__list", 0, Outcome::Ok);
+            self.gateway.actors.analytics.record(ToolCallEvent { at, call: CallId::of_call(at), ..event });
+        }
+        self.gateway.actors.analytics.sink().ask(Flush, std::time::Duration::from_secs(5)).await.unwrap();
+        let calls = |got: &Got, when: &str| got.body[when]["calls"].as_u64().unwrap_or_else(|| panic!("{got:?}"));
+        let now = self.gateway.get(&path).await;
+        assert_eq!(calls(&now, "week"), calls(&before, "week") + 2);
+        assert_eq!(calls(&now, "today"), calls(&before, "today") + 1, "ten past was yesterday: {now:?}");
     }
 
     /// What no text may hold is the caller's mistake, or not found: it is no failure of the database.
