@@ -205,8 +205,18 @@ impl Office {
             let service = init_service(App::new().configure(configure(self.gateway.admin.clone()))).await;
             let answer = call_service(&service, request.to_request()).await;
             assert_eq!(answer.headers().get(header::CONTENT_TYPE).unwrap(), "text/csv; charset=utf-8", "{path}");
-            String::from_utf8(read_body(answer).await.to_vec()).unwrap()
+            let next = answer.headers().get(header::LINK).map(|link| link.to_str().unwrap().to_owned());
+            (String::from_utf8(read_body(answer).await.to_vec()).unwrap(), next)
         };
+        // A file that is not all of it says where the rest is.
+        for (path, lines) in [("/calls?format=csv&limit=9", [10, 8]), ("/analytics/table?format=csv&limit=2", [3, 2])] {
+            let (first, next) = text(path).await;
+            let next = next.unwrap_or_else(|| panic!("{path}: {first}"));
+            let at = next.strip_prefix(&format!("<{BASE}")).and_then(|rest| rest.strip_suffix(">; rel=\"next\"")).unwrap();
+            let (rest, end) = text(at).await;
+            assert_eq!(([first.lines().count(), rest.lines().count()], end), (lines, None), "{path}: {next}");
+        }
+        let text = async |path: &str| text(path).await.0;
         let table = text("/analytics/table?by=server&format=csv").await;
         assert!(table.starts_with("server,of_server,calls,errors,tool_errors,error_rate,p50_us"), "{table}");
         assert!(table.contains("\r\n'=github-mcp,,7,1,0,0.142857,"), "no formula: {table}");
