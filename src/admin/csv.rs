@@ -36,12 +36,7 @@ pub fn number(value: Option<u64>) -> String {
 pub struct NextPage(pub String);
 
 /// The answer with these columns and rows; `name` is what the file is called, `next` the cursor if there are more.
-pub fn answer(
-    name: &str,
-    columns: &[&str],
-    rows: impl Iterator<Item = Vec<String>>,
-    next: Option<String>,
-) -> Reply {
+pub fn answer(name: &str, columns: &[&str], rows: impl Iterator<Item = Vec<String>>, next: Option<String>) -> Reply {
     let failed = |cause: csv::Error| Error::internal("writing CSV", cause);
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     writer.write_record(columns).map_err(failed)?;

@@ -116,7 +116,8 @@ impl Known {
 /// What a name ends with, it itself included: behind one of its separators is the server's own name of the tool.
 fn ends(group: &Group) -> impl Iterator<Item = (ServerId, String)> {
     let (server, name) = (group.server(), group.tool.as_str());
-    let behind = name.match_indices(tool_name::SEPARATOR).filter_map(|(at, _)| name.get(at + tool_name::SEPARATOR.len()..));
+    let behind = name.match_indices(tool_name::SEPARATOR);
+    let behind = behind.filter_map(move |(at, between)| name.get(at + between.len()..));
     behind.chain([name]).map(move |end| (server, end.to_owned()))
 }
 

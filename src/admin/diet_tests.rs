@@ -139,7 +139,8 @@ async fn a_tool_that_is_new_or_has_another_name_now_is_not_called_unused() {
     let alias = json!({ "tools": ["renamed"], "alias": "another_name" });
     assert_eq!(gateway.patch(&format!("{at}/tools"), alias).await.status, 200);
     let diet = gateway.get("/workspaces/engineering/diet").await.body;
-    let known = json!([["idle", "unused", 0], ["renamed", "too_new", 0], ["used", "too_new", 0], ["added", "too_new", 0]]);
+    let known =
+        json!([["idle", "unused", 0], ["renamed", "too_new", 0], ["used", "too_new", 0], ["added", "too_new", 0]]);
     assert_eq!(worth(&diet), known, "{diet}");
     let applied = gateway.post("/workspaces/engineering/diet:apply", json!({})).await.body;
     assert_eq!(applied["switched_off"], json!([{ "server": "toolbox-mcp", "tools": ["idle"] }]), "{applied}");

@@ -134,7 +134,8 @@ impl Config {
     /// Days are subtracted from the present: what reaches beyond all time is a typing error.
     fn days_problems(&self) -> Vec<String> {
         let kept = self.analytics.retention_days;
-        let none = (kept == 0).then(|| "analytics.retention_days must be 1 at least: 0 would delete every call".to_owned());
+        let none =
+            (kept == 0).then(|| "analytics.retention_days must be 1 at least: 0 would delete every call".to_owned());
         let all = [
             ("analytics.retention_days", kept),
             ("audit.retention_days", self.audit.retention_days),
@@ -315,7 +316,9 @@ mod tests {
             let error = load(&[(setting, days)]).unwrap_err();
             assert!(error.message().contains(said), "{setting}: {error}");
         }
-        assert!(load(&[("AEROSTACK_ANALYTICS_RETENTION_DAYS", "36500"), ("AEROSTACK_AUDIT_RETENTION_DAYS", "0")]).is_ok());
+        assert!(
+            load(&[("AEROSTACK_ANALYTICS_RETENTION_DAYS", "36500"), ("AEROSTACK_AUDIT_RETENTION_DAYS", "0")]).is_ok()
+        );
     }
 
     #[test]

@@ -212,7 +212,8 @@ impl Office {
         for (path, lines) in [("/calls?format=csv&limit=9", [10, 8]), ("/analytics/table?format=csv&limit=2", [3, 2])] {
             let (first, next) = text(path).await;
             let next = next.unwrap_or_else(|| panic!("{path}: {first}"));
-            let at = next.strip_prefix(&format!("<{BASE}")).and_then(|rest| rest.strip_suffix(">; rel=\"next\"")).unwrap();
+            let at =
+                next.strip_prefix(&format!("<{BASE}")).and_then(|rest| rest.strip_suffix(">; rel=\"next\"")).unwrap();
             let (rest, end) = text(at).await;
             assert_eq!(([first.lines().count(), rest.lines().count()], end), (lines, None), "{path}: {next}");
         }

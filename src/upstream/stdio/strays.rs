@@ -98,7 +98,8 @@ mod tests {
     fn programs_are_ended_and_nobody_else_who_lives_in_a_folder_that_was_chosen() {
         let chosen = tempfile::tempdir().unwrap();
         let server = Uuid::now_v7().simple().to_string();
-        let homes = ["", "alice", "alice/children", &server, &format!("{server}/home")].map(|end| chosen.path().join(end));
+        let homes =
+            ["", "alice", "alice/children", &server, &format!("{server}/home")].map(|end| chosen.path().join(end));
         // Each waits for input that does not come, and ends with this test.
         let mut living = homes.map(|home| Command::new("cat").stdin(Stdio::piped()).env("HOME", home).spawn().unwrap());
         let ended = end(chosen.path());
