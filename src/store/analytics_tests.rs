@@ -100,6 +100,9 @@ on_both_databases! {
         };
         assert_eq!(read(&store, of(&|which| which.tokens = Some(vec![bob])), FULL).await.len(), 1);
         assert_eq!(read(&store, of(&|which| which.tokens = Some(vec![])), FULL).await.len(), 0);
+        // A pipeline may have had a token for each of its runs.
+        let many: Vec<TokenId> = (0..20_000).map(|_| TokenId::generate()).chain([bob]).collect();
+        assert_eq!(read(&store, of(&|which| which.tokens = Some(many.clone())), FULL).await.len(), 1);
         assert_eq!(read(&store, of(&|which| which.servers = Some(vec![ServerId::generate()])), FULL).await.len(), 0);
         let one_tool = of(&|which| which.tools = Some(vec!["github__create_issue".into()]));
         assert_eq!(read(&store, one_tool, ALL).await[0].1.calls, 4);
