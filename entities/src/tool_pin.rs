@@ -27,6 +27,8 @@ pub struct Model {
     /// Who decided last, as the audit log names them.
     pub decided_by: Option<String>,
     pub decided_at: Option<DateTimeUtc>,
+    /// When the server was first seen to have it; nothing: before that was noted.
+    pub first_seen_at: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -103,5 +103,5 @@ pub async fn usage_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>
         let (calls, errors) = (row.calls.to_string(), row.errors.to_string());
         vec![row.user, row.tool, row.server, calls, errors, csv::moment(row.last_call)]
     });
-    csv::answer("usage", &["user", "tool", "server", "calls", "errors", "last_call"], rows)
+    csv::answer("usage", &["user", "tool", "server", "calls", "errors", "last_call"], rows, None)
 }

@@ -183,7 +183,7 @@ fn reply(page: Page<Call>, format: Format) -> Reply {
         row.extend(numbers);
         row
     });
-    csv::answer("calls", &COLUMNS, rows)
+    csv::answer("calls", &COLUMNS, rows, page.next_cursor)
 }
 
 /// List single calls of a workspace

@@ -13,7 +13,7 @@ use actix_web::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::audit_checkpoint::hex;
+use crate::{admin::csv::NextPage, domain::audit_checkpoint::hex};
 
 /// What was asked, as far as it decides about the answer's head.
 pub(super) struct Asked {
@@ -50,6 +50,7 @@ impl Asked {
         if response.headers().contains_key(header::ETAG) {
             return ServiceResponse::new(request, response.set_body(bytes).map_into_boxed_body());
         }
+        let next = response.extensions_mut().remove::<NextPage>().map(|NextPage(cursor)| cursor);
         let tag = etag(&bytes);
         if has_seen(&self.seen, &tag) {
             let answer = HttpResponse::NotModified().insert_header((header::ETAG, tag)).finish();
@@ -61,24 +62,29 @@ impl Asked {
             }
         };
         put(header::ETAG, &tag);
-        if let Some(next) = self.next_page(&bytes) {
+        if let Some(next) = next.or_else(|| cursor_of(&bytes)).map(|cursor| self.page_at(&cursor)) {
             put(header::LINK, &format!("<{next}>; rel=\"next\""));
         }
         ServiceResponse::new(request, response.set_body(bytes).map_into_boxed_body())
     }
 
-    fn next_page(&self, body: &[u8]) -> Option<String> {
-        #[derive(Deserialize)]
-        struct Paged {
-            next_cursor: Option<String>,
-        }
-        let cursor = serde_json::from_slice::<Paged>(body).ok()?.next_cursor?;
+    /// Where the page is that begins at a cursor.
+    fn page_at(&self, cursor: &str) -> String {
         let query = self.uri.query().unwrap_or_default();
         let kept = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name != "cursor");
         let mut next = url::form_urlencoded::Serializer::new(String::new());
-        let next = next.extend_pairs(kept).append_pair("cursor", &cursor).finish();
-        Some(format!("{}?{next}", self.uri.path()))
+        let next = next.extend_pairs(kept).append_pair("cursor", cursor).finish();
+        format!("{}?{next}", self.uri.path())
     }
+}
+
+/// The cursor that an object says.
+fn cursor_of(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Paged {
+        next_cursor: Option<String>,
+    }
+    serde_json::from_slice::<Paged>(body).ok()?.next_cursor
 }
 
 /// A thing whose tag is that of what lasts of it: when it was last used, or how much there is of it just now, is shown and

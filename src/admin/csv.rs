@@ -32,8 +32,11 @@ pub fn number(value: Option<u64>) -> String {
     value.map(|value| value.to_string()).unwrap_or_default()
 }
 
-/// The answer with these columns and rows; `name` is what the file is called.
-pub fn answer(name: &str, columns: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Reply {
+/// Where the page after this one begins, for the `Link` of an answer that is no object.
+pub struct NextPage(pub String);
+
+/// The answer with these columns and rows; `name` is what the file is called, `next` the cursor if there are more.
+pub fn answer(name: &str, columns: &[&str], rows: impl Iterator<Item = Vec<String>>, next: Option<String>) -> Reply {
     let failed = |cause: csv::Error| Error::internal("writing CSV", cause);
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     writer.write_record(columns).map_err(failed)?;
@@ -42,8 +45,12 @@ pub fn answer(name: &str, columns: &[&str], rows: impl Iterator<Item = Vec<Strin
         writer.write_record(row.iter().map(safe)).map_err(failed)?;
     }
     let bytes = writer.into_inner().map_err(|cause| Error::internal("writing CSV", cause))?;
-    Ok(HttpResponse::Ok()
+    let mut answer = HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/csv; charset=utf-8"))
         .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.csv\"")))
-        .body(bytes))
+        .body(bytes);
+    if let Some(cursor) = next {
+        answer.extensions_mut().insert(NextPage(cursor));
+    }
+    Ok(answer)
 }

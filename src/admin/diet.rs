@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
 };
 
 use actix_web::{
@@ -33,12 +33,12 @@ use crate::{
         near,
         role::{Principal, Role},
         span::Span,
-        tool_cost,
+        tool_cost, tool_name,
     },
     error::{Result, err},
     store::{
-        servers,
-        usage::{self, By, Figures, UsageFilter, Which},
+        servers, tool_pins, tool_settings,
+        usage::{self, By, Figures, Group, UsageFilter, Which},
         workspaces::WorkspaceRecord,
     },
 };
@@ -52,7 +52,11 @@ type Calls = HashMap<(ServerId, String), Figures>;
 /// What is known besides the catalogue.
 struct Known {
     calls: Calls,
+    /// What names that were called end with, behind whatever prefix they had.
+    ends: HashSet<(ServerId, String)>,
     installed: HashMap<InstallationId, Timestamp>,
+    /// Tools that were there, under the name that they have now, when the days began.
+    there: HashSet<(InstallationId, String)>,
     days: u32,
     since: Timestamp,
     recorded: bool,
@@ -62,11 +66,22 @@ impl Known {
     async fn of(actors: &Actors, workspace: &WorkspaceRecord) -> Result<Self> {
         let (now, days, id) = (clock::now(), DAYS.min(actors.config.analytics.retention_days), workspace.id);
         let since = now - TimeDelta::days(i64::from(days));
-        let installations = actors.store.read(move |db| async move { servers::installations(&db, id).await }).await?;
+        let read = actors.store.read(move |db| async move {
+            let installations = servers::installations(&db, id).await?;
+            let ids: Vec<InstallationId> = installations.iter().map(|one| one.id).collect();
+            let mut there: HashSet<_> = tool_pins::known_at(&db, &ids, since).await?.into_iter().collect();
+            for renamed in tool_settings::renamed_after(&db, id, since).await? {
+                there.remove(&renamed);
+            }
+            Ok((installations, there))
+        });
+        let (installations, there) = read.await?;
         let filter = UsageFilter { which: Which::in_workspace(id), span: Span::holding(since, now, now) };
         let by = By { server: true, tool: true, ..By::default() };
         let counted = actors.store.analytics(move |db| async move { usage::figures(&db, &filter, by).await }).await?;
         Ok(Known {
+            ends: counted.iter().flat_map(|(group, _)| ends(group)).collect(),
+            there,
             calls: counted.into_iter().map(|(group, figures)| ((group.server(), group.tool), figures)).collect(),
             installed: installations.into_iter().map(|one| (one.id, one.created_at)).collect(),
             days,
@@ -85,14 +100,25 @@ impl Known {
         sum
     }
 
-    fn worth(&self, one: &Installed, calls: u64) -> Worth {
-        let old = self.installed.get(&one.id).is_some_and(|installed| *installed <= self.since);
+    /// Whether an installation's tool, by its server's name of it, is worth it with so many calls.
+    fn worth(&self, one: &Installed, tool: &str, calls: u64) -> Worth {
+        let old = self.installed.get(&one.id).is_some_and(|installed| *installed <= self.since)
+            && self.there.contains(&(one.id, tool.to_owned()))
+            && !self.ends.contains(&(one.def.id, tool.to_owned()));
         match (calls > 0, old && self.recorded) {
             (true, _) => Worth::Used,
             (false, true) => Worth::Unused,
             (false, false) => Worth::TooNew,
         }
     }
+}
+
+/// What a name ends with, it itself included: behind one of its separators is the server's own name of the tool.
+fn ends(group: &Group) -> impl Iterator<Item = (ServerId, String)> {
+    let (server, name) = (group.server(), group.tool.as_str());
+    let behind = name.match_indices(tool_name::SEPARATOR);
+    let behind = behind.filter_map(move |(at, between)| name.get(at + between.len()..));
+    behind.chain([name]).map(move |end| (server, end.to_owned()))
 }
 
 /// What the tool list costs. Calls of everybody count, so it is for administrators.
@@ -156,7 +182,7 @@ fn tools<'v>(view: &'v WorkspaceView, known: &Known) -> Vec<(&'v Installed, Diet
             tokens: tool_cost::tokens(&listed),
             calls: figures.calls,
             last_call: figures.last_call(),
-            worth: known.worth(one, figures.calls),
+            worth: known.worth(one, &route.upstream_name, figures.calls),
         };
         tools.push((one, tool));
     }

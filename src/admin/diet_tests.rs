@@ -1,4 +1,9 @@
-//! What tools cost, which nobody uses, and switching those off: with a server that lists three.
+//! What tools cost, which nobody uses, and switching those off: with a server that lists three, and later a fourth.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
+};
 
 use serde_json::{Value, json};
 
@@ -14,8 +19,9 @@ use crate::{
     upstream::fake::{Fake, Reply, Request},
 };
 
-async fn server() -> Fake {
-    Fake::start(|request: &Request| match request.rpc().as_str() {
+/// The server; once it has `grown`, with another tool.
+async fn server(grown: Arc<AtomicBool>) -> Fake {
+    Fake::start(move |request: &Request| match request.rpc().as_str() {
         "server/discover" => Reply::result(
             request,
             &json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} },
@@ -26,7 +32,8 @@ async fn server() -> Fake {
             let tool = |name: &str, length: usize| {
                 json!({ "name": name, "description": "x".repeat(length), "inputSchema": { "type": "object" } })
             };
-            let tools = [tool("used", 100), tool("renamed", 200), tool("idle", 4500)];
+            let mut tools = vec![tool("used", 100), tool("renamed", 200), tool("idle", 4500)];
+            tools.extend(grown.load(SeqCst).then(|| tool("added", 50)));
             let list = json!({ "tools": tools, "resultType": "complete", "ttlMs": 0, "cacheScope": "private" });
             Reply::result(request, &list.to_string())
         }
@@ -57,15 +64,18 @@ fn call(workspace: WorkspaceId, server: ServerId, tool: &str, days_ago: i64) -> 
     }
 }
 
-/// The server was installed two months ago.
+/// The server was installed two months ago, with all that it lists.
 async fn age(gateway: &Gateway) {
     use sea_orm::{EntityTrait as _, sea_query::Expr};
 
-    use entities::workspace_server::{Column, Entity};
+    use entities::{tool_pin, workspace_server};
     let then = clock::now() - chrono::TimeDelta::days(60);
     let aged = gateway.actors.store.write(move |tx| {
         Box::pin(async move {
-            Entity::update_many().col_expr(Column::CreatedAt, Expr::value(then)).exec(tx.conn()).await?;
+            let created = workspace_server::Column::CreatedAt;
+            workspace_server::Entity::update_many().col_expr(created, Expr::value(then)).exec(tx.conn()).await?;
+            let seen = tool_pin::Column::FirstSeenAt;
+            tool_pin::Entity::update_many().col_expr(seen, Expr::value(then)).exec(tx.conn()).await?;
             Ok(())
         })
     });
@@ -79,24 +89,61 @@ fn worth(diet: &Value) -> Value {
 }
 
 async fn gateway(config: Config) -> (Gateway, WorkspaceId, ServerId) {
+    growing(config, Arc::default()).await
+}
+
+async fn growing(config: Config, grown: Arc<AtomicBool>) -> (Gateway, WorkspaceId, ServerId) {
     let gateway = Gateway::with(config, "enterprise").await;
     gateway.workspace("engineering").await;
-    let upstream = server().await;
+    let upstream = server(grown).await;
     gateway.defined("toolbox-mcp", upstream.url.as_str()).await;
     let installed = gateway.post("/workspaces/engineering/servers", json!({ "server": "toolbox-mcp" })).await;
     assert_eq!(installed.status, 201, "{installed:?}");
     let actors = &gateway.actors;
     let def = actors.catalog.load().servers.values().find(|def| *def.slug == *"toolbox-mcp").cloned().unwrap();
     actors.upstreams.refresh(&def, None).await.unwrap();
-    let listed = async {
+    listed(&gateway, 3).await;
+    let workspace = actors.catalog.load().workspace("engineering").unwrap().id;
+    (gateway, workspace, def.id)
+}
+
+/// Waits until clients are shown so many tools.
+async fn listed(gateway: &Gateway, many: usize) {
+    let shown = async {
         let mut looks = tokio::time::interval(std::time::Duration::from_millis(5));
-        while actors.catalog.load().workspace("engineering").unwrap().tools.entries().len() != 3 {
+        while gateway.actors.catalog.load().workspace("engineering").unwrap().tools.entries().len() != many {
             looks.tick().await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(20), listed).await.expect("the tools are listed");
-    let workspace = actors.catalog.load().workspace("engineering").unwrap().id;
-    (gateway, workspace, def.id)
+    tokio::time::timeout(std::time::Duration::from_secs(20), shown).await.expect("the tools are listed");
+}
+
+#[actix_web::test]
+async fn a_tool_that_is_new_or_has_another_name_now_is_not_called_unused() {
+    let grown = Arc::new(AtomicBool::new(false));
+    let (gateway, workspace, server) = growing(Config::default(), grown.clone()).await;
+    let at = "/workspaces/engineering/servers/toolbox-mcp";
+    assert_eq!(gateway.patch(at, json!({ "pins": "track" })).await.status, 200);
+    age(&gateway).await;
+    let actors = &gateway.actors;
+    let unused = json!([["idle", "unused", 0], ["renamed", "unused", 0], ["used", "unused", 0]]);
+    assert_eq!(worth(&gateway.get("/workspaces/engineering/diet").await.body), unused);
+
+    // The server has another one since a moment ago; one was called under the prefix of before, one has an alias now.
+    grown.store(true, SeqCst);
+    let def = actors.catalog.load().servers.get(&server).cloned().unwrap();
+    actors.upstreams.refresh(&def, None).await.unwrap();
+    listed(&gateway, 4).await;
+    actors.analytics.record(call(workspace, server, "box__used", 3));
+    actors.analytics.sink().ask(Flush, std::time::Duration::from_secs(5)).await.unwrap();
+    let alias = json!({ "tools": ["renamed"], "alias": "another_name" });
+    assert_eq!(gateway.patch(&format!("{at}/tools"), alias).await.status, 200);
+    let diet = gateway.get("/workspaces/engineering/diet").await.body;
+    let known =
+        json!([["idle", "unused", 0], ["renamed", "too_new", 0], ["used", "too_new", 0], ["added", "too_new", 0]]);
+    assert_eq!(worth(&diet), known, "{diet}");
+    let applied = gateway.post("/workspaces/engineering/diet:apply", json!({})).await.body;
+    assert_eq!(applied["switched_off"], json!([{ "server": "toolbox-mcp", "tools": ["idle"] }]), "{applied}");
 }
 
 #[actix_web::test]

@@ -284,7 +284,7 @@ pub enum Worth {
     Used,
     /// Nobody did.
     Unused,
-    /// Its server was installed too short a time ago to tell.
+    /// It, its server here, or its name is too new to tell.
     TooNew,
 }
 

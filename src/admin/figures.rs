@@ -404,7 +404,7 @@ fn figures_reply(found: Figures, format: Format) -> Reply {
         row.extend(cells(&point.sums));
         row
     });
-    csv::answer("figures", &[&["at"], &COLUMNS[..]].concat(), rows)
+    csv::answer("figures", &[&["at"], &COLUMNS[..]].concat(), rows, None)
 }
 
 fn table_reply(found: SubjectTable, format: Format) -> Reply {
@@ -417,7 +417,7 @@ fn table_reply(found: SubjectTable, format: Format) -> Reply {
         line.extend(cells(&row.sums));
         line
     });
-    csv::answer("table", &columns, rows)
+    csv::answer("table", &columns, rows, found.next_cursor)
 }
 
 /// Figures of a workspace over time

@@ -47,7 +47,8 @@ pub async fn overview(actors: &Actors, by: &Principal, query: OverviewQuery) -> 
     }
     let asked = Asked::of(actors, by, Question::default()).await?;
     let now = clock::now();
-    let today = Span::holding(midnight(now, query.utc_offset_minutes), now, now);
+    // To the minute: not everywhere does a day begin with an hour of UTC.
+    let today = Span::of_minutes(midnight(now, query.utc_offset_minutes), now);
     let week = Span::holding(now - TimeDelta::days(7), now, now);
     let (today, active_today) = stretch(actors, &asked, today).await?;
     let (week, active_week) = stretch(actors, &asked, week).await?;

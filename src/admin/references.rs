@@ -13,6 +13,7 @@ use crate::{
     error::{Error, Result, err},
     store::{
         accounts::{self, AccountRecord},
+        api_keys,
         servers::{self as records, ServerRecord},
         skills::{self, SkillRecord},
     },
@@ -55,14 +56,16 @@ async fn place(actors: &Actors, by: &Principal, namespace: Option<&str>) -> Resu
         let own = whoami::namespace(actors, by).await?;
         return Ok(Place { name: own.username.clone(), account: Some(own), member: true });
     };
-    let (wanted, who, acts_in) = (name.to_owned(), by.account, by.namespace);
+    let (wanted, who, acts_in, key) = (name.to_owned(), by.account, by.namespace, by.api_key);
     let (account, role) = actors
         .store
         .read(move |db| async move {
             let account = accounts::by_username(&db, &wanted).await?;
+            // A key that is bound makes nobody a member elsewhere.
+            let stays = api_keys::is_bound(&db, who, key).await?;
             let role = match &account {
-                Some(account) => accounts::role_of(&db, account.id, who).await?,
-                None => None,
+                Some(account) if !stays || account.id == acts_in => accounts::role_of(&db, account.id, who).await?,
+                _ => None,
             };
             Ok((account, role))
         })

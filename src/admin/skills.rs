@@ -26,7 +26,7 @@ use crate::{
     },
     error::{Error, ErrorCode, Result, err},
     store::{
-        accounts, servers,
+        accounts, api_keys, servers,
         skills::{self, Of, SkillRecord, VersionRecord},
     },
 };
@@ -78,15 +78,17 @@ pub async fn list(actors: &Actors, by: &Principal, query: SkillQuery) -> Result<
             return Err(Error::new(ErrorCode::InvalidRequest, "No such scope").with_hint("mine or public"));
         }
     };
-    let (who, acts_in) = (by.account, by.namespace);
+    let (who, acts_in, key) = (by.account, by.namespace, by.api_key);
     let mut all = actors
         .store
         .read(move |db| async move {
             let of = match public {
                 true => Of::Public,
                 false => {
+                    let stays = api_keys::is_bound(&db, who, key).await?;
                     let mut mine: Vec<_> =
                         accounts::namespaces_of(&db, who).await?.into_iter().map(|(account, _)| account.id).collect();
+                    mine.retain(|id| !stays || *id == acts_in);
                     if !mine.contains(&acts_in) {
                         mine.push(acts_in);
                     }

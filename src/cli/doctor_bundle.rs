@@ -5,6 +5,7 @@ use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
 use secrecy::ExposeSecret as _;
 use serde_json::{Map, Value, json};
+use url::Url;
 
 use super::{
     doctor::Finding,
@@ -52,7 +53,25 @@ pub async fn ask(session: &mut Session) -> Map<String, Value> {
         };
         said.insert((*name).to_owned(), answer.unwrap_or_else(|failure| json!(failure.headline())));
     }
+    let servers = said.get_mut("servers").and_then(|page| page.get_mut("data")).and_then(Value::as_array_mut);
+    for place in servers.into_iter().flatten().filter_map(|server| server.get_mut("url")) {
+        *place = json!(beginning(place.as_str().unwrap_or_default()));
+    }
     said
+}
+
+/// Where a server is, without what may open it: the path of an address is at some providers all that it takes, and a
+/// program's arguments may hold anything.
+fn beginning(place: &str) -> String {
+    if let Some(url) = Url::parse(place).ok().filter(Url::has_host) {
+        let end = if url.path() == "/" && url.query().is_none() { "" } else { "/…" };
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        return format!("{}://{}{port}{end}", url.scheme(), url.host_str().unwrap_or_default());
+    }
+    let mut words = place.split(' ');
+    let known: Vec<&str> = words.by_ref().take(2).collect();
+    let end = if words.next().is_some() { " …" } else { "" };
+    format!("{}{end}", known.join(" "))
 }
 
 fn bundle(session: &Session, findings: &[Finding], said: &Map<String, Value>) -> Value {
@@ -100,6 +119,18 @@ fn without_credentials(text: &str, known: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_servers_place_only_the_machine_and_the_program_are_told() {
+        for (place, told) in [
+            ("https://mcp.example.com:8443/s/0123456789abcdef/mcp?key=***", "https://mcp.example.com:8443/…"),
+            ("https://mcp.example.com/", "https://mcp.example.com"),
+            ("stdio: /usr/bin/npx -y server --dsn postgres://u:p@h/db", "stdio: /usr/bin/npx …"),
+            ("stdio: /usr/bin/toy", "stdio: /usr/bin/toy"),
+        ] {
+            assert_eq!(beginning(place), told);
+        }
+    }
 
     #[test]
     fn whatever_looks_like_a_credential_is_taken_out_and_words_are_not() {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct AnalyticsConfig {
     /// Whether tool calls are recorded. Off: no figures, no calls in lists, logs and streams, no `aerostack_tool_calls` metrics.
     pub enabled: bool,
-    /// Days that calls are kept.
+    /// Days that calls are kept, 1 at least.
     pub retention_days: u32,
     /// Calls per write.
     pub batch: usize,

@@ -34,6 +34,8 @@ const NOT_SETTING_PREFIXES: &[&str] = &[
 ];
 /// Largest configuration file, in bytes.
 const FILE_BYTES: u64 = 1024 * 1024;
+/// Most days that a setting may say: a hundred years.
+const MOST_DAYS: u32 = 36_500;
 
 /// What was said on the command line: section, key, value.
 pub type Flags = Vec<(&'static str, &'static str, Value)>;
@@ -125,7 +127,24 @@ impl Config {
             "server.ops_bind must be an address such as 127.0.0.1:8788",
         );
         self.people_problems(&mut problems);
+        problems.extend(self.days_problems());
         problems
+    }
+
+    /// Days are subtracted from the present: what reaches beyond all time is a typing error.
+    fn days_problems(&self) -> Vec<String> {
+        let kept = self.analytics.retention_days;
+        let none =
+            (kept == 0).then(|| "analytics.retention_days must be 1 at least: 0 would delete every call".to_owned());
+        let all = [
+            ("analytics.retention_days", kept),
+            ("audit.retention_days", self.audit.retention_days),
+            ("limits.token_expiry_warning_days", self.limits.token_expiry_warning_days),
+            ("limits.session_days", self.limits.session_days),
+            ("people.session_days", self.people.session_days),
+        ];
+        let too_many = all.into_iter().filter(|(_, days)| *days > MOST_DAYS);
+        none.into_iter().chain(too_many.map(|(name, _)| format!("{name} may be {MOST_DAYS} at most"))).collect()
     }
 }
 
@@ -283,6 +302,23 @@ mod tests {
           - the environment variable AEROSTACK_LIMITS_CALLS does not fit: limits.calls is not of that kind
           - server.tls_cert and server.tls_key go together: set both or neither
         "#);
+    }
+
+    #[test]
+    fn days_that_would_keep_nothing_or_reach_beyond_all_time_are_refused() {
+        for (setting, days, said) in [
+            ("AEROSTACK_ANALYTICS_RETENTION_DAYS", "0", "would delete every call"),
+            ("AEROSTACK_ANALYTICS_RETENTION_DAYS", "4000000000", "36500 at most"),
+            ("AEROSTACK_AUDIT_RETENTION_DAYS", "4000000000", "36500 at most"),
+            ("AEROSTACK_LIMITS_TOKEN_EXPIRY_WARNING_DAYS", "4000000000", "36500 at most"),
+            ("AEROSTACK_PEOPLE_SESSION_DAYS", "4000000000", "36500 at most"),
+        ] {
+            let error = load(&[(setting, days)]).unwrap_err();
+            assert!(error.message().contains(said), "{setting}: {error}");
+        }
+        assert!(
+            load(&[("AEROSTACK_ANALYTICS_RETENTION_DAYS", "36500"), ("AEROSTACK_AUDIT_RETENTION_DAYS", "0")]).is_ok()
+        );
     }
 
     #[test]

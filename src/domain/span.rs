@@ -36,7 +36,16 @@ impl Span {
         let length = to.saturating_sub(from);
         let fitting = STEPS.into_iter().find(|(most, _)| length <= *most).map_or(DAY_US, |(_, step)| step);
         let has_minutes = from >= now.timestamp_micros().saturating_sub(MINUTES_KEPT_US - HOUR_US);
-        let step_us = if has_minutes { fitting } else { fitting.max(HOUR_US) };
+        Span::of_steps((from, to), if has_minutes { fitting } else { fitting.max(HOUR_US) })
+    }
+
+    /// The shortest one of minutes that holds everything from `from` up to `to`: exact where a step would be too coarse.
+    /// Of what is older than [`MINUTES_KEPT_US`] there are none.
+    pub fn of_minutes(from: Timestamp, to: Timestamp) -> Self {
+        Span::of_steps((from.timestamp_micros(), to.timestamp_micros()), MINUTE_US)
+    }
+
+    fn of_steps((from, to): (i64, i64), step_us: i64) -> Self {
         let from_us = from.div_euclid(step_us).saturating_mul(step_us);
         let to_us = to.saturating_add(step_us - 1).div_euclid(step_us).saturating_mul(step_us);
         Span { from_us, to_us: to_us.max(from_us.saturating_add(step_us)), step_us }
@@ -122,6 +131,8 @@ mod tests {
         let then = now - chrono::TimeDelta::days(3);
         let span = Span::holding(then, then + chrono::TimeDelta::minutes(5), now);
         assert_eq!((span.from(), span.to()), (at("2026-03-12T14:00:00Z"), at("2026-03-12T15:00:00Z")));
+        let exactly = Span::of_minutes(then, then + chrono::TimeDelta::hours(7));
+        assert_eq!((exactly.from(), exactly.to()), (at("2026-03-12T14:32:00Z"), at("2026-03-12T21:33:00Z")));
         let nothing = Span::holding(now, now, now);
         assert_eq!(nothing.steps().count(), 1);
     }

@@ -44,6 +44,10 @@ impl Outcome {
         match self {
             Outcome::Ok => 0,
             Outcome::ToolError => 1,
+            Outcome::Error(0) => CODE_0,
+            Outcome::Error(1) => CODE_1,
+            // Nobody uses these: they are kept as the code that stands for any other.
+            Outcome::Error(CODE_0 | CODE_1) => i32::MIN,
             Outcome::Error(code) => code,
         }
     }
@@ -52,10 +56,16 @@ impl Outcome {
         match column {
             0 => Outcome::Ok,
             1 => Outcome::ToolError,
+            CODE_0 => Outcome::Error(0),
+            CODE_1 => Outcome::Error(1),
             code => Outcome::Error(code),
         }
     }
 }
+
+/// What stands in the column for the codes whose places are taken: some servers use them for errors of every kind.
+const CODE_0: i32 = i32::MAX;
+const CODE_1: i32 = i32::MAX - 1;
 
 /// One tool call, as the gateway saw it.
 #[derive(Debug, Clone, PartialEq)]

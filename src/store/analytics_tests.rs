@@ -100,6 +100,9 @@ on_both_databases! {
         };
         assert_eq!(read(&store, of(&|which| which.tokens = Some(vec![bob])), FULL).await.len(), 1);
         assert_eq!(read(&store, of(&|which| which.tokens = Some(vec![])), FULL).await.len(), 0);
+        // A pipeline may have had a token for each of its runs.
+        let many: Vec<TokenId> = (0..20_000).map(|_| TokenId::generate()).chain([bob]).collect();
+        assert_eq!(read(&store, of(&|which| which.tokens = Some(many.clone())), FULL).await.len(), 1);
         assert_eq!(read(&store, of(&|which| which.servers = Some(vec![ServerId::generate()])), FULL).await.len(), 0);
         let one_tool = of(&|which| which.tools = Some(vec!["github__create_issue".into()]));
         assert_eq!(read(&store, one_tool, ALL).await[0].1.calls, 4);
@@ -110,6 +113,8 @@ on_both_databases! {
         assert!(steps.iter().all(|(group, figures)| figures.last_call().unwrap() - group.at() < hours(1)));
         let called = store.analytics(move |db| async move { usage::servers_called(&db, &[workspace], "github-mcp").await });
         assert_eq!(called.await.unwrap(), [ServerId(uuid::Uuid::from_u128(5))]);
+        let nowhere = store.analytics(|db| async move { usage::servers_called(&db, &[], "github-mcp").await });
+        assert_eq!(nowhere.await.unwrap(), []);
     }
 
     async fn every_way_of_counting_gives_the_same_sum(store: TestStore) {
@@ -189,6 +194,22 @@ on_both_databases! {
         assert_eq!(list(&store, only(Which { tokens: Some(vec![token]), ..of_t0.clone() })).await.len(), 1);
         assert_eq!(list(&store, only(Which { tokens: Some(vec![TokenId::generate()]), ..of_t0 })).await.len(), 0);
         assert_eq!(list(&store, only(Which::default())).await.len(), 0, "nowhere");
+    }
+
+    async fn an_error_is_an_error_whatever_its_code(store: TestStore) {
+        let (workspace, token, now) = (WorkspaceId::generate(), TokenId::generate(), clock::now());
+        let at = |n: i64| now - chrono::TimeDelta::seconds(n + 1);
+        // One by one, and so many at once that they are packed.
+        let codes = [0, 1, -1, -32011, i32::MIN];
+        put(&store, codes.iter().zip(0..).map(|(code, n)| event(workspace, token, at(n), "few", Outcome::Error(*code))).collect()).await;
+        put(&store, (0..200i64).map(|n| event(workspace, token, at(0), "many", Outcome::Error(i32::from(n % 2 == 0)))).collect()).await;
+        let few = Which { tools: Some(vec!["few".into()]), ..Which::in_workspace(workspace) };
+        let newest = |which, ended| CallFilter { ended, ..CallFilter::newest(which, (now - hours(1), now), 1000) };
+        let found = list(&store, newest(few, Some(Ended::Error))).await;
+        assert_eq!(found.iter().map(|call| call.outcome).collect::<Vec<_>>(), codes.map(Outcome::Error));
+        let all = |ended| list(&store, newest(Which::in_workspace(workspace), Some(ended)));
+        assert_eq!((all(Ended::Failed).await.len(), all(Ended::Error).await.len()), (205, 205));
+        assert_eq!((all(Ended::Ok).await.len(), all(Ended::ToolError).await.len()), (0, 0));
     }
 
     async fn pages_of_calls_are_complete_however_the_calls_lie(store: TestStore) {

@@ -77,6 +77,12 @@ pub async fn by_hash(db: &impl ConnectionTrait, hash: &TokenHash) -> Result<Opti
     row.map(record).transpose()
 }
 
+/// Whether who acts with that key of an account stays in its namespace; without a key, in none.
+pub async fn is_bound(db: &impl ConnectionTrait, account: AccountId, key: Option<ApiKeyId>) -> Result<bool> {
+    let Some(key) = key else { return Ok(false) };
+    Ok(get(db, account, key).await?.is_none_or(|key| key.bound))
+}
+
 /// An account's keys, oldest first.
 pub async fn list(db: &impl ConnectionTrait, account: AccountId) -> Result<Vec<ApiKeyRecord>> {
     let rows = api_key::Entity::find()

@@ -7,6 +7,9 @@ use crate::error::{Error, ErrorCode, Result, err};
 
 impl From<DbErr> for Error {
     fn from(cause: DbErr) -> Self {
+        if holds_nul(&cause) {
+            return Error::new(ErrorCode::InvalidRequest, "A text holds a NUL character, which no text here does");
+        }
         match cause.sql_err() {
             Some(SqlErr::UniqueConstraintViolation(_)) => return err::conflict("It exists already"),
             Some(SqlErr::ForeignKeyConstraintViolation(_)) => {
@@ -33,6 +36,14 @@ pub(crate) fn on_conflict<T>(result: std::result::Result<T, DbErr>, explain: imp
         Some(SqlErr::UniqueConstraintViolation(_)) => explain(),
         _ => cause.into(),
     })
+}
+
+/// Whether Postgres refuses a value because it is no text there: SQLite would just not find it.
+fn holds_nul(cause: &DbErr) -> bool {
+    let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = cause else {
+        return false;
+    };
+    matches!(source.as_ref(), sqlx::Error::Database(database) if database.code().as_deref() == Some("22021"))
 }
 
 /// Whether the same statement may succeed later: locked, full, read-only, unreachable, cancelled.

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 
 use sea_orm::{DbBackend, Statement, Value};
 
+/// Up to how many values are rounded up: SQLite takes 32,766 in a statement.
+const ROUNDED: usize = 16_384;
+
 /// A statement that is being written.
 pub(super) struct Sql {
     backend: DbBackend,
@@ -38,8 +41,9 @@ impl Sql {
     /// few different statements and keeps them prepared.
     pub(super) fn values<T: Into<Value> + Clone>(&mut self, values: impl IntoIterator<Item = T>) -> &mut Self {
         let mut values: Vec<T> = values.into_iter().collect();
-        if let Some(last) = values.last().cloned() {
-            values.resize(values.len().next_power_of_two(), last);
+        let rounded = values.len().next_power_of_two();
+        if let Some(last) = values.last().cloned().filter(|_| rounded <= ROUNDED) {
+            values.resize(rounded, last);
         }
         self.row(values)
     }

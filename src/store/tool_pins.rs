@@ -3,7 +3,7 @@
 
 use entities::tool_pin;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
     sea_query::{Expr, OnConflict},
 };
 
@@ -88,6 +88,7 @@ pub async fn approve(tx: &Tx, installation: InstallationId, definitions: &[Defin
             short_name: Set(one.short_name.clone()),
             decided_by: Set(Some(by.to_owned())),
             decided_at: Set(now),
+            first_seen_at: Set(now),
         });
         use tool_pin::Column::{Approved, ApprovedHash, DecidedAt, DecidedBy};
         put(tx, rows, &[Approved, ApprovedHash, DecidedAt, DecidedBy]).await?;
@@ -111,13 +112,14 @@ pub async fn note_seen(tx: &Tx, installation: InstallationId, definitions: &[Def
             short_name: Set(one.short_name.clone()),
             decided_by: Set(None),
             decided_at: Set(None),
+            first_seen_at: Set(now),
         });
         put(tx, rows, &[]).await?;
     }
     Ok(())
 }
 
-/// Writes rows; where there is one already, what was seen is replaced, and `also` these.
+/// Writes rows; where there is one already, what was seen is replaced, and `also` these. When it was first seen stays.
 async fn put(tx: &Tx, rows: impl Iterator<Item = tool_pin::ActiveModel>, also: &[tool_pin::Column]) -> Result<()> {
     use tool_pin::Column::{InstallationId, Rejected, Seen, SeenAt, SeenHash, Tool};
     let mut changed = OnConflict::columns([InstallationId, Tool]);
@@ -239,6 +241,22 @@ pub async fn of_installation(db: &impl ConnectionTrait, installation: Installati
         })
     };
     rows.into_iter().map(detail).collect()
+}
+
+/// The tools of these installations that their servers had at a moment already, as far as that was noted.
+pub async fn known_at(
+    db: &impl ConnectionTrait,
+    installations: &[InstallationId],
+    moment: Timestamp,
+) -> Result<Vec<(InstallationId, String)>> {
+    let seen = tool_pin::Column::FirstSeenAt;
+    let rows = tool_pin::Entity::find()
+        .select_only()
+        .columns([tool_pin::Column::InstallationId, tool_pin::Column::Tool])
+        .filter(tool_pin::Column::InstallationId.is_in(installations.iter().map(|id| id.0)))
+        .filter(Condition::any().add(seen.is_null()).add(seen.lte(stored(moment))));
+    let rows: Vec<(uuid::Uuid, String)> = rows.into_tuple().all(db).await?;
+    Ok(rows.into_iter().map(|(installation, tool)| (InstallationId(installation), tool)).collect())
 }
 
 fn record((installation, tool, approved, seen, rejected, short_name): Row) -> Result<PinRecord> {

@@ -6,7 +6,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder
 
 use crate::{
     domain::{
-        clock,
+        clock::{self, Timestamp},
         ids::{InstallationId, WorkspaceId},
     },
     error::{Result, err},
@@ -69,6 +69,21 @@ pub async fn of_installation(db: &impl ConnectionTrait, installation: Installati
         .all(db)
         .await?;
     Ok(rows.into_iter().map(setting).collect())
+}
+
+/// The tools of a workspace whose alias was decided about since a moment.
+pub async fn renamed_after(
+    db: &impl ConnectionTrait,
+    workspace: WorkspaceId,
+    moment: Timestamp,
+) -> Result<Vec<(InstallationId, String)>> {
+    let rows = tool_setting::Entity::find()
+        .filter(tool_setting::Column::WorkspaceId.eq(workspace.0))
+        .filter(tool_setting::Column::Alias.is_not_null())
+        .filter(tool_setting::Column::UpdatedAt.gt(stored(moment)))
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(|row| (InstallationId(row.installation_id), row.tool)).collect())
 }
 
 fn setting(row: tool_setting::Model) -> ToolSetting {

@@ -1,7 +1,7 @@
 //! Reading sums of calls: who called what how often, over time, with latencies. What a question costs depends on how many
 //! people and tools there are, never on how many calls. Single calls are in `calls`.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr, QueryResult, Statement};
 use uuid::Uuid;
@@ -234,22 +234,27 @@ struct Piece {
 
 /// Which slots make up a span: the longest there are within the steps that are told apart.
 fn pieces(span: &Span, step_us: Option<i64>) -> Vec<Piece> {
-    let piece = |grain: Grain, from_us: i64, to_us: i64| Piece {
-        grain,
-        from: from_us.div_euclid(grain.us()),
-        to: to_us.div_euclid(grain.us()),
-    };
-    let (from, to) = (span.from_us(), span.to_us());
-    if span.step_us() < HOUR_US {
-        return vec![piece(Grain::Minute, from, to)];
+    let longest = step_us.unwrap_or(DAY_US);
+    // Where minutes are gone, steps are of hours.
+    let there = |grain: Grain| grain != Grain::Minute || span.step_us() < HOUR_US;
+    let grains: Vec<Grain> =
+        Grain::ALL.into_iter().rev().filter(|grain| grain.us() <= longest && there(*grain)).collect();
+    let mut pieces = Vec::new();
+    cover(&grains, span.from_us()..span.to_us(), &mut pieces);
+    pieces
+}
+
+/// Covers a stretch with the longest slots that fit, and its edges with shorter ones.
+fn cover(grains: &[Grain], stretch: Range<i64>, pieces: &mut Vec<Piece>) {
+    let Some((grain, shorter)) = grains.split_first() else { return };
+    let us = grain.us();
+    let (from, to) = (stretch.start.saturating_add(us - 1).div_euclid(us), stretch.end.div_euclid(us));
+    if from >= to {
+        return cover(shorter, stretch, pieces);
     }
-    let first_day = from.saturating_add(DAY_US - 1).div_euclid(DAY_US).saturating_mul(DAY_US);
-    let last_day = to.div_euclid(DAY_US).saturating_mul(DAY_US);
-    if step_us.is_some_and(|step| step < DAY_US) || first_day >= last_day {
-        return vec![piece(Grain::Hour, from, to)];
-    }
-    let all = [(Grain::Hour, from, first_day), (Grain::Day, first_day, last_day), (Grain::Hour, last_day, to)];
-    all.into_iter().filter(|(_, from, to)| from < to).map(|(grain, from, to)| piece(grain, from, to)).collect()
+    cover(shorter, stretch.start..from.saturating_mul(us), pieces);
+    pieces.push(Piece { grain: *grain, from, to });
+    cover(shorter, to.saturating_mul(us)..stretch.end, pieces);
 }
 
 fn statement(backend: DbBackend, filter: &UsageFilter, by: By, piece: Piece) -> Statement {
@@ -313,6 +318,10 @@ pub async fn usage(db: &DatabaseConnection, filter: &UsageFilter) -> Result<Vec<
 
 /// The servers that were called under a slug, those included that are no more.
 pub async fn servers_called(db: &DatabaseConnection, workspaces: &[WorkspaceId], slug: &str) -> Result<Vec<ServerId>> {
+    if workspaces.is_empty() {
+        // Postgres takes no empty list.
+        return Ok(Vec::new());
+    }
     let mut sql = Sql::new(db.get_database_backend());
     sql.words("SELECT DISTINCT server_id FROM tool_call_sums WHERE workspace_id IN ");
     sql.values(workspaces.iter().map(|id| id.0)).words(" AND cut = ").value(Cut::Tool.column());
@@ -334,6 +343,10 @@ mod tests {
         };
         let hour = Span::holding(now - chrono::TimeDelta::hours(1), now, now);
         assert_eq!(shape(&hour, None), [(Grain::Minute, 61)]);
+        let morning = Span::holding(now - chrono::TimeDelta::hours(6), now, now);
+        assert_eq!(shape(&morning, None), [(Grain::Minute, 30), (Grain::Hour, 5), (Grain::Minute, 35)]);
+        assert_eq!(shape(&morning, Some(HOUR_US)), shape(&morning, None));
+        assert_eq!(shape(&morning, Some(morning.step_us())), [(Grain::Minute, 365)]);
         let week = Span::holding(now - chrono::TimeDelta::days(7), now, now);
         assert_eq!(shape(&week, None), [(Grain::Hour, 12), (Grain::Day, 6), (Grain::Hour, 15)]);
         assert_eq!(shape(&week, Some(HOUR_US)), [(Grain::Hour, 12 + 6 * 24 + 15)]);

@@ -20,6 +20,8 @@ fn a_bundle_for_support_holds_what_was_found_and_no_secret() {
     let toy = servers::plain(&["echo"]);
     let Place { gateway, admin, token, .. } = place_with(setup(), &[("toy", &toy)]);
     admin.secret("toy", "MY_KEY", "CANARY-5e0c7d9b1a3f5e7c");
+    // Some providers give everybody an address of their own, and whoever has it is let in.
+    admin.server("own-address", "http://127.0.0.1:9/s/CANARY-6f1d8e0c2b4a/mcp");
     let invitation = gateway.invite(json!({ "email": "alice@example.com" }));
     let bob = gateway.member("bob", "member", Some("eng")).1;
     let mut browser = Browser::new(gateway.address);
@@ -58,6 +60,7 @@ fn a_bundle_for_support_holds_what_was_found_and_no_secret() {
         ("a session", cookie.split('=').nth(1).unwrap()),
         ("an invitation", &invitation),
         ("a server's secret", "CANARY-5e0c7d9b1a3f5e7c"),
+        ("the way to a server", "CANARY-6f1d8e0c2b4a"),
         ("a password", PASSWORD),
         ("the vault's key", key.trim()),
     ] {

@@ -103,6 +103,7 @@ fn tools_that_nobody_uses_are_switched_off_with_one_click() {
         browser.submit(at, &[("tool", "tools__list_issues")]).expect(409).text().contains("not known to be unused")
     );
     gateway.look_back("UPDATE workspace_servers SET created_at = '2020-01-01T00:00:00+00:00'");
+    gateway.look_back("UPDATE tool_pins SET first_seen_at = '2020-01-01T00:00:00+00:00'");
     let page = browser.get(at).expect(200).text();
     assert!(page.contains("Switch off 1 unused tool"), "{page}");
     let done = browser.submit(at, &[]).expect(200).text();

@@ -3,7 +3,13 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Editor, Response, people::on_both, place::Place, place_with, process::Setup};
+use crate::support::{
+    Admin, Editor, Response,
+    people::{on_both, setup},
+    place::Place,
+    place_with,
+    process::Setup,
+};
 
 fn package() -> Value {
     json!({ "document": "# Deploy", "manifest": { "name": "deploy-skill", "type": "skill", "version": "1.0.0",
@@ -68,6 +74,24 @@ fn narrowed(setup: Setup) {
     bob.patch("/workspaces/bobs/servers/deploy-skill", json!({ "enabled": true })).expect(200);
     called(&of_bob).expect(200).result();
     assert_eq!(admin.post("/audit:verify", json!({})).expect(200).json()["intact"], json!(true));
+}
+
+#[test]
+fn a_key_that_is_bound_to_a_namespace_sees_nothing_that_another_shares_with_its_team() {
+    let gateway = setup().start();
+    let mut body = package();
+    body["visibility"] = json!("team");
+    gateway.admin().post("/skills", body).expect(201);
+    let (alice, _) = gateway.member("alice", "member", None);
+    let bound = alice.post("/api-keys", json!({ "name": "CI", "bound": true })).expect(201).json();
+    let bound = gateway.with_key(bound["key"].as_str().expect("a key"));
+    bound.workspace("own");
+    let listed = |who: &Admin| who.get("/skills").expect(200).text().contains("deploy-skill");
+    assert!(listed(&alice) && !listed(&bound));
+    alice.get("/skills/acme/deploy-skill").expect(200);
+    bound.get("/skills/acme/deploy-skill").expect(403);
+    bound.post("/workspaces/own/servers", json!({ "server": "@acme/deploy-skill" })).expect(403);
+    alice.post("/workspaces/own/servers", json!({ "server": "@acme/deploy-skill" })).expect(201);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Figures, tables and the calls behind them, as a page asks for them.
 
+use chrono::Timelike as _;
+
 use super::*;
 use crate::{
     actors::{analytics_sink::Flush, token_authority::IssueToken},
@@ -99,6 +101,11 @@ fn sum(numbers: &Value) -> u64 {
 }
 
 async fn rule(gateway: Gateway) {
+    // Somebody who has no workspace yet.
+    for path in ["/analytics/table?server=github-mcp", "/calls?server=github-mcp"] {
+        let got = gateway.get(path).await;
+        assert_eq!(got.status, 404, "{path}: {got:?}");
+    }
     let office = office(gateway).await;
     let get = async |path: &str| {
         let got = office.gateway.get(path).await;
@@ -159,6 +166,8 @@ async fn rule(gateway: Gateway) {
     office.own_only().await;
     office.csv().await;
     office.refused().await;
+    office.odd_texts().await;
+    office.today_begins_at_midnight().await;
 }
 
 fn day(back: i64) -> String {
@@ -196,8 +205,19 @@ impl Office {
             let service = init_service(App::new().configure(configure(self.gateway.admin.clone()))).await;
             let answer = call_service(&service, request.to_request()).await;
             assert_eq!(answer.headers().get(header::CONTENT_TYPE).unwrap(), "text/csv; charset=utf-8", "{path}");
-            String::from_utf8(read_body(answer).await.to_vec()).unwrap()
+            let next = answer.headers().get(header::LINK).map(|link| link.to_str().unwrap().to_owned());
+            (String::from_utf8(read_body(answer).await.to_vec()).unwrap(), next)
         };
+        // A file that is not all of it says where the rest is.
+        for (path, lines) in [("/calls?format=csv&limit=9", [10, 8]), ("/analytics/table?format=csv&limit=2", [3, 2])] {
+            let (first, next) = text(path).await;
+            let next = next.unwrap_or_else(|| panic!("{path}: {first}"));
+            let at =
+                next.strip_prefix(&format!("<{BASE}")).and_then(|rest| rest.strip_suffix(">; rel=\"next\"")).unwrap();
+            let (rest, end) = text(at).await;
+            assert_eq!(([first.lines().count(), rest.lines().count()], end), (lines, None), "{path}: {next}");
+        }
+        let text = async |path: &str| text(path).await.0;
         let table = text("/analytics/table?by=server&format=csv").await;
         assert!(table.starts_with("server,of_server,calls,errors,tool_errors,error_rate,p50_us"), "{table}");
         assert!(table.contains("\r\n'=github-mcp,,7,1,0,0.142857,"), "no formula: {table}");
@@ -209,6 +229,45 @@ impl Office {
                 .contains(",Bob,github__list,'=github-mcp,cursor,modern,error,-32011,")
         );
         assert!(text("/workspaces/sales/analytics?format=csv").await.contains("\r\nCarol,crm__find,crm-mcp,4,0,20"));
+    }
+
+    /// Some eight hours ago it was midnight, half an hour after an hour of UTC began, as it is in India.
+    async fn today_begins_at_midnight(&self) {
+        let hours_ago = clock::now() - chrono::TimeDelta::hours(8);
+        let hour = hours_ago - chrono::TimeDelta::seconds(i64::from(hours_ago.num_seconds_from_midnight() % 3600));
+        let midnight = i64::from(hour.num_seconds_from_midnight() / 60) + 30;
+        let offset = if midnight >= 600 { 1440 - midnight } else { -midnight };
+        let path = format!("/overview?utc_offset_minutes={offset}");
+        let before = self.gateway.get(&path).await;
+        let (workspace, token) = issue(&self.gateway, "engineering", "Dev", None).await;
+        for minute in [10, 50] {
+            let at = hour + chrono::TimeDelta::minutes(minute);
+            let event = call(workspace, token, "github__list", 0, Outcome::Ok);
+            self.gateway.actors.analytics.record(ToolCallEvent { at, call: CallId::of_call(at), ..event });
+        }
+        self.gateway.actors.analytics.sink().ask(Flush, std::time::Duration::from_secs(5)).await.unwrap();
+        let calls = |got: &Got, when: &str| got.body[when]["calls"].as_u64().unwrap_or_else(|| panic!("{got:?}"));
+        let now = self.gateway.get(&path).await;
+        assert_eq!(calls(&now, "week"), calls(&before, "week") + 2);
+        assert_eq!(calls(&now, "today"), calls(&before, "today") + 1, "ten past was yesterday: {now:?}");
+    }
+
+    /// What no text may hold is the caller's mistake, or not found: it is no failure of the database.
+    async fn odd_texts(&self) {
+        for path in [
+            "/analytics/figures?tool=%00",
+            "/analytics/table?server=a%00b",
+            "/calls?tool=a%00",
+            "/audit?user=%00",
+            "/audit?action=a%00",
+            "/workspaces/engineering/audit?user=%00",
+            "/workspaces/a%00",
+            "/team/members/a%00",
+            "/whoami?namespace=a%00",
+        ] {
+            let got = self.gateway.get(path).await;
+            assert!(got.status < 500, "{path}: {got:?}");
+        }
     }
 
     async fn refused(&self) {

@@ -13,6 +13,7 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
+use uuid::Uuid;
 
 use crate::{domain::clock, upstream::stdio::launcher};
 
@@ -23,8 +24,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Steps from a process to the first one that are taken; no family is that deep.
 const ANCESTORS: usize = 256;
 
-/// Kills whoever has a folder below `home` as its home and is looked after by nobody, until there is none. How many
-/// there were.
+/// Kills whoever has a folder of a server's programs in `home` as its home and is looked after by nobody, until there is
+/// none. How many there were.
 pub(super) fn end(home: &Path) -> usize {
     let begun = clock::instant();
     let mut ended = 0;
@@ -50,9 +51,16 @@ fn stray(pid: Pid, home: &Path) -> Option<OwnedFd> {
     let held = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     let environment = std::fs::read(file(pid, "environ")).ok()?;
     let mut variables = environment.split(|byte| *byte == 0);
-    let at_home = |value: &[u8]| Path::new(OsStr::from_bytes(value)).starts_with(home);
+    let at_home = |value: &[u8]| is_of_a_server(Path::new(OsStr::from_bytes(value)), home);
     let ours = variables.any(|variable| variable.strip_prefix(b"HOME=").is_some_and(at_home));
     (ours && !is_looked_after(pid)).then_some(held)
+}
+
+/// Whether a folder belongs to a server's programs. A folder that was chosen for them may hold more than what is this
+/// gateway's: the homes of people, its own too.
+fn is_of_a_server(folder: &Path, home: &Path) -> bool {
+    let server = folder.strip_prefix(home).ok().and_then(|below| below.iter().next()?.to_str());
+    server.is_some_and(|server| Uuid::try_parse(server).is_ok())
 }
 
 /// Whether a launcher is among the process and its ancestors. It cannot end any of them before it has ended all.
@@ -78,4 +86,28 @@ fn file(pid: Pid, name: &str) -> PathBuf {
 fn wait(process: &OwnedFd) {
     let limit = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
     let _seen_by_the_next_look = poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&limit));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn programs_are_ended_and_nobody_else_who_lives_in_a_folder_that_was_chosen() {
+        let chosen = tempfile::tempdir().unwrap();
+        let server = Uuid::now_v7().simple().to_string();
+        let homes =
+            ["", "alice", "alice/children", &server, &format!("{server}/home")].map(|end| chosen.path().join(end));
+        // Each waits for input that does not come, and ends with this test.
+        let mut living = homes.map(|home| Command::new("cat").stdin(Stdio::piped()).env("HOME", home).spawn().unwrap());
+        let ended = end(chosen.path());
+        let alive: Vec<bool> = living.iter_mut().map(|one| one.try_wait().unwrap().is_none()).collect();
+        for one in &mut living {
+            let _already_over = one.kill();
+            one.wait().unwrap();
+        }
+        assert_eq!((ended, alive), (2, vec![true, true, true, false, false]));
+    }
 }
