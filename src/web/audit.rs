@@ -91,8 +91,7 @@ fn kind(entry: &AuditEntry) -> String {
     match entry.kind.as_str() {
         "security" => show::chip("warn", "security"),
         "install" => show::chip("ok", "install"),
-        "call" => show::chip("", "call"),
-        other => show::chip("accent", other),
+        other => show::chip("", other),
     }
 }
 

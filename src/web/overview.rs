@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Entries of the audit log on the page.
-const ENTRIES: u64 = 5;
+const ENTRIES: u64 = 8;
 /// Servers whose calls are looked up.
 const SERVERS: usize = 500;
 /// Days before an open invitation is worth a line.

@@ -194,8 +194,28 @@ pub fn face(name: &str) -> String {
     let machine = words.iter().any(|word| {
         ["ci", "bot", "pipeline", "agent", "service", "deploy", "cron", "build"].contains(&word.to_lowercase().as_str())
     });
+    drawn(machine, &initials)
+}
+
+/// What is not a person, by its name: square.
+pub fn emblem(name: &str) -> String {
+    let initials: String = name.chars().filter(|c| c.is_alphanumeric()).take(2).collect();
+    drawn(true, &initials)
+}
+
+fn drawn(machine: bool, initials: &str) -> String {
     let class = if machine { "face machine" } else { "face" };
     format!(r#"<span class="{class}" aria-hidden="true">{}</span>"#, text(initials.to_uppercase()))
+}
+
+/// What somebody did, as one says it: `created token`.
+pub fn deed(action: &str) -> String {
+    let words = action.replace('_', " ").replace("mcp", "MCP server").replace("api key", "API key");
+    match words.rsplit_once(' ') {
+        Some(("sign in", _)) => "failed to sign in".into(),
+        Some((what, did)) if did.ends_with("ed") || did.ends_with("held") => text(format!("{did} {what}")),
+        _ => text(words),
+    }
 }
 
 /// The name of a tool: its server's part steps back.
@@ -255,10 +275,12 @@ pub fn code(title: &str, source: impl AsRef<str>, secret: Option<&str>) -> Strin
             None => inside.push_str(&escaped(tail)),
         }
     }
+    // The name of a file is written as in a shell, words are not.
+    let class = if title.contains(['.', '/']) { "mono" } else { "" };
     let mut out = String::with_capacity(inside.len() + 400);
     let _infallible = write!(
         out,
-        r#"<div class="code"><header><span class="mono">{}</span><button type="button" class="btn sm quiet" data-copy>{}<span>Copy</span></button></header><pre tabindex="0" role="group" aria-label="{}"><code>{inside}</code></pre></div>"#,
+        r#"<div class="code"><header><span class="{class}">{}</span><button type="button" class="btn sm quiet" data-copy>{}<span>Copy</span></button></header><pre tabindex="0" role="group" aria-label="{}"><code>{inside}</code></pre></div>"#,
         text(title),
         icon("copy"),
         text(title),
@@ -321,6 +343,21 @@ mod tests {
             (since(3), since(130), since(3600), since(86_400 * 3)),
             ("just now".into(), "2 min ago".into(), "1 hr ago".into(), "3 days ago".into())
         );
+    }
+
+    #[test]
+    fn deeds_are_said_as_people_say_them() {
+        for (action, said) in [
+            ("token_created", "created token"),
+            ("mcp_prefix_changed", "changed MCP server prefix"),
+            ("skill_withheld", "withheld skill"),
+            ("signed_in", "signed in"),
+            ("sign_in_failed", "failed to sign in"),
+            ("secret_needs_reentry", "secret needs reentry"),
+            ("<b>", "&lt;b&gt;"),
+        ] {
+            assert_eq!(deed(action), said);
+        }
     }
 
     #[test]

@@ -333,6 +333,17 @@ function drawCharts() {
   charts.then(({ start }) => start(figures));
 }
 
+// ---- where rows of tabs are wider than the window, the one that is on is in sight
+function showTabs() {
+  for (const tabs of $$(".tabs, .tray")) {
+    const on = $("[aria-current]", tabs);
+    if (!on || tabs.scrollWidth <= tabs.clientWidth || "wide" in tabs.dataset) continue;
+    tabs.dataset.wide = "";
+    const [all, one] = [tabs.getBoundingClientRect(), on.getBoundingClientRect()];
+    tabs.scrollLeft += one.left - all.left - (all.width - one.width) / 2;
+  }
+}
+
 // ---- calls as they end
 let live;
 function watchCalls() {
@@ -352,6 +363,7 @@ function ready() {
   startToasts();
   drawCharts();
   watchCalls();
+  showTabs();
 }
 document.addEventListener("htmx:after:swap", ready);
 document.addEventListener("htmx:after:settle", ready);

@@ -51,13 +51,42 @@ function label(seconds, step) {
   return at.toLocaleString("en-GB", { ...options, timeZone: "UTC" });
 }
 
-function axes(kind, value) {
+/** The highest line of the scale and the step below it: round figures, four steps at most. */
+function scale(most, kind) {
+  const least = kind === "bars" ? 1 : kind === "rate" ? 0.01 : 1000;
+  const rough = Math.max((most || 0) / 4, least / 4);
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = Math.max([1, 2, 2.5, 5, 10].map((of) => of * power).find((of) => of >= rough * 0.9999), kind === "bars" ? 1 : 0);
+  return { top: step * Math.max(1, Math.ceil((most || least) / step - 0.0001)), step };
+}
+
+/** What stands beside the lines: the unit once, at the top. */
+function scaleWords(kind, splits) {
+  const top = splits.at(-1);
+  if (kind === "bars") return splits.map(short);
+  const [unit, of] = kind === "rate" ? ["%", 0.01] : top >= 1e6 ? ["s", 1e6] : ["ms", 1000];
+  return splits.map((at) => `${+(at / of).toFixed(2)}${at === top ? ` ${unit}` : ""}`);
+}
+
+/** Room for the longest of these words. */
+const room = (_, words) => Math.ceil(Math.max(0, ...(words ?? []).map((word) => word.length)) * 6.4) + 10;
+
+function axes(kind) {
   const [ink, line, base] = [colour("ink-3"), colour("line"), colour("line-2")];
   const font = `500 11px ${getComputedStyle(document.body).fontFamily}`;
   return [
     { stroke: ink, font, grid: { show: false }, ticks: { stroke: base, width: 1, size: 5 }, size: 30, space: 84, values: (_, splits, __, ___, incr) => splits.map((at) => new Date(at * 1000).toLocaleString("en-GB", { timeZone: "UTC", hour12: false, ...(incr >= DAY ? { weekday: "short", day: "numeric" } : { hour: "2-digit", minute: "2-digit" }) })) },
-    { stroke: ink, font, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: 52, gap: 8, space: 44, values: (_, splits) => splits.map(value) },
+    { stroke: ink, font, grid: { stroke: line, width: 1 }, ticks: { show: false }, size: room, gap: 8, splits: (plot) => steps(plot.scales.y.max, scale(plot.scales.y.max, kind).step), values: (_, splits) => scaleWords(kind, splits) },
   ];
+}
+
+const steps = (top, step) => Array.from({ length: Math.round(top / step) + 1 }, (_, at) => at * step);
+
+/** The line that everything stands on, over what stands on it. */
+function ground(plot) {
+  const y = Math.round(plot.valToPos(0, "y", true));
+  plot.ctx.fillStyle = colour("line-2");
+  plot.ctx.fillRect(plot.bbox.left, y - devicePixelRatio / 2, plot.bbox.width, devicePixelRatio);
 }
 
 function stacked({ columns }, hidden) {
@@ -82,7 +111,7 @@ function draw(figure) {
     // The sum of all is drawn first, each smaller sum over it.
     const sums = stacked(data, hidden);
     const order = sums.map((_, at) => at).reverse();
-    columns = order.map((at) => sums[at]);
+    columns = order.map((at) => sums[at].map((sum) => sum || null));
     // Where a bar is a few pixels wide, nothing of it is left to a gap or to a frame.
     const thin = place.clientWidth / data.times.length < 10;
     const bars = uPlot.paths.bars({ size: [0.9, 100], gap: thin ? 0.5 : 1.6 });
@@ -90,18 +119,19 @@ function draw(figure) {
   } else {
     columns = data.columns;
     const looks = kind === "rate" ? [{ stroke: colour("bad") }] : [{ stroke: colour("s1") }, { stroke: colour("l2"), dash: [6, 3] }, { stroke: colour("s4"), dash: [2, 3] }];
-    series = columns.map((_, at) => ({ width: 1.5, spanGaps: true, points: { show: data.times.length < 3 }, ...looks[at % looks.length] }));
+    series = columns.map((_, at) => ({ width: 1.5, spanGaps: true, points: { show: columns[at].filter((value) => value !== null).length < 3, size: 6, fill: looks[at % looks.length].stroke }, ...looks[at % looks.length] }));
   }
   const plot = new uPlot(
     {
       width: place.clientWidth,
       height: kind === "bars" ? 210 : 170,
+      padding: [8, 14, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { setScale: false } },
-      scales: { x: { time: true, range: (_, from, to) => [from - (kind === "bars" ? step / 2 : 0), to + (kind === "bars" ? step / 2 : 0)] }, y: { range: (_, __, most) => [0, (most || 1) * 1.08] } },
-      axes: axes(kind, value),
+      scales: { x: { time: true, range: (_, from, to) => [from - (kind === "bars" ? step / 2 : 0), to + (kind === "bars" ? step / 2 : 0)] }, y: { range: (_, __, most) => [0, scale(most, kind).top] } },
+      axes: axes(kind),
       series: [{}, ...series],
-      hooks: { setCursor: [(plot) => point(figure, plot, data, hidden, value, step)] },
+      hooks: { draw: [ground], setCursor: [(plot) => point(figure, plot, data, hidden, value, step)] },
     },
     [data.times, ...columns],
     place,

@@ -102,8 +102,8 @@ function look(call) {
   gateway.setAttribute("width", String(Math.max(1, 100 - server)));
   upstream.setAttribute("x", String(Math.max(1, 100 - server)));
   upstream.setAttribute("width", String(server));
-  put("#call-split", `gateway ${ms(Math.max(0, call.latency_us - call.upstream_us))}, ${shown(call.server)} ${ms(call.upstream_us)}`);
-  const pairs = { "Call id": call.id, Ended: new Date(call.at).toISOString(), Server: call.server, Sizes: `${call.bytes_in} B in, ${call.bytes_out} B out`, Protocol: call.era };
+  put("#call-split", element("i", "swatch k1"), `gateway ${ms(Math.max(0, call.latency_us - call.upstream_us))}`, element("i", "swatch k0"), `${shown(call.server)} ${ms(call.upstream_us)}`);
+  const pairs = { "Call id": call.id, Ended: `${new Date(call.at).toISOString().slice(0, 19).replace("T", " ")} UTC`, Server: call.server, Sizes: `${call.bytes_in} B in, ${call.bytes_out} B out`, Protocol: call.era };
   put("#call-pairs", ...Object.entries(pairs).flatMap(([name, value]) => [element("dt", "", name), element("dd", name === "Call id" ? "mono" : "", shown(value))]));
 }
 
@@ -131,7 +131,10 @@ export function start(place) {
   root.querySelector("[data-live-filter]").addEventListener("input", () => root.querySelectorAll("#calls tr").forEach((line) => (line.hidden = !fits(line.call))));
   root.querySelector("#calls").addEventListener("click", (event) => {
     const line = event.target.closest("tr");
-    if (line) look(line.call);
+    if (!line) return;
+    root.querySelector("#calls .on")?.classList.remove("on");
+    line.classList.add("on");
+    look(line.call);
   });
   root.querySelector("[data-live-close]").addEventListener("click", () => (root.querySelector("#call").hidden = true));
 }
