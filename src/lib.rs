@@ -6,7 +6,7 @@
 //!
 //! This page is the map: where things are, what always holds, how a call and a revocation travel, and what is left out
 //! on purpose. Commands and operation are in `README.md`, every setting is in `config.toml`, every failure in
-//! [`error`].
+//! [`error`]; what users read is `src/docs`, which the gateway serves at `/docs`.
 //!
 //! ## Map
 //!
@@ -29,7 +29,7 @@
 //! |---|---|---|
 //! | [`gateway`] | `/ws/{slug}`, `…/sse`, `…/mcp`: who may enter, the era of a request, one function per method | writes to the database; looks into arguments or results |
 //! | [`admin`] | `/api/v1/admin`: a use case per resource, and thin routes around it | is reachable with a workspace token |
-//! | [`web`] | pages for people: the dashboard, signing in, joining, confirming a login; one file per page beside its template | decides what the admin API does not |
+//! | [`web`] | pages for people: the dashboard, signing in, joining, confirming a login, the documentation; one file per page beside its template | decides what the admin API does not |
 //! | [`ops`] | probes on the main port; health of actors and metrics on a listener of their own | shows detail to editors |
 //! | [`cli`] | the commands, as an HTTP client of the admin API | touches a database or an actor |
 //! | [`connect`] | a pipe joined to a gateway URL, for clients that only start processes; one question to such a URL | repeats a call that may have arrived |

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 /// Less CPU per call than the system's allocator (measured in `tests/bench`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -13,7 +11,7 @@ fn main() -> ExitCode {
         return ended;
     }
     aerostack::cli::complete_if_asked();
-    let cli = aerostack::cli::Cli::parse();
+    let cli = aerostack::cli::parse();
     let hands = aerostack::cli::Hands {
         serve: aerostack::serve::run,
         bridge: aerostack::connect::run,

@@ -21,7 +21,7 @@ use crate::{
         key_source::{self, ConfiguredKeys},
     },
     admin::{self, Admin},
-    cli::{ServeArgs, profile},
+    cli::{self, ServeArgs, profile},
     config::{Config, Flags},
     demo::{self, Demo},
     domain::clock,
@@ -31,7 +31,7 @@ use crate::{
     protocol::session_id::StateKey,
     telemetry::{self, otlp::Tracer},
     upstream::{self, NetworkPolicy},
-    web::{self as web_pages, Front},
+    web::{self as web_pages, Docs, Front},
 };
 
 /// The process ends with this when its configuration is wrong (sysexits EX_USAGE).
@@ -199,6 +199,7 @@ fn main_server(
     admin: web::Data<Admin>,
 ) -> Result<actix_web::dev::Server> {
     let server = &config.server;
+    let docs = web::Data::new(Docs::new(cli::command()));
     let http = HttpServer::new(move || {
         let front = gateway.clone();
         let front = Front::new(move || App::new().app_data(front.clone()).configure(gateway::front::configure));
@@ -207,6 +208,7 @@ fn main_server(
             .app_data(gateway.clone())
             .app_data(ops.clone())
             .app_data(front)
+            .app_data(docs.clone())
             .configure(gateway::front::configure)
             .configure(admin::configure(admin.clone()))
             .configure(web_pages::configure)

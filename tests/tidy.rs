@@ -10,6 +10,8 @@ use std::{
 use aerostack::{cli::Cli, config::Config, error::ErrorCode};
 use clap::Parser as _;
 
+#[path = "tidy/docs.rs"]
+mod docs;
 #[path = "tidy/pages.rs"]
 mod pages;
 
@@ -355,9 +357,8 @@ fn error_codes_mean_one_thing_and_are_in_the_readme() {
     }
 }
 
-/// The commands of the README's shell blocks, in order, without comments, prompts, pipes and redirections.
-fn readme_commands() -> Vec<String> {
-    let text = read("README.md");
+/// The commands of a text's shell blocks, in order, without comments; a line that goes on is one with the next.
+fn shell_commands(text: &str) -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
     let (mut shell, mut going_on) = (false, false);
     for line in text.lines() {
@@ -378,6 +379,10 @@ fn readme_commands() -> Vec<String> {
         going_on = more;
     }
     commands
+}
+
+fn readme_commands() -> Vec<String> {
+    shell_commands(&read("README.md"))
 }
 
 #[test]

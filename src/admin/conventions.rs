@@ -95,7 +95,7 @@ pub(super) fn tagged(shown: &impl Serialize, lasting: &impl Serialize) -> HttpRe
 }
 
 /// The tag of a body.
-pub(super) fn etag(body: &[u8]) -> String {
+pub fn etag(body: &[u8]) -> String {
     let hash = Sha256::digest(body);
     format!("\"{}\"", hex(hash.get(..16).unwrap_or_default()))
 }
@@ -106,7 +106,7 @@ pub(super) fn names(list: &str, tag: &str) -> bool {
 }
 
 /// Whether the caller says in `If-None-Match` that it has seen this.
-pub(super) fn has_seen(headers: &HeaderMap, tag: &str) -> bool {
+pub fn has_seen(headers: &HeaderMap, tag: &str) -> bool {
     headers.get_all(header::IF_NONE_MATCH).filter_map(|value| value.to_str().ok()).any(|list| names(list, tag))
 }
 

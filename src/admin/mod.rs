@@ -74,8 +74,11 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-pub use self::openapi::document;
 use self::{auth::KeyWindows, cookie::Cookies, reply::Refusal};
+pub use self::{
+    conventions::{etag, has_seen},
+    openapi::document,
+};
 use crate::{
     actors::Actors,
     error::{Error, ErrorCode, Result, err},

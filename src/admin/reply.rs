@@ -51,7 +51,7 @@ pub fn problem(error: &Error, instance: &str, request_id: &str) -> HttpResponse 
     let code = error.code();
     let (errors, data) = fields_of(error);
     let body = Problem {
-        kind: format!("/docs/errors#{}", code.name().replace('_', "-")),
+        kind: code.page(),
         title: error.message().to_owned(),
         status: code.admin_status(),
         detail: code.title().to_owned(),

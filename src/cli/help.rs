@@ -10,6 +10,7 @@ use super::{
     Cli, Command, complete,
     failure::{Failure, Outcome},
     output::Terminal,
+    profile::ProfileStore,
 };
 use crate::domain::near;
 
@@ -74,6 +75,30 @@ Results go to stdout, hints and warnings to stderr.
 
 const TOPICS: [(&str, &str); 3] = [("exit-codes", EXIT_CODES), ("environment", ENVIRONMENT), ("output", OUTPUT)];
 
+/// Where a gateway is, unless something else is said.
+const AT_HOME: &str = "http://127.0.0.1:8787";
+
+/// The command tree as `--help` shows it: every command's help ends with a link to its part of the documentation, which
+/// the gateway that is used serves itself.
+pub fn command() -> clap::Command {
+    let named = std::env::var("AEROSTACK_URL").ok().filter(|url| url.starts_with("http"));
+    let saved = || {
+        let mut saved = ProfileStore::of_this_user().ok()?.profiles().ok()?;
+        saved.profiles.remove(saved.current.as_deref()?).map(|profile| profile.url)
+    };
+    let gateway = named.or_else(saved).unwrap_or_else(|| AT_HOME.to_owned());
+    linked(Cli::command(), &format!("{}/docs/cli", gateway.trim_end_matches('/')), "")
+}
+
+fn linked(command: clap::Command, docs: &str, path: &str) -> clap::Command {
+    let said = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let part = if path.is_empty() { String::new() } else { format!("#{path}") };
+    command.after_help(format!("{said}\n\nDocs: {docs}{part}")).mut_subcommands(|sub| {
+        let path = if path.is_empty() { sub.get_name().to_owned() } else { format!("{path}-{}", sub.get_name()) };
+        linked(sub, docs, &path)
+    })
+}
+
 /// What `help` takes.
 #[derive(Debug, Args)]
 pub struct HelpArgs {
@@ -98,7 +123,7 @@ pub struct ManArgs {
 
 /// Shows the help that was asked for.
 fn help(terminal: &mut Terminal, args: &HelpArgs) -> Outcome {
-    let mut root = Cli::command();
+    let mut root = command();
     if let [only] = args.topic.as_slice()
         && let Some((_, text)) = TOPICS.iter().find(|(name, _)| name == only)
     {
@@ -129,7 +154,7 @@ fn completion(terminal: &mut Terminal, args: &CompletionArgs) -> Outcome {
 fn man(terminal: &mut Terminal, args: &ManArgs) -> Outcome {
     let cannot = |error: std::io::Error| Failure::local(format!("cannot write to {}: {error}", args.folder.display()));
     std::fs::create_dir_all(&args.folder).map_err(cannot)?;
-    let mut root = Cli::command();
+    let mut root = linked(Cli::command(), &format!("{AT_HOME}/docs/cli"), "");
     root.build();
     let pages = pages(&args.folder, &root, "aerostack".to_owned()).map_err(cannot)?;
     let sentence = format!("Wrote {pages} manual pages to {}.", args.folder.display());
@@ -159,5 +184,29 @@ pub fn run(terminal: &mut Terminal, command: &Command) -> Outcome {
         Command::Completion(args) => completion(terminal, args),
         Command::Man(args) => man(terminal, args),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(command: &clap::Command, path: &str, out: &mut Vec<(String, String)>) {
+        out.push((path.to_owned(), command.get_after_help().map(ToString::to_string).unwrap_or_default()));
+        for sub in command.get_subcommands() {
+            all(sub, &format!("{path} {}", sub.get_name()), out);
+        }
+    }
+
+    #[test]
+    fn every_help_ends_with_its_part_of_the_documentation() {
+        let mut found = Vec::new();
+        all(&linked(Cli::command(), "http://g.example/docs/cli", ""), "", &mut found);
+        assert!(found.len() > 60, "{} commands", found.len());
+        for (path, help) in found {
+            let part = path.trim().replace(' ', "-");
+            let link = format!("\n\nDocs: http://g.example/docs/cli{}{part}", if part.is_empty() { "" } else { "#" });
+            assert!(help.starts_with("Examples:") && help.ends_with(&link), "{path}: {help}");
+        }
     }
 }

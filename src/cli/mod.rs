@@ -52,13 +52,14 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{FromArgMatches as _, Parser, Subcommand};
 use serde_json::{Map, Value, value::RawValue};
 
 pub use self::{
     args::GlobalArgs,
     complete::if_asked as complete_if_asked,
     connect::Target,
+    help::command,
     host::{HostAnswer, HostCommand, Installation},
     serve_args::ServeArgs,
 };
@@ -189,6 +190,11 @@ pub struct Hands {
     pub on_host: fn(HostCommand) -> Result<HostAnswer>,
     /// Asks one as a client does.
     pub ask: Ask,
+}
+
+/// The command line of this process; without one that makes sense the process ends here.
+pub fn parse() -> Cli {
+    Cli::from_arg_matches(&command().get_matches()).unwrap_or_else(|error| error.exit())
 }
 
 /// Runs one command and says how it went.

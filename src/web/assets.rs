@@ -19,6 +19,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 /// Name, type, content in parts.
 const FILES: &[(&str, &str, &[&[u8]])] = &[
     ("app.css", CSS, &[include_bytes!("assets/vendor/uplot-1.6.32.min.css"), b"\n", include_bytes!("assets/app.css")]),
+    ("docs.css", CSS, &[include_bytes!("assets/docs.css")]),
     ("htmx.js", SCRIPT, &[include_bytes!("assets/vendor/htmx-4.0.1.min.js")]),
     // A classic script; as a module it says what it has made.
     ("uplot.js", SCRIPT, &[include_bytes!("assets/vendor/uplot-1.6.32.iife.min.js"), b"\nexport default uPlot;\n"]),

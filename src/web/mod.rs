@@ -1,6 +1,7 @@
 //! Pages for people: the dashboard, and outside of it signing in, joining, confirming a login of a command line, and the
-//! own account. One file per page with its handlers, beside its template. They load nothing from elsewhere, and work
-//! without scripts as far as a page can; what they do is what the admin API does, by the same functions.
+//! own account; and the documentation, for everybody. One file per page with its handlers, beside its template. They
+//! load nothing from elsewhere, and work without scripts as far as a page can; what they do is what the admin API does, by
+//! the same functions.
 //!
 //! A page has one path. `GET` shows it, and what is looked at is in its query; `POST` takes its forms, which say in `do`
 //! what is to be done, and shows the page again with what happened. `visit::Visit` is who asks, `shell::Shell` what
@@ -29,6 +30,7 @@ mod account;
 mod assets;
 mod audit;
 mod device;
+mod docs;
 mod front;
 #[cfg(debug_assertions)]
 mod gallery;
@@ -53,6 +55,7 @@ mod welcome;
 mod workspace;
 mod workspaces;
 
+pub use docs::Docs;
 pub use front::Front;
 
 use actix_web::{
@@ -170,6 +173,9 @@ pub fn configure(service: &mut ServiceConfig) {
         "/settings" { get => settings::show }
         "/health" { get => health::show, post => health::submit }
         "/workspaces/{slug}/servers" { get => workspace::servers::show, post => workspace::servers::submit }
+        "/docs" { get => docs::index }
+        "/docs/{page:.*}" { get => docs::show }
+        "/llms.txt" { get => docs::for_models }
     }
     #[cfg(debug_assertions)]
     pages! { service: "/ui/_gallery" { get => gallery::show } }
@@ -215,10 +221,13 @@ async fn frame(
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "strict-origin"),
-        (header::CACHE_CONTROL, "no-store"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Only the documentation, which holds nothing of this installation, says otherwise.
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     Ok(response)
 }

@@ -71,6 +71,14 @@ const PAGES = [
   "/playground?workspace=engineering&tool=fixture__echo",
   "/playground?workspace=support",
   "/account",
+  "/docs",
+  "/docs/servers",
+  "/docs/connect",
+  "/docs/cli",
+  "/docs/config",
+  "/docs/errors",
+  "/docs/api",
+  "/docs/nothing",
 ];
 
 /** What no page may do, noted while it is used. */
@@ -499,7 +507,7 @@ const FLOWS = {
     }
     for (const look of [LIGHT, NARROW]) {
       const outside = await watched.page(look);
-      for (const at of ["/signin", "/join", "/device"]) {
+      for (const at of ["/signin", "/join", "/device", "/docs/start"]) {
         await outside.goto(gateway.url + at);
         const { violations } = await new AxeBuilder({ page: outside }).analyze();
         for (const one of violations) found.push(`${at}: ${one.id}: ${one.nodes[0].html.slice(0, 160)}`);

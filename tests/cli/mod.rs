@@ -7,6 +7,7 @@ mod doctor;
 mod documents;
 mod gateway;
 mod logs;
+mod manual;
 mod policy;
 mod programs;
 mod scripts;

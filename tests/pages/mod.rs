@@ -3,6 +3,7 @@
 
 mod analytics;
 mod details;
+mod docs;
 mod playground;
 
 use serde_json::json;
