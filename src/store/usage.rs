@@ -21,6 +21,9 @@ use crate::{
     },
 };
 
+/// Up to so many tokens, their sums are looked up one by one, and not among those of the whole workspace.
+const FEW_TOKENS: usize = 16;
+
 /// Which calls, whenever they were.
 #[derive(Debug, Clone, Default)]
 pub struct Which {
@@ -57,7 +60,12 @@ impl Which {
 
     /// Adds the conditions that sums and single calls have in common.
     pub(super) fn conditions(&self, sql: &mut Sql) {
-        sql.words("workspace_id IN ").values(self.workspaces.iter().map(|id| id.0));
+        match &self.tokens {
+            // The index that begins with the token.
+            Some(tokens) if tokens.len() <= FEW_TOKENS => sql.unindexed("workspace_id"),
+            _ => sql.words("workspace_id"),
+        };
+        sql.words(" IN ").values(self.workspaces.iter().map(|id| id.0));
         if let Some(tokens) = &self.tokens {
             sql.words(" AND token_id IN ").values(tokens.iter().map(|id| id.0));
         }
@@ -234,22 +242,29 @@ struct Piece {
 
 /// Which slots make up a span: the longest there are within the steps that are told apart.
 fn pieces(span: &Span, step_us: Option<i64>) -> Vec<Piece> {
-    let piece = |grain: Grain, from_us: i64, to_us: i64| Piece {
-        grain,
-        from: from_us.div_euclid(grain.us()),
-        to: to_us.div_euclid(grain.us()),
+    let grains: &[Grain] = match step_us {
+        _ if span.step_us() < HOUR_US => &[Grain::Minute],
+        Some(step) if step < DAY_US => &[Grain::Hour],
+        Some(_) => &[Grain::Day, Grain::Hour],
+        None => &[Grain::Week, Grain::Day, Grain::Hour],
     };
-    let (from, to) = (span.from_us(), span.to_us());
-    if span.step_us() < HOUR_US {
-        return vec![piece(Grain::Minute, from, to)];
+    let mut pieces = Vec::new();
+    cover(grains, (span.from_us(), span.to_us()), &mut pieces);
+    pieces
+}
+
+/// Slots of the first of these lengths as far as they lie within, and of the shorter ones at the edges. Of the shortest,
+/// whatever lies within is whole slots.
+fn cover(grains: &[Grain], (from, to): (i64, i64), pieces: &mut Vec<Piece>) {
+    let Some((grain, shorter)) = grains.split_first() else { return };
+    let first = from.saturating_add(grain.us() - 1).div_euclid(grain.us());
+    let last = to.div_euclid(grain.us());
+    if first >= last {
+        return cover(shorter, (from, to), pieces);
     }
-    let first_day = from.saturating_add(DAY_US - 1).div_euclid(DAY_US).saturating_mul(DAY_US);
-    let last_day = to.div_euclid(DAY_US).saturating_mul(DAY_US);
-    if step_us.is_some_and(|step| step < DAY_US) || first_day >= last_day {
-        return vec![piece(Grain::Hour, from, to)];
-    }
-    let all = [(Grain::Hour, from, first_day), (Grain::Day, first_day, last_day), (Grain::Hour, last_day, to)];
-    all.into_iter().filter(|(_, from, to)| from < to).map(|(grain, from, to)| piece(grain, from, to)).collect()
+    cover(shorter, (from, first.saturating_mul(grain.us())), pieces);
+    pieces.push(Piece { grain: *grain, from: first, to: last });
+    cover(shorter, (last.saturating_mul(grain.us()), to), pieces);
 }
 
 fn statement(backend: DbBackend, filter: &UsageFilter, by: By, piece: Piece) -> Statement {
@@ -339,5 +354,6 @@ mod tests {
         assert_eq!(shape(&week, Some(HOUR_US)), [(Grain::Hour, 12 + 6 * 24 + 15)]);
         let season = Span::holding(now - chrono::TimeDelta::days(90), now, now);
         assert_eq!(shape(&season, Some(season.step_us())), [(Grain::Day, 91)]);
+        assert_eq!(shape(&season, None), [(Grain::Day, 3), (Grain::Week, 12), (Grain::Day, 4)]);
     }
 }

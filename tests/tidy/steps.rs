@@ -5,7 +5,8 @@ use std::process::Command;
 /// Runs steps; gives what they and the run said, and whether all is well.
 fn run(steps: &str) -> (String, bool) {
     let script = format!("set -euo pipefail\n. .ci/steps.sh\n{steps}");
-    let done = Command::new("bash").args(["-c", &script]).current_dir(super::root()).output().expect("bash");
+    let done = Command::new("bash").args(["-c", &script]).current_dir(super::root()).output();
+    let done = done.unwrap_or_else(|cause| panic!("bash: {cause}"));
     let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
     (said, done.status.success())
 }
