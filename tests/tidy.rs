@@ -14,6 +14,8 @@ use clap::Parser as _;
 mod docs;
 #[path = "tidy/pages.rs"]
 mod pages;
+#[path = "tidy/steps.rs"]
+mod steps;
 
 /// Longest file, in lines.
 const FILE_LINES: usize = 500;

@@ -1,4 +1,4 @@
-//! `tool_call_sums`: calls of one minute, hour or day, by token, tool, both or neither (analytics database), mergeable.
+//! `tool_call_sums`: calls of one minute, hour, day or week, by token, tool, both or neither (analytics database), mergeable.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,10 +11,10 @@ pub struct Model {
     /// What the row tells apart: 0 nothing, 1 tokens, 2 tools, 3 both.
     #[sea_orm(primary_key, auto_increment = false)]
     pub cut: i16,
-    /// Of what length its slot is: 0 a minute, 1 an hour, 2 a day.
+    /// Of what length its slot is: 0 a minute, 1 an hour, 2 a day, 3 a week.
     #[sea_orm(primary_key, auto_increment = false)]
     pub grain: i16,
-    /// Minutes, hours or days since 1970, in UTC.
+    /// Minutes, hours, days or weeks since 1970, in UTC.
     #[sea_orm(primary_key, auto_increment = false)]
     pub slot: i64,
     /// Nil where tokens are not told apart.

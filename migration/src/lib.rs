@@ -12,6 +12,7 @@ mod m20261127_000002_skills;
 mod m20261127_000003_rotation_and_retries;
 mod m20261128_000001_call_sums;
 mod m20261128_000002_call_packs;
+mod m20261129_000001_call_weeks;
 mod m20261129_000001_tools_first_seen;
 mod table;
 
@@ -52,6 +53,7 @@ impl MigratorTrait for Analytics {
             Box::new(m20261125_000001_calls_by_id::Migration),
             Box::new(m20261128_000001_call_sums::Migration),
             Box::new(m20261128_000002_call_packs::Migration),
+            Box::new(m20261129_000001_call_weeks::Migration),
         ]
     }
     fn migration_table_name() -> DynIden {

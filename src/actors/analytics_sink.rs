@@ -36,6 +36,10 @@ use crate::{
 const LANES: usize = 16;
 /// Calls in a lane at which the sink is woken.
 const LANE_CALLS: usize = 64;
+/// Calls between two looks from which on a write waits for more, and how many looks at most: each sum is read and written
+/// once for all the calls of a write.
+const MANY_CALLS: usize = 256;
+const LOOKS: u32 = 4;
 /// Rows deleted at once when old calls are removed, at first.
 const PRUNE_ROWS: u64 = 1000;
 /// And at most and least: as many as fit into [`PRUNE_STEP`].
@@ -144,6 +148,11 @@ impl Backlog {
         }
     }
 
+    /// Shows what came to those who watch.
+    fn gather(&self) {
+        self.empty_lanes(&mut self.queue.lock());
+    }
+
     /// The next batch, unless one is being written or there is nothing.
     fn next(&self, size: usize) -> Option<Arc<Vec<ToolCallEvent>>> {
         let mut queue = self.queue.lock();
@@ -207,6 +216,7 @@ impl Analytics {
             config: config.clone(),
             backlog: shared.clone(),
             failures: 0,
+            looks: 0,
             draining: false,
             waiting: Vec::new(),
         };
@@ -260,6 +270,8 @@ pub struct AnalyticsSink {
     config: AnalyticsConfig,
     backlog: Arc<Backlog>,
     failures: u32,
+    /// Since the last write.
+    looks: u32,
     draining: bool,
     waiting: Vec<oneshot::Sender<bool>>,
 }
@@ -270,7 +282,7 @@ impl Actor for AnalyticsSink {
     fn started(&mut self, ctx: &mut Self::Context) {
         // What the incarnation before was writing.
         self.backlog.put_back();
-        ctx.run_interval(Duration::from_millis(self.config.flush_ms.max(1)), |sink, ctx| sink.write(ctx));
+        ctx.run_interval(Duration::from_millis(self.config.flush_ms.max(1)), |sink, ctx| sink.look(ctx));
         ctx.run_interval(PRUNE_EVERY, |sink, ctx| sink.prune_old(ctx));
         self.prune_old(ctx);
     }
@@ -370,8 +382,18 @@ impl AnalyticsSink {
         }
     }
 
+    /// Writes what there is, or, while there are many calls, waits a little for more.
+    fn look(&mut self, ctx: &mut Context<Self>) {
+        self.looks += 1;
+        if self.looks < LOOKS && self.backlog.figures.queued() >= MANY_CALLS && self.failures == 0 {
+            return self.backlog.gather();
+        }
+        self.write(ctx);
+    }
+
     /// Begins to write the next batch unless one is being written.
     fn write(&mut self, ctx: &mut Context<Self>) {
+        self.looks = 0;
         let Some(batch) = self.backlog.next(self.config.batch) else { return };
         let (store, count) = (self.store.clone(), batch.len());
         let write = async move {

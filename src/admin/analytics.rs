@@ -6,6 +6,7 @@ use actix_web::{
     HttpResponse,
     web::{self, Path},
 };
+use futures_util::future::try_join;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -64,8 +65,8 @@ pub async fn usage(actors: &Actors, by: &Principal, slug: &str, query: &UsageQue
     let asked = Asked::of(actors, by, question).await?;
     let filter = asked.filter();
     let span = filter.span;
-    let counted = actors.store.analytics(move |db| async move { usage::usage(&db, &filter).await }).await?;
-    let unusual = overview::unusual(actors, &asked.places, &asked.people).await?;
+    let counting = actors.store.analytics(move |db| async move { usage::usage(&db, &filter).await });
+    let (counted, unusual) = try_join(counting, overview::unusual(actors, &asked.places, &asked.people)).await?;
     Ok(Usage { data: rows(&asked.people, counted), next_cursor: None, from: span.from(), to: span.to(), unusual })
 }
 

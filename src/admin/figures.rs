@@ -8,6 +8,7 @@ use actix_web::{
     web::{self, Path},
 };
 use chrono::{Datelike as _, TimeDelta, Timelike as _};
+use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -231,7 +232,12 @@ pub async fn figures(
     let asked = Asked::of(actors, by, question!(workspace, query)).await?;
     let filter = asked.filter();
     let span = filter.span;
-    let steps = over_time(actors, &filter, By { detail: Detail::Latencies, ..By::default() }, span.step_us()).await?;
+    let latencies = By { detail: Detail::Latencies, ..By::default() };
+    let (steps, heat) = try_join(
+        over_time(actors, &filter, latencies, span.step_us()),
+        heat(actors, &filter, query.utc_offset_minutes),
+    )
+    .await?;
     let (mut points, mut total) = (Vec::new(), usage::Figures::default());
     let mut volume: Vec<u64> = Vec::new();
     for at in span.steps() {
@@ -249,7 +255,7 @@ pub async fn figures(
         points,
         by: query.by,
         layers: layers(actors, &asked, &filter, query, &volume).await?,
-        heat: heat(actors, &filter, query.utc_offset_minutes).await?,
+        heat,
         utc_offset_minutes: query.utc_offset_minutes,
     })
 }

@@ -8,6 +8,8 @@ pub const MINUTE_US: i64 = 60_000_000;
 pub const HOUR_US: i64 = 60 * MINUTE_US;
 /// Microseconds in a day.
 pub const DAY_US: i64 = 24 * HOUR_US;
+/// Microseconds in a week.
+pub const WEEK_US: i64 = 7 * DAY_US;
 /// How long sums of single minutes are kept. Stretches that begin earlier have steps of an hour or more.
 pub const MINUTES_KEPT_US: i64 = 26 * HOUR_US;
 

@@ -203,7 +203,7 @@ fn values(event: &ToolCallEvent) -> [Value; 16] {
 }
 
 /// Deletes at most about `limit` rows of what is too old: calls that began before `before` (to the millisecond: their ids
-/// begin with the time), then hours and days before it, then minutes that nobody asks for any more at `now`; how many
+/// begin with the time), then weeks, days and hours before it, then minutes that nobody asks for any more at `now`; how many
 /// rows. Called until it says 0, so that no delete holds the database for long.
 pub async fn prune(tx: &Tx, (before, now): (Timestamp, Timestamp), limit: u64) -> Result<u64> {
     let old = tool_call::Entity::find()
@@ -227,7 +227,9 @@ pub async fn prune(tx: &Tx, (before, now): (Timestamp, Timestamp), limit: u64) -
     }
     let before = before.timestamp_micros();
     let minutes = now.timestamp_micros().saturating_sub(MINUTES_KEPT_US);
-    for (grain, before) in [(Grain::Day, before), (Grain::Hour, before), (Grain::Minute, minutes.max(before))] {
+    let sums =
+        [(Grain::Week, before), (Grain::Day, before), (Grain::Hour, before), (Grain::Minute, minutes.max(before))];
+    for (grain, before) in sums {
         let gone = sums::prune(tx.conn(), grain, before, limit).await?;
         if gone > 0 {
             return Ok(gone);

@@ -1,5 +1,7 @@
 //! What the analytics promise, on both databases.
 
+use sea_orm::ConnectionTrait as _;
+
 use crate::{
     domain::{
         clock::{self, Timestamp},
@@ -120,7 +122,7 @@ on_both_databases! {
     async fn every_way_of_counting_gives_the_same_sum(store: TestStore) {
         let (workspace, now) = (WorkspaceId::generate(), clock::now());
         let tokens: Vec<TokenId> = (0..3).map(|_| TokenId::generate()).collect();
-        // A call every half hour for 40 days, so that every span has hours and days at its edges.
+        // A call every half hour for 40 days, so that every span has hours and days at its edges, and long ones weeks.
         let calls: Vec<ToolCallEvent> = (0..40 * 48).map(|n| {
             let (at, tool) = (now - chrono::TimeDelta::minutes(30 * n), format!("t{}", n % 5));
             event(workspace, tokens[usize::try_from(n % 3).unwrap()], at, &tool, Outcome::Ok)
@@ -156,6 +158,34 @@ on_both_databases! {
             let alone = read(&store, of_one, ALL).await;
             let all: u64 = by_tool.iter().map(|(_, figures)| figures.calls).sum();
             assert_eq!(all, alone.first().map_or(0, |(_, figures)| figures.calls));
+        }
+    }
+
+    async fn weeks_are_summed_up_once_where_an_earlier_version_wrote_days_only(store: TestStore) {
+        let (workspace, now) = (WorkspaceId::generate(), clock::now());
+        let tokens = [TokenId::generate(), TokenId::generate()];
+        let calls = (0..40 * 6).map(|n| {
+            let (at, tool) = (now - chrono::TimeDelta::hours(4 * n), format!("t{}", n % 3));
+            event(workspace, tokens[usize::from(n % 2 == 0)], at, &tool, Outcome::Ok)
+        });
+        put(&store, calls.collect()).await;
+        let filter = within(workspace, now - hours(39 * 24), now);
+        let ways = [ALL, FULL, By { token: true, ..ALL }, By { tool: true, ..ALL }];
+        let mut expected = Vec::new();
+        for by in ways {
+            expected.push(read(&store, filter.clone(), by).await);
+        }
+        let forget = "DELETE FROM tool_call_sums WHERE grain = 3";
+        let forgotten = store.analytics_write(move |tx| {
+            Box::pin(async move { Ok(tx.conn().execute_unprepared(forget).await?.rows_affected()) })
+        });
+        assert!(forgotten.await.unwrap() > 4 * 5);
+        let mut store = store;
+        for start in ["first", "second"] {
+            store = store.reopen().await;
+            for (by, expected) in ways.iter().zip(&expected) {
+                assert_eq!(&read(&store, filter.clone(), *by).await, expected, "{by:?} after the {start} start");
+            }
         }
     }
 
@@ -279,7 +309,8 @@ on_both_databases! {
 
     async fn pruning_removes_what_is_too_old_bit_by_bit(store: TestStore) {
         let (workspace, token, now) = (WorkspaceId::generate(), TokenId::generate(), clock::now());
-        let then = now - hours(24 * 92);
+        // So long ago that its week is over too.
+        let then = now - hours(24 * 98);
         put(&store, (0..25).map(|_| event(workspace, token, then, "t", Outcome::Ok)).collect()).await;
         let lately = now - hours(48);
         put(&store, vec![
@@ -294,8 +325,8 @@ on_both_databases! {
                 gone => steps.push(gone),
             }
         }
-        assert_eq!(steps, [10, 10, 5, 4, 4, 8], "calls; sums of the day, of the hour, of two minutes");
-        let rows = read(&store, within(workspace, now - hours(24 * 95), now + hours(1)), FULL).await;
+        assert_eq!(steps, [10, 10, 5, 4, 4, 4, 8], "calls; sums of the week, of the day, of the hour, of two minutes");
+        let rows = read(&store, within(workspace, now - hours(24 * 100), now + hours(1)), FULL).await;
         assert_eq!(rows[0].1.calls, 2);
         assert_eq!(read(&store, within(workspace, lately - hours(1), now), ALL).await[0].1.calls, 2);
     }

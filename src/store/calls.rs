@@ -23,6 +23,10 @@ use crate::{
     },
 };
 
+/// Slots that are looked through first, and how many times as many the next time: most pages are full soon.
+const FIRST_SLOTS: i64 = 120;
+const FURTHER: i64 = 4;
+
 /// A call, as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallRecord {
@@ -170,28 +174,44 @@ pub async fn calls(db: &DatabaseConnection, filter: &CallFilter, now: Timestamp)
     if filter.which.is_nothing() {
         return Ok(found);
     }
-    let ids = filter.ids();
     let until = filter.before.map_or(filter.to, |before| before.began().min(filter.to));
     let (from, to) = (filter.from.timestamp_micros().max(0), until.timestamp_micros().saturating_add(1));
     // Whole hours: before this one, sums of minutes may be gone.
     let edge = (now.timestamp_micros() - MINUTES_KEPT_US + HOUR_US).div_euclid(HOUR_US) * HOUR_US;
     for (grain, from, to) in [(Grain::Minute, from.max(edge), to), (Grain::Hour, from, to.min(edge))] {
-        let left = |found: &[CallRecord]| filter.limit.saturating_sub(found.len() as u64);
-        if from >= to || left(&found) == 0 {
+        if from >= to {
             continue;
         }
-        let slots = from.div_euclid(grain.us())..(to - 1).div_euclid(grain.us()) + 1;
-        let mut runs = Runs::of(slots_with_calls(db, filter, grain, slots, left(&found)).await?);
-        while let Some(run) = runs.next(left(&found)).filter(|_| left(&found) > 0) {
-            let first = |slot: i64| {
-                let at = Timestamp::from_timestamp_micros(slot.saturating_mul(grain.us())).unwrap_or_default();
-                CallId::first_of(at)
-            };
-            let within = first(run.start).max(ids.start)..first(run.end).min(ids.end);
-            found.extend(listed(db, filter, within, left(&found)).await?);
+        let all = from.div_euclid(grain.us())..(to - 1).div_euclid(grain.us()) + 1;
+        let (mut end, mut many) = (all.end, FIRST_SLOTS);
+        while end > all.start && (found.len() as u64) < filter.limit {
+            let slots = end.saturating_sub(many).max(all.start)..end;
+            (end, many) = (slots.start, many.saturating_mul(FURTHER));
+            look_through(db, filter, (grain, slots), &mut found).await?;
         }
     }
     Ok(found)
+}
+
+/// Adds the calls in these slots, newest first, as many as are still wanted.
+async fn look_through(
+    db: &DatabaseConnection,
+    filter: &CallFilter,
+    (grain, slots): (Grain, Range<i64>),
+    found: &mut Vec<CallRecord>,
+) -> Result<()> {
+    let left = |found: &[CallRecord]| filter.limit.saturating_sub(found.len() as u64);
+    let ids = filter.ids();
+    let mut runs = Runs::of(slots_with_calls(db, filter, grain, slots, left(found)).await?);
+    while let Some(run) = runs.next(left(found)).filter(|_| left(found) > 0) {
+        let first = |slot: i64| {
+            let at = Timestamp::from_timestamp_micros(slot.saturating_mul(grain.us())).unwrap_or_default();
+            CallId::first_of(at)
+        };
+        let within = first(run.start).max(ids.start)..first(run.end).min(ids.end);
+        found.extend(listed(db, filter, within, left(found)).await?);
+    }
+    Ok(())
 }
 
 /// Slots with calls, newest first, joined as far as they touch and as calls are still wanted.

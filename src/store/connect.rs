@@ -22,6 +22,7 @@ use crate::{
     store::{
         failure::unavailable,
         lock::{self, FolderLock},
+        sums,
     },
 };
 
@@ -99,6 +100,7 @@ async fn open_sqlite(config: &DatabaseConfig, data_dir: &Path) -> Result<Opened>
     let path = data_dir.join("analytics.db");
     let analytics = sqlite_pools(config, &path, SqliteSynchronous::Normal).await?;
     migrate::<migration::Analytics>(&analytics.write, &path.display().to_string()).await?;
+    sums::complete(&analytics.write).await?;
     Ok(Opened { state, analytics, lock: Some(lock), instance })
 }
 
@@ -158,6 +160,7 @@ async fn prepare_postgres(config: &DatabaseConfig) -> Result<Uuid> {
         db.execute_unprepared("SELECT pg_advisory_lock(7016996765293437281)").await?;
         migrate::<migration::State>(&db, &place).await?;
         migrate::<migration::Analytics>(&db, &place).await?;
+        sums::complete(&db).await?;
         first_rows(&db).await
     };
     let instance = work.await;

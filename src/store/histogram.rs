@@ -3,7 +3,10 @@
 
 use std::cmp::Ordering;
 
-use crate::{error::Result, store::column::damaged};
+use crate::{
+    error::{Error, Result},
+    store::column::damaged,
+};
 
 /// Buckets per power of two.
 const PARTS: u64 = 32;
@@ -88,42 +91,68 @@ impl Histogram {
 
     /// From the stored form; nothing stored is an empty histogram.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let mut rest = match bytes.split_first() {
-            None => return Ok(Histogram::default()),
-            Some((&FORMAT, rest)) => rest,
-            Some(_) => return Err(damaged("a histogram", "unknown format")),
-        };
-        let mut buckets = Vec::new();
-        let mut bucket: u64 = 0;
-        while !rest.is_empty() {
-            let (distance, count) = read_number(&mut rest)
-                .zip(read_number(&mut rest))
-                .ok_or_else(|| damaged("a histogram", "cut short"))?;
-            let first = buckets.is_empty();
-            bucket = bucket.saturating_add(distance);
-            match u16::try_from(bucket) {
-                Ok(bucket) if bucket <= LAST_BUCKET && (first || distance > 0) => buckets.push((bucket, count)),
-                _ => return Err(damaged("a histogram", "no such bucket")),
-            }
-        }
+        let mut buckets = Vec::with_capacity(bytes.len() / 2);
+        read(bytes, |bucket, count| buckets.push((bucket, count)))?;
         Ok(Histogram(buckets))
     }
 
     /// The sum of several in their stored form, in hexadecimal with `-` between them: a database that cannot merge them
     /// gives them so.
     pub fn from_hex_list(list: &str) -> Result<Self> {
-        let (mut sum, mut bytes) = (Histogram::default(), Vec::new());
+        // One place for each bucket: adding many small ones to a large one costs no more than the small ones have.
+        let (mut counts, mut bytes) = (vec![0_u64; usize::from(LAST_BUCKET) + 1], Vec::new());
         for one in list.split('-') {
             bytes.clear();
-            for pair in one.as_bytes().chunks(2) {
-                let digits = std::str::from_utf8(pair).ok().filter(|_| pair.len() == 2);
-                let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-                bytes.push(byte.ok_or_else(|| damaged("a histogram", "not hexadecimal"))?);
+            let (pairs, odd) = one.as_bytes().as_chunks::<2>();
+            for [high, low] in pairs {
+                let byte = nibble(*high).zip(nibble(*low)).map(|(high, low)| (high << 4) | low);
+                bytes.push(byte.ok_or_else(not_hexadecimal)?);
             }
-            sum.merge(&Histogram::from_bytes(&bytes)?);
+            if !odd.is_empty() {
+                return Err(not_hexadecimal());
+            }
+            read(&bytes, |bucket, more| {
+                if let Some(count) = counts.get_mut(usize::from(bucket)) {
+                    *count = count.saturating_add(more);
+                }
+            })?;
         }
-        Ok(sum)
+        Ok(Histogram((0..).zip(counts).filter(|(_, count)| *count > 0).collect()))
     }
+}
+
+/// Gives the buckets of a stored form, in order.
+fn read(bytes: &[u8], mut give: impl FnMut(u16, u64)) -> Result<()> {
+    let mut rest = match bytes.split_first() {
+        None => return Ok(()),
+        Some((&FORMAT, rest)) => rest,
+        Some(_) => return Err(damaged("a histogram", "unknown format")),
+    };
+    let (mut bucket, mut first) = (0_u64, true);
+    while !rest.is_empty() {
+        let (distance, count) =
+            read_number(&mut rest).zip(read_number(&mut rest)).ok_or_else(|| damaged("a histogram", "cut short"))?;
+        bucket = bucket.saturating_add(distance);
+        match u16::try_from(bucket) {
+            Ok(bucket) if bucket <= LAST_BUCKET && (first || distance > 0) => give(bucket, count),
+            _ => return Err(damaged("a histogram", "no such bucket")),
+        }
+        first = false;
+    }
+    Ok(())
+}
+
+fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+fn not_hexadecimal() -> Error {
+    damaged("a histogram", "not hexadecimal")
 }
 
 fn bucket(value: u64) -> u16 {
@@ -197,6 +226,11 @@ mod tests {
         assert!(Histogram::from_bytes(&[1, 0xff, 0x0e, 1]).is_ok(), "1919 is the last bucket");
         assert!(Histogram::from_bytes(&[1, 0x80, 0x0f, 1]).is_err(), "1920 would be the next");
         assert_eq!(Histogram::from_bytes(&[]).unwrap(), Histogram::default());
+        for (list, good) in
+            [("", true), ("-", true), ("010101", true), ("01010", false), ("01g1", false), ("01-02", false)]
+        {
+            assert_eq!(Histogram::from_hex_list(list).is_ok(), good, "{list}");
+        }
     }
 
     proptest! {

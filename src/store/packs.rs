@@ -168,8 +168,8 @@ impl<'p> Unpacking<'p> {
         Ok(Who { workspace: WorkspaceId(workspace), token: TokenId(token), account, server: ServerId(server), texts })
     }
 
-    /// The next call; `None` in its place if it is not wanted.
-    fn next(&mut self) -> Result<Option<Option<CallRecord>>> {
+    /// The next call; `None` in its place if it is not wanted, be it for who made it or for what `fits` says of it.
+    fn next(&mut self, fits: impl FnOnce(CallId, Outcome) -> bool) -> Result<Option<Option<CallRecord>>> {
         if self.left == 0 {
             return Ok(None);
         }
@@ -182,7 +182,8 @@ impl<'p> Unpacking<'p> {
         let outcome = i32::try_from(outcome).map_err(|_value| damaged("packed calls", "no such outcome"))?;
         let known = usize::try_from(who).ok().and_then(|who| self.who.get(who));
         let (who, wanted) = known.ok_or_else(|| damaged("packed calls", "nobody made a call"))?;
-        if !wanted {
+        let outcome = Outcome::from_column(outcome);
+        if !wanted || !fits(call, outcome) {
             return Ok(Some(None));
         }
         let at_us = self.minute_us.saturating_add(into_minute.cast_signed());
@@ -199,7 +200,7 @@ impl<'p> Unpacking<'p> {
             server: who.server,
             server_slug,
             tool,
-            outcome: Outcome::from_column(outcome),
+            outcome,
             latency_us,
             upstream_us,
             bytes_in,
@@ -228,13 +229,13 @@ pub(super) async fn insert(db: &DatabaseTransaction, minute: i64, events: &[&Too
 pub(super) async fn ids_in(db: &impl ConnectionTrait, first: CallId) -> Result<Vec<Uuid>> {
     let Some(pack) = Entity::find_by_id(first.0).one(db).await? else { return Ok(Vec::new()) };
     let (mut ids, mut unpacking) = (Vec::new(), Unpacking::begin(&pack, |_| true)?);
-    while let Some(call) = unpacking.next()? {
+    while let Some(call) = unpacking.next(|_, _| true)? {
         ids.extend(call.map(|call| call.call.0));
     }
     Ok(ids)
 }
 
-/// The newest packed calls with ids in `ids` that fit, in no order; `limit` of them at least, if there are so many.
+/// The newest packed calls with ids in `ids` that fit, in no order; `limit` of them, if there are so many.
 pub(super) async fn listed(
     db: &DatabaseConnection,
     filter: &CallFilter,
@@ -260,16 +261,27 @@ pub(super) async fn listed(
         .order_by_desc(Column::Id);
     let mut packs = query.stream(db).await?;
     let (mut found, mut complete): (Vec<CallRecord>, Option<i64>) = (Vec::new(), None);
+    // A minute may hold hundreds of thousands: of those that are older than enough others, no record is made.
+    let mut oldest: Option<CallId> = None;
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
     while let Some(pack) = packs.try_next().await? {
         let own = minute(CallId(pack.id));
         // Enough, and what follows is older.
-        if found.len() as u64 >= limit && complete.is_some_and(|complete| own < complete) {
+        if found.len() >= most && complete.is_some_and(|complete| own < complete) {
             break;
         }
         complete = Some(own);
         let mut unpacking = Unpacking::begin(&pack, fits)?;
-        while let Some(call) = unpacking.next()? {
-            found.extend(call.filter(|call| ids.contains(&call.call) && filter.is_wanted(call.outcome)));
+        let newer = |call: CallId, outcome| {
+            oldest.is_none_or(|oldest| call > oldest) && ids.contains(&call) && filter.is_wanted(outcome)
+        };
+        while let Some(call) = unpacking.next(newer)? {
+            found.extend(call);
+        }
+        if found.len() > most {
+            found.sort_unstable_by_key(|call| std::cmp::Reverse(call.call));
+            found.truncate(most);
+            oldest = found.last().map(|call| call.call);
         }
     }
     Ok(found)
@@ -319,7 +331,7 @@ mod tests {
 
     fn all(pack: &Model, wanted: impl Fn(&Who) -> bool) -> Result<Vec<CallRecord>> {
         let (mut calls, mut unpacking) = (Vec::new(), Unpacking::begin(pack, wanted)?);
-        while let Some(call) = unpacking.next()? {
+        while let Some(call) = unpacking.next(|_, _| true)? {
             calls.extend(call);
         }
         Ok(calls)

@@ -27,6 +27,15 @@ impl Sql {
         self
     }
 
+    /// Adds the name of a column that no index is to be chosen for on SQLite, which does not know that another one of the
+    /// statement's conditions leaves fewer rows.
+    pub(super) fn unindexed(&mut self, column: &str) -> &mut Self {
+        if self.backend != DbBackend::Postgres {
+            self.words("+");
+        }
+        self.words(column)
+    }
+
     /// Adds a value.
     pub(super) fn value(&mut self, value: impl Into<Value>) -> &mut Self {
         self.values.push(value.into());

@@ -1,5 +1,5 @@
-//! Sums of calls, written with the calls in the same transaction: for each minute, hour and day, by token, by tool, by both
-//! and altogether. Pages read these, so that what they cost depends on people and tools, not on calls. Only this file and
+//! Sums of calls, written with the calls in the same transaction: for each minute, hour, day and week, by token, by tool, by
+//! both and altogether. Pages read these, so that what they cost depends on people and tools, not on calls. Only this file and
 //! `usage` know the table.
 //!
 //! A sum is read, added to and written back. On SQLite there is one writer anyway; on Postgres nodes take turns.
@@ -10,11 +10,15 @@ use std::{
 };
 
 use entities::tool_call_sum::{Column, Entity, Model};
-use sea_orm::{ColumnTrait, ConnectionTrait, DatabaseTransaction, DbBackend, EntityTrait, QueryFilter, Value};
+use futures_util::TryStreamExt as _;
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter,
+    QueryOrder, TransactionTrait as _, Value,
+};
 use uuid::Uuid;
 
 use crate::{
-    domain::span::{DAY_US, HOUR_US, MINUTE_US},
+    domain::span::{DAY_US, HOUR_US, MINUTE_US, WEEK_US},
     error::Result,
     store::{
         analytics::{Outcome, ToolCallEvent},
@@ -30,16 +34,19 @@ pub(super) enum Grain {
     Minute = 0,
     Hour = 1,
     Day = 2,
+    /// Seven days since 1970: begins on a Thursday.
+    Week = 3,
 }
 
 impl Grain {
-    pub(super) const ALL: [Grain; 3] = [Grain::Minute, Grain::Hour, Grain::Day];
+    const ALL: [Grain; 4] = [Grain::Minute, Grain::Hour, Grain::Day, Grain::Week];
 
     pub(super) const fn us(self) -> i64 {
         match self {
             Grain::Minute => MINUTE_US,
             Grain::Hour => HOUR_US,
             Grain::Day => DAY_US,
+            Grain::Week => WEEK_US,
         }
     }
 
@@ -266,6 +273,11 @@ pub(super) async fn add(db: &DatabaseTransaction, events: &[&ToolCallEvent]) -> 
             }
         }
     }
+    write(db, &sums).await
+}
+
+/// Writes sums in the place of those that are there.
+async fn write(db: &DatabaseTransaction, sums: &BTreeMap<Key, Sum>) -> Result<()> {
     let rows: Vec<(&Key, &Sum)> = sums.iter().collect();
     let mut rest = rows.as_slice();
     for most in SLICES {
@@ -322,14 +334,9 @@ async fn present(
 /// Deletes at most about `limit` sums of slots that ended before `before_us`; how many rows.
 pub(super) async fn prune(db: &DatabaseTransaction, grain: Grain, before_us: i64, limit: u64) -> Result<u64> {
     let before = before_us.div_euclid(grain.us());
-    let mut sql = Sql::new(db.get_database_backend());
-    // The key begins with the workspace, so it is asked first which have old rows: by the index that begins with the token.
-    sql.words("SELECT DISTINCT workspace_id FROM tool_call_sums WHERE token_id = ").value(Uuid::nil());
-    sql.words(" AND cut = ").value(Cut::All.column()).words(" AND grain = ").value(grain.column());
-    sql.words(" AND slot < ").value(before);
     let mut gone = 0;
-    for row in db.query_all_raw(sql.finish()).await? {
-        let workspace: Uuid = row.try_get("", "workspace_id")?;
+    // The key begins with the workspace, so it is asked first which have old rows.
+    for workspace in workspaces(db, grain, before).await? {
         for cut in [Cut::Full, Cut::Tool, Cut::Token, Cut::All] {
             if gone >= limit {
                 return Ok(gone);
@@ -338,6 +345,55 @@ pub(super) async fn prune(db: &DatabaseTransaction, grain: Grain, before_us: i64
         }
     }
     Ok(gone)
+}
+
+/// The workspaces that have sums of slots before this one, by the index that begins with the token.
+async fn workspaces(db: &impl ConnectionTrait, grain: Grain, before: i64) -> Result<Vec<Uuid>> {
+    let mut sql = Sql::new(db.get_database_backend());
+    sql.words("SELECT DISTINCT workspace_id FROM tool_call_sums WHERE token_id = ").value(Uuid::nil());
+    sql.words(" AND cut = ").value(Cut::All.column()).words(" AND grain = ").value(grain.column());
+    sql.words(" AND slot < ").value(before);
+    let rows = db.query_all_raw(sql.finish()).await?;
+    Ok(rows.iter().map(|row| row.try_get("", "workspace_id")).collect::<Result<_, DbErr>>()?)
+}
+
+/// Sums up days to weeks where an earlier version has written days only. From then on each call is added to both.
+pub(super) async fn complete(db: &DatabaseConnection) -> Result<()> {
+    if !workspaces(db, Grain::Week, i64::MAX).await?.is_empty() {
+        return Ok(());
+    }
+    let of = workspaces(db, Grain::Day, i64::MAX).await?;
+    if of.is_empty() {
+        return Ok(());
+    }
+    let tx = db.begin().await?;
+    for workspace in of {
+        for cut in Cut::ALL {
+            complete_weeks(&tx, workspace, cut).await?;
+        }
+    }
+    Ok(tx.commit().await?)
+}
+
+async fn complete_weeks(db: &DatabaseTransaction, workspace: Uuid, cut: Cut) -> Result<()> {
+    let mut days = Entity::find()
+        .filter(Column::WorkspaceId.eq(workspace))
+        .filter(Column::Cut.eq(cut.column()))
+        .filter(Column::Grain.eq(Grain::Day.column()))
+        .order_by_asc(Column::Slot)
+        .stream(db)
+        .await?;
+    let mut weeks: BTreeMap<Key, Sum> = BTreeMap::new();
+    while let Some(day) = days.try_next().await? {
+        let slot = day.slot.saturating_mul(DAY_US).div_euclid(WEEK_US);
+        let (token, server) = (day.token_id, day.server_id);
+        let key = Key { workspace, cut, grain: Grain::Week, slot, token, server, tool: day.tool.as_str().into() };
+        let sum = weeks.entry(key).or_default();
+        sum.merge(&Sum::stored(&day)?);
+        sum.server_slug = day.server_slug.as_str().into();
+    }
+    drop(days);
+    write(db, &weeks).await
 }
 
 async fn prune_stretch(

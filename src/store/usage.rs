@@ -10,7 +10,7 @@ use crate::{
     domain::{
         clock::Timestamp,
         ids::{ServerId, TokenId, WorkspaceId},
-        span::{DAY_US, HOUR_US, Span},
+        span::{DAY_US, HOUR_US, Span, WEEK_US},
     },
     error::Result,
     store::{
@@ -20,6 +20,9 @@ use crate::{
         sums::{Cut, Grain},
     },
 };
+
+/// Up to so many tokens, their sums are looked up one by one, and not among those of the whole workspace.
+const FEW_TOKENS: usize = 16;
 
 /// Which calls, whenever they were.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +60,12 @@ impl Which {
 
     /// Adds the conditions that sums and single calls have in common.
     pub(super) fn conditions(&self, sql: &mut Sql) {
-        sql.words("workspace_id IN ").values(self.workspaces.iter().map(|id| id.0));
+        match &self.tokens {
+            // The index that begins with the token.
+            Some(tokens) if tokens.len() <= FEW_TOKENS => sql.unindexed("workspace_id"),
+            _ => sql.words("workspace_id"),
+        };
+        sql.words(" IN ").values(self.workspaces.iter().map(|id| id.0));
         if let Some(tokens) = &self.tokens {
             sql.words(" AND token_id IN ").values(tokens.iter().map(|id| id.0));
         }
@@ -234,7 +242,8 @@ struct Piece {
 
 /// Which slots make up a span: the longest there are within the steps that are told apart.
 fn pieces(span: &Span, step_us: Option<i64>) -> Vec<Piece> {
-    let longest = step_us.unwrap_or(DAY_US);
+    // Weeks begin where no step does.
+    let longest = step_us.map_or(WEEK_US, |step| step.min(DAY_US));
     // Where minutes are gone, steps are of hours.
     let there = |grain: Grain| grain != Grain::Minute || span.step_us() < HOUR_US;
     let grains: Vec<Grain> =
@@ -352,5 +361,6 @@ mod tests {
         assert_eq!(shape(&week, Some(HOUR_US)), [(Grain::Hour, 12 + 6 * 24 + 15)]);
         let season = Span::holding(now - chrono::TimeDelta::days(90), now, now);
         assert_eq!(shape(&season, Some(season.step_us())), [(Grain::Day, 91)]);
+        assert_eq!(shape(&season, None), [(Grain::Day, 3), (Grain::Week, 12), (Grain::Day, 4)]);
     }
 }

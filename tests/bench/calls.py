@@ -4,22 +4,24 @@ Used by analytics.py. It knows two tables, `tool_calls` and `tool_call_sums`, an
 knows them right is checked by asking the gateway for what was written. Standard library only; Postgres through psql.
 """
 
+import itertools
 import os
 import random
 import sqlite3
-import struct
 import subprocess
 import uuid
-from collections import defaultdict
 
-MINUTE, HOUR, DAY = 60_000_000, 3_600_000_000, 86_400_000_000
+MINUTE, HOUR = 60_000_000, 3_600_000_000
 MINUTES_KEPT = 26 * HOUR
+# Grains of sums, as they are stored.
+BY_MINUTE, BY_HOUR, BY_DAY, BY_WEEK = range(4)
 NIL = bytes(16)
 CALL_COLUMNS = ("id", "at_us", "workspace_id", "token_id", "account_id", "credential", "client", "era", "server_id",
                 "server_slug", "tool", "outcome", "latency_us", "upstream_us", "bytes_in", "bytes_out")
 SUM_COLUMNS = ("workspace_id", "cut", "grain", "slot", "token_id", "server_id", "tool", "server_slug", "calls",
                "tool_errors", "errors", "latency_us", "upstream_us", "bytes_in", "bytes_out", "last_us", "histogram")
 SERVERS, TOOLS_EACH, TOOLS_PER_TOKEN, LATENCIES = 12, 8, 15, 4096
+BYTES_IN, BYTES_OUT = 300, 900
 
 
 def bucket(value: int) -> int:
@@ -27,37 +29,46 @@ def bucket(value: int) -> int:
     return power * 32 + (value >> power)
 
 
-def leb(number: int) -> bytes:
-    out = bytearray()
-    while True:
-        low, number = number & 0x7F, number >> 7
-        if not number:
-            out.append(low)
-            return bytes(out)
-        out.append(low | 0x80)
-
-
 def stored(histogram: dict) -> bytes:
     out, before = bytearray([1]), 0
     for at in sorted(histogram):
-        out += leb(at - before) + leb(histogram[at])
+        for number in (at - before, histogram[at]):
+            while number > 0x7F:
+                out.append(number & 0x7F | 0x80)
+                number >>= 7
+            out.append(number)
         before = at
     return bytes(out)
 
 
 class Sum:
-    __slots__ = ("numbers", "last", "histogram")
+    __slots__ = ("calls", "tool_errors", "errors", "latency", "upstream", "last", "histogram")
 
     def __init__(self):
-        # calls, tool_errors, errors, latency_us, upstream_us, bytes_in, bytes_out
-        self.numbers, self.last, self.histogram = [0] * 7, 0, {}
+        self.calls = self.tool_errors = self.errors = self.latency = self.upstream = self.last = 0
+        self.histogram = {}
 
     def add(self, other):
-        self.numbers = [a + b for a, b in zip(self.numbers, other.numbers)]
-        self.last = max(self.last, other.last)
+        self.calls += other.calls
+        self.tool_errors += other.tool_errors
+        self.errors += other.errors
+        self.latency += other.latency
+        self.upstream += other.upstream
+        if other.last > self.last:
+            self.last = other.last
         own = self.histogram
         for at, count in other.histogram.items():
             own[at] = own.get(at, 0) + count
+
+
+class Use:
+    """A token and a tool that it calls: what calls have in common, and under which keys they are summed up."""
+
+    def __init__(self, workspace, token, account, server, slug, tool, weight, always):
+        self.columns = (workspace, token, account, "", "bench", "modern", server, slug, tool)
+        self.weight, self.always = weight, always
+        self.keys = ((workspace, 0, NIL, NIL, "", ""), (workspace, 1, token, NIL, "", ""),
+                     (workspace, 2, NIL, server, tool, slug), (workspace, 3, token, server, tool, slug))
 
 
 class Team:
@@ -72,14 +83,14 @@ class Team:
             chosen = self.random.sample(tools, TOOLS_PER_TOKEN)
             weight = self.random.paretovariate(1.2)
             for rank, (server, slug, tool) in enumerate(chosen):
-                self.uses.append((workspace, token, account, server, slug, tool, weight / (rank + 1), always))
+                self.uses.append(Use(workspace, token, account, server, slug, tool, weight / (rank + 1), always))
         self.latencies = []
         for _ in range(LATENCIES):
             took = min(int(self.random.lognormvariate(10.5, 1.1)), 60_000_000)
-            self.latencies.append((took, bucket(took)))
+            self.latencies.append((took, took * 9 // 10, bucket(took)))
 
     def hours(self, now_us: int, days: int):
-        """(hour, share of all calls for people, for machines)."""
+        """(hour, share of all calls for people)."""
         end = now_us // HOUR
         for hour in range(end - days * 24 + 1, end + 1):
             of_day, weekday = hour % 24, (hour // 24 + 3) % 7
@@ -88,106 +99,117 @@ class Team:
 
 
 def generate(team: Team, many: int, now_us: int, days: int, put_calls, put_sums):
-    """Writes `many` calls. `put_calls(rows)` and `put_sums(rows)` take rows in the order of the columns above."""
+    """Writes `many` calls. `put_calls` takes calls as `call` makes them, `put_sums` rows in the order of the columns."""
     hours = list(team.hours(now_us, days))
-    people = sum(use[6] for use in team.uses if not use[7])
-    always = sum(use[6] for use in team.uses if use[7])
+    people = sum(use.weight for use in team.uses if not use.always)
+    always = sum(use.weight for use in team.uses if use.always)
     scale = many / (people * sum(share for _, share in hours) + always * len(hours) * 0.4)
-    day_sums: dict = defaultdict(Sum)
-    written, day = 0, None
-    for nth, (hour, share) in enumerate(hours):
-        if day is not None and hour // 24 != day:
-            put_sums(sum_rows(day_sums, 2))
-            day_sums = defaultdict(Sum)
-        day = hour // 24
-        last = nth == len(hours) - 1
-        calls, sums = hour_of_calls(team, hour, now_us, (share * scale, 0.4 * scale), many - written if last else None)
-        calls = calls[:many - written]
-        written += len(calls)
-        put_calls(calls)
-        minutes = hour * HOUR >= now_us - MINUTES_KEPT
-        by_grain = {1: defaultdict(Sum), 0: defaultdict(Sum)}
-        for (minute, use), one in tally(calls, sums, minutes).items():
-            for grain, slot, into in ((0, minute, by_grain[0]), (1, hour, by_grain[1]), (2, day, day_sums)):
-                if grain == 0 and not minutes:
-                    continue
-                workspace, token, _, server, slug, tool = use
-                for cut in range(4):
-                    key = (workspace, cut, slot, token if cut & 1 else NIL, server if cut & 2 else NIL,
-                           tool if cut & 2 else "", slug if cut & 2 else "")
-                    into[key].add(one)
-        put_sums(sum_rows(by_grain[1], 1))
-        put_sums(sum_rows(by_grain[0], 0))
-    put_sums(sum_rows(day_sums, 2))
+    written, weeks = 0, {}
+    for day, of_day in itertools.groupby(hours, lambda hour: hour[0] // 24):
+        by_day: dict = {}
+        for hour, share in of_day:
+            left = many - written
+            calls = hour_of_calls(team, hour, now_us, (share * scale, 0.4 * scale), left if hour == hours[-1][0] else None)[:left]
+            written += len(calls)
+            put_calls(calls)
+            by_hour: dict = {}
+            if hour * HOUR < now_us - MINUTES_KEPT:
+                add_up(by_hour, cuts(calls))
+            else:
+                for minute, of_minute in itertools.groupby(calls, lambda call: call[1] // MINUTE):
+                    by_minute = cuts(of_minute)
+                    put_sums(rows(by_minute, BY_MINUTE, minute))
+                    add_up(by_hour, by_minute)
+            put_sums(rows(by_hour, BY_HOUR, hour))
+            add_up(by_day, by_hour)
+        put_sums(rows(by_day, BY_DAY, day))
+        add_up(weeks.setdefault(day // 7, {}), by_day)
+    for week, sums in weeks.items():
+        put_sums(rows(sums, BY_WEEK, week))
     return written
 
 
 def hour_of_calls(team, hour, now_us, scales, exactly):
-    rnd, pool, begin = team.random, team.latencies, hour * HOUR
+    rnd, begin = team.random, hour * HOUR
     length = min(HOUR, now_us - begin)
-    calls, uses = [], {}
+    calls = []
     for use in team.uses:
-        expected = use[6] * scales[1 if use[7] else 0] * length / HOUR
-        n = int(expected) + (rnd.random() < expected % 1)
-        for _ in range(n):
-            calls.append(one_call(rnd, pool, begin, length, use))
-        uses[use[1], use[5]] = use[:6]
+        expected = use.weight * scales[use.always] * length / HOUR
+        calls += [call(team, begin, length, use) for _ in range(int(expected) + (rnd.random() < expected % 1))]
     while exactly is not None and len(calls) < exactly:
-        calls.append(one_call(rnd, pool, begin, length, rnd.choice(team.uses)))
-    calls.sort(key=lambda call: call[0])
-    return calls, uses
+        calls.append(call(team, begin, length, rnd.choice(team.uses)))
+    calls.sort(key=lambda call: call[1])
+    return calls
 
 
-def one_call(rnd, pool, begin, length, use):
+def call(team, begin, length, use):
+    """(id, when, who and what, outcome, (latency, upstream's part of it, its bucket))."""
+    rnd = team.random
     at = begin + int(rnd.random() * length)
-    took, _ = pool[int(rnd.random() * LATENCIES)]
     odd = rnd.random()
     outcome = 0 if odd > 0.03 else 1 if odd > 0.01 else -32011
     bits = rnd.getrandbits(74)
-    id = struct.pack(">QQ", (at // 1000) << 16 | 0x7000 | bits >> 62, 0x8000000000000000 | bits & 0x3FFFFFFFFFFFFFFF)
-    return (id, at, use[0], use[1], use[2], "", "bench", "modern", use[3], use[4], use[5], outcome, took, took * 9 // 10,
-            300, 900)
+    id = (at // 1000) << 80 | 0x7 << 76 | bits >> 62 << 64 | 0x2 << 62 | bits & 0x3FFFFFFFFFFFFFFF
+    return id.to_bytes(16), at, use, outcome, team.latencies[int(rnd.random() * LATENCIES)]
 
 
-def tally(calls, uses, by_minute):
-    found: dict = {}
-    for call in calls:
-        use = uses.get((call[3], call[10])) or (call[2], call[3], call[4], call[8], call[9], call[10])
-        key = (call[1] // MINUTE if by_minute else 0, use)
-        one = found.get(key)
+def cuts(calls):
+    """Calls of one slot, summed up in each way."""
+    by_use: dict = {}
+    for _, at, use, outcome, (took, upstream, bucket_of_it) in calls:
+        one = by_use.get(use)
         if one is None:
-            one = found[key] = Sum()
-        numbers, took = one.numbers, call[12]
-        numbers[0] += 1
-        numbers[1] += call[11] == 1
-        numbers[2] += call[11] < 0
-        numbers[3] += took
-        numbers[4] += call[13]
-        numbers[5] += call[14]
-        numbers[6] += call[15]
-        one.last = max(one.last, call[1])
-        at = bucket(took)
-        one.histogram[at] = one.histogram.get(at, 0) + 1
-    return found
+            one = by_use[use] = Sum()
+        one.calls += 1
+        if outcome:
+            one.tool_errors += outcome == 1
+            one.errors += outcome < 0
+        one.latency += took
+        one.upstream += upstream
+        one.last = at if at > one.last else one.last
+        one.histogram[bucket_of_it] = one.histogram.get(bucket_of_it, 0) + 1
+    sums: dict = {}
+    for use, one in by_use.items():
+        for key in use.keys:
+            into = sums.get(key)
+            if into is None:
+                into = sums[key] = Sum()
+            into.add(one)
+    return sums
 
 
-def sum_rows(sums, grain):
+def add_up(into, sums):
+    for key, one in sums.items():
+        own = into.get(key)
+        if own is None:
+            own = into[key] = Sum()
+        own.add(one)
+
+
+def rows(sums, grain, slot):
     for key in sorted(sums):
-        workspace, cut, slot, token, server, tool, slug = key
-        one = sums[key]
-        yield (workspace, cut, grain, slot, token, server, tool, slug, *one.numbers, one.last, stored(one.histogram))
+        (workspace, cut, token, server, tool, slug), one = key, sums[key]
+        yield (workspace, cut, grain, slot, token, server, tool, slug, one.calls, one.tool_errors, one.errors, one.latency,
+               one.upstream, one.calls * BYTES_IN, one.calls * BYTES_OUT, one.last, stored(one.histogram))
 
 
 def into_sqlite(path, team, many, now_us, days):
+    """In one transaction."""
     db = sqlite3.connect(path)
     db.execute("PRAGMA synchronous = OFF")
     db.execute("PRAGMA cache_size = -200000")
 
-    def put(table, columns):
-        sql = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
-        return lambda rows: db.executemany(sql, rows)
+    def insertion(table, columns):
+        return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
 
-    written = generate(team, many, now_us, days, put("tool_calls", CALL_COLUMNS), put("tool_call_sums", SUM_COLUMNS))
+    def put_calls(calls):
+        db.executemany(insertion("tool_calls", CALL_COLUMNS),
+                       ((id, at, *use.columns, outcome, took[0], took[1], BYTES_IN, BYTES_OUT) for id, at, use, outcome, took in calls))
+
+    def put_sums(sums):
+        db.executemany(insertion("tool_call_sums", SUM_COLUMNS), sums)
+
+    written = generate(team, many, now_us, days, put_calls, put_sums)
     db.commit()
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     db.close()
@@ -202,23 +224,22 @@ def into_postgres(url, team, many, now_us, days):
         return subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "PGOPTIONS": "-c synchronous_commit=off"})
 
     def text(value):
-        if value is None:
-            return "\\N"
-        if isinstance(value, bytes):
-            return str(uuid.UUID(bytes=value)) if len(value) == 16 else "\\\\x" + value.hex()
-        return str(value)
+        return "\\N" if value is None else value.hex() if isinstance(value, bytes) else str(value)
 
-    def put(copy):
-        def write(rows):
-            for row in rows:
-                # The last column of sums is no id, however long it is.
-                cells = [text(value) for value in row[:-1]]
-                cells.append("\\\\x" + row[-1].hex() if isinstance(row[-1], bytes) else text(row[-1]))
-                copy.stdin.write(("\t".join(cells) + "\n").encode())
-        return write
-
+    of_use = {use: "\t".join(map(text, use.columns)) for use in team.uses}
     calls, sums = copier("tool_calls", CALL_COLUMNS), copier("tool_call_sums", SUM_COLUMNS)
-    written = generate(team, many, now_us, days, put(calls), put(sums))
+
+    def put_calls(some):
+        lines = [f"{id.hex()}\t{at}\t{of_use[use]}\t{outcome}\t{took[0]}\t{took[1]}\t{BYTES_IN}\t{BYTES_OUT}\n"
+                 for id, at, use, outcome, took in some]
+        calls.stdin.write("".join(lines).encode())
+
+    def put_sums(some):
+        # The last column of sums is bytes, those before it are ids.
+        lines = ["\t".join(map(text, row[:-1])) + "\t\\\\x" + row[-1].hex() + "\n" for row in some]
+        sums.stdin.write("".join(lines).encode())
+
+    written = generate(team, many, now_us, days, put_calls, put_sums)
     for copy in (calls, sums):
         copy.stdin.close()
         if copy.wait() != 0:

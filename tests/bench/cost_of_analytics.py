@@ -3,6 +3,7 @@
 
   tests/bench/cost_of_analytics.py                        nine rounds at 64 connections
   tests/bench/cost_of_analytics.py --rate 5000            at a steady 5,000 calls a second
+  tests/bench/cost_of_analytics.py --tokens 40            forty people call: more sums to add to
 
 Both gateways are pinned to cpu 0 and idle while the other one is measured; load and upstream are pinned to cpu 1. Compared
 are the medians of the rounds' ratios: CPU time per answered call (the gateway with all its threads) and p99. Run it on a
@@ -28,6 +29,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=2.5)
     parser.add_argument("--rate", type=float, default=0)
+    parser.add_argument("--tokens", type=int, default=1, help="tokens that the connections share")
     parser.add_argument("--modern", action="store_true")
     parser.add_argument("--max-cpu", type=float, default=1.05)
     parser.add_argument("--max-p99", type=float, default=1.2)
@@ -48,7 +50,10 @@ def main() -> int:
             os.environ["AEROSTACK_ANALYTICS_ENABLED"] = "true" if label == "on" else "false"
             child = gateway.serve("0")
             os.environ.pop("AEROSTACK_ANALYTICS_ENABLED")
-            targets.append((label, f"http://127.0.0.1:{port}/ws/bench", child.pid, gateway.prepare()))
+            tokens = [gateway.prepare()]
+            for nth in range(1, args.tokens):
+                tokens.append(gateway.cli("workspace", "token", "create", "bench", "--name", f"bench {nth}", "--output", "token"))
+            targets.append((label, f"http://127.0.0.1:{port}/ws/bench", child.pid, ",".join(tokens)))
         seen = {"on": [], "off": []}
         for turn in range(args.rounds):
             for label, url, pid, token in targets[turn % 2:] + targets[:turn % 2]:

@@ -7,6 +7,7 @@ use actix_web::{
 };
 use askama::Template;
 use chrono::{Days, NaiveDate, TimeDelta};
+use futures_util::future::try_join4;
 use serde::Deserialize;
 
 use crate::{
@@ -306,10 +307,15 @@ impl Page {
 async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
     let (shell, place) = around(visit, slug, "Analytics").await?;
     let (actors, by) = (visit.actors(), &visit.by);
-    let figures = figures::figures(actors, by, Some(slug), &look.figures()).await?;
-    let users = figures::table(actors, by, Some(slug), &look.table(Subject::User)).await?;
-    let tools = figures::table(actors, by, Some(slug), &look.table(Subject::Tool)).await?;
-    let servers = figures::table(actors, by, Some(slug), &look.table(Subject::Server)).await?;
+    let (wanted, [of_users, of_tools, of_servers]) =
+        (look.figures(), [Subject::User, Subject::Tool, Subject::Server].map(|subject| look.table(subject)));
+    let (figures, users, tools, servers) = try_join4(
+        figures::figures(actors, by, Some(slug), &wanted),
+        figures::table(actors, by, Some(slug), &of_users),
+        figures::table(actors, by, Some(slug), &of_tools),
+        figures::table(actors, by, Some(slug), &of_servers),
+    )
+    .await?;
     let recorded = actors.analytics.is_enabled();
     Ok(Page { shell, place, look, figures, tables: [users, tools, servers], recorded })
 }
