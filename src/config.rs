@@ -9,12 +9,14 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 mod analytics;
+mod backup;
 mod load;
 mod people;
 mod skills;
 mod stdio;
 
 pub use analytics::AnalyticsConfig;
+pub use backup::BackupConfig;
 pub use load::Flags;
 pub use people::{MailConfig, MailTls, PeopleConfig};
 pub use skills::SkillsConfig;
@@ -42,6 +44,8 @@ pub struct Config {
     pub analytics: AnalyticsConfig,
     /// The audit log.
     pub audit: AuditConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// Passwords, sessions, invitations, logins.
     pub people: PeopleConfig,
     /// The mail server.

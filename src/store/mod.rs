@@ -34,6 +34,7 @@ pub mod sessions;
 pub mod settings;
 pub mod sign_ins;
 pub mod skills;
+pub mod snapshot;
 pub mod tokens;
 pub mod tool_pins;
 pub mod tool_settings;

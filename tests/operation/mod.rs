@@ -3,6 +3,8 @@
 mod actors;
 mod audit;
 mod audit_state;
+mod backup;
+mod backup_damage;
 mod plans;
 mod probes;
 mod refusals;
