@@ -100,7 +100,7 @@ fn a_backup_that_somebody_has_put_together_anew_is_refused() {
     let cases: [(Vec<u8>, &str); 5] = [
         (list(&version, "\"version\": \"9.9.9\""), "was not sealed by this installation"),
         (list("\"config.toml\"", "\"../config.toml\""), "no place in a data folder"),
-        (list("m20261127_000002_skills", "m29991231_000001_later"), "was made by a newer aerostack"),
+        (list(&aerostack::store::snapshot::schema(), "m29991231_000001_later"), "was made by a newer aerostack"),
         (
             repack(&whole, |name, bytes| match name {
                 "config.toml" => (name.into(), replaced(bytes, "777", "778")),
