@@ -16,6 +16,7 @@ mod tx;
 mod warrant;
 
 pub mod accounts;
+pub mod alone;
 pub mod analytics;
 pub mod api_keys;
 pub mod audit;

@@ -1,6 +1,7 @@
 //! Starting, watching and stopping a gateway.
 
 mod actors;
+mod alone;
 mod audit;
 mod audit_state;
 mod backup;
