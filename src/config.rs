@@ -9,12 +9,14 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 mod analytics;
+mod backup;
 mod load;
 mod people;
 mod skills;
 mod stdio;
 
 pub use analytics::AnalyticsConfig;
+pub use backup::BackupConfig;
 pub use load::Flags;
 pub use people::{MailConfig, MailTls, PeopleConfig};
 pub use skills::SkillsConfig;
@@ -42,6 +44,8 @@ pub struct Config {
     pub analytics: AnalyticsConfig,
     /// The audit log.
     pub audit: AuditConfig,
+    /// Backups.
+    pub backup: BackupConfig,
     /// Passwords, sessions, invitations, logins.
     pub people: PeopleConfig,
     /// The mail server.
@@ -131,6 +135,12 @@ pub struct DatabaseConfig {
     pub busy_timeout_seconds: u64,
     /// Seconds a statement may take (Postgres).
     pub statement_timeout_seconds: u64,
+    /// Whether other gateways are kept off the same Postgres database; off: a token revoked at one goes on at the others.
+    pub exclusive: bool,
+    /// Seconds that a start waits for another gateway to leave the Postgres database.
+    pub takeover_seconds: u64,
+    /// Seconds between two looks whether this is still the only gateway of the Postgres database.
+    pub alone_check_seconds: u64,
 }
 
 impl Default for DatabaseConfig {
@@ -141,6 +151,9 @@ impl Default for DatabaseConfig {
             acquire_timeout_seconds: 5,
             busy_timeout_seconds: 5,
             statement_timeout_seconds: 5,
+            exclusive: true,
+            takeover_seconds: 40,
+            alone_check_seconds: 2,
         }
     }
 }

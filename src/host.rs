@@ -1,6 +1,9 @@
 //! The operator's hand on the gateway's machine: what needs the database and the key instead of an API key. It works
 //! beside a gateway that runs, so it writes only what no process keeps in memory, in one transaction with its audit
-//! entry, like everybody else.
+//! entry, like everybody else. Backups are in `backup`, their file in `archive`.
+
+mod archive;
+mod backup;
 
 use std::path::PathBuf;
 
@@ -62,8 +65,30 @@ pub fn run(command: HostCommand) -> Result<HostAnswer> {
                 opened.store.close().await;
                 shown.map(HostAnswer::Plan)
             }
+            HostCommand::CreateBackup { installation, file, with_analytics, force } => {
+                let creation = backup::Creation { installation, file, with_analytics, force };
+                backup::create(creation).await.map(HostAnswer::BackupMade)
+            }
+            HostCommand::VerifyBackup { file, data_dir } => {
+                backup::verify(&file, data_dir).await.map(HostAnswer::BackupFound)
+            }
+            HostCommand::RestoreBackup { file, data_dir } => {
+                backup::restore(&file, data_dir).await.map(HostAnswer::BackupRestored)
+            }
         }
     })
+}
+
+/// The settings of an installation.
+fn settings(installation: &Installation) -> Result<Config> {
+    let environment: Vec<(String, String)> = std::env::vars().collect();
+    let mut flags = Flags::new();
+    let mut say = |section, key, value: Option<String>| {
+        flags.extend(value.map(|value| (section, key, toml::Value::String(value))));
+    };
+    say("server", "data_dir", installation.data_dir.as_ref().map(|path| path.display().to_string()));
+    say("database", "url", installation.database_url.clone());
+    Config::load(installation.config.as_deref(), &environment, flags)
 }
 
 /// An installation that is looked at beside its gateway.
@@ -74,14 +99,7 @@ struct Opened {
 
 impl Opened {
     async fn open(installation: &Installation) -> Result<Self> {
-        let environment: Vec<(String, String)> = std::env::vars().collect();
-        let mut flags = Flags::new();
-        let mut say = |section, key, value: Option<String>| {
-            flags.extend(value.map(|value| (section, key, toml::Value::String(value))));
-        };
-        say("server", "data_dir", installation.data_dir.as_ref().map(|path| path.display().to_string()));
-        say("database", "url", installation.database_url.clone());
-        let config = Config::load(installation.config.as_deref(), &environment, flags)?;
+        let config = settings(installation)?;
         let store = Store::open_beside(&config.database, &config.server.data_dir).await?;
         Ok(Opened { config, store })
     }

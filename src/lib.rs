@@ -33,7 +33,7 @@
 //! | [`ops`] | probes on the main port; health of actors and metrics on a listener of their own | shows detail to editors |
 //! | [`cli`] | the commands, as an HTTP client of the admin API | touches a database or an actor |
 //! | [`connect`] | a pipe joined to a gateway URL, for clients that only start processes; one question to such a URL | repeats a call that may have arrived |
-//! | [`host`] | what an operator does beside the gateway: check the audit log, set a plan | writes what a process keeps in memory |
+//! | [`host`] | what an operator does beside the gateway: check the audit log, set a plan, make a backup and restore it | writes what a process keeps in memory |
 //! | [`demo`] | `serve --demo`: an example server and a first call through the front door | keeps anything |
 //! | [`actors`] | tokens, secrets, catalogue, upstream sessions, streams, sinks; the runtime they live in | is called around its [`ActorRef`](actors::actor_ref::ActorRef) |
 //! | [`upstream`] | the guarded HTTP client, programs and their launcher, skills, detection of revisions, exchanges, breaker | follows a redirect, or dials an address that the policy did not judge |
@@ -49,6 +49,8 @@
 //!   thread.
 //! - **A revocation is over when it returns.** No call is accepted and no byte is written for the token afterwards. See
 //!   [`actors::grant`] for why a flag alone would not do.
+//! - **One gateway per database.** What an owner keeps in memory is true only if nobody else writes it: a lock on the data
+//!   folder, or in Postgres ([`store::alone`]), keeps a second gateway out.
 //! - **A secret has one destination.** It is sealed with its namespace, server, name and origin as associated data;
 //!   only [`SecretVault`](actors::secret_vault) sees keys. Decrypted headers live at most
 //!   `upstream.header_cache_seconds` in memory that is wiped, and everything a server sends is searched for them before

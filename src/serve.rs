@@ -40,6 +40,8 @@ const EXIT_CONFIG: u8 = 64;
 const EXIT_STATE: u8 = 78;
 /// An actor that the gateway cannot live without is gone (EX_SOFTWARE).
 const EXIT_FATAL: u8 = 70;
+/// Another gateway has taken the database over (EX_TEMPFAIL: started again, this one waits for its turn).
+const EXIT_TAKEN: i32 = 75;
 
 /// Runs the gateway until it is told to stop.
 pub fn run(args: ServeArgs) -> ExitCode {
@@ -144,6 +146,8 @@ async fn serve(mut config: Config, demo: Option<Demo>) -> Result<Stopped> {
     let stopped = tokio::select! {
         () = told_to_stop(signals) => Stopped::Asked,
         cause = actors.runtime.fatal() => { tracing::error!(%cause, "the gateway cannot go on"); Stopped::Fatal }
+        // Nothing is finished first: every answer would be given by what this process knows, and that is out of date.
+        cause = actors.taken_over() => { tracing::error!(%cause, "the gateway ends at once"); std::process::exit(EXIT_TAKEN) }
         _ = &mut running => Stopped::Fatal,
     };
     readiness.stopping();

@@ -34,7 +34,7 @@ use crate::{
     },
     error::Result,
     mail::{self, Mail},
-    store::{Store, analytics::ToolCallEvent, workspaces::WorkspaceRecord},
+    store::{Store, alone::Alone, analytics::ToolCallEvent, workspaces::WorkspaceRecord},
     upstream::{NetworkPolicy, stdio::Host},
 };
 
@@ -46,6 +46,8 @@ pub struct Actors {
     pub public_url: Url,
     /// The databases.
     pub store: Store,
+    /// Held while no other gateway may use the Postgres database.
+    pub alone: Option<Alone>,
     /// Threads, limits, health board.
     pub runtime: Runtime,
     /// Tokens and API keys.
@@ -85,12 +87,16 @@ impl Actors {
         policy: Arc<NetworkPolicy>,
     ) -> Result<Self> {
         let data_dir = config.server.data_dir.clone();
+        // Before the database is migrated or anything of it is known here.
+        let alone = Alone::take(&config.database).await?;
         let store = Store::open(&config.database, &data_dir).await?;
-        let started = Actors::start_on(store.clone(), config, public_url, keys, policy, &data_dir).await;
-        if started.is_err() {
-            store.close().await;
+        match Actors::start_on(store.clone(), config, public_url, keys, policy, &data_dir).await {
+            Ok(started) => Ok(Actors { alone, ..started }),
+            Err(failed) => {
+                store.close().await;
+                Err(failed)
+            }
         }
-        started
     }
 
     async fn start_on(
@@ -141,6 +147,7 @@ impl Actors {
             config,
             public_url,
             store,
+            alone: None,
             runtime,
             tokens,
             vault,
@@ -204,5 +211,16 @@ impl Actors {
         self.audit.drain(left()).await;
         self.runtime.stop();
         self.store.close().await;
+        if let Some(alone) = &self.alone {
+            alone.close().await;
+        }
+    }
+
+    /// Resolves, with why, when another gateway uses the database.
+    pub async fn taken_over(&self) -> String {
+        match &self.alone {
+            Some(alone) => alone.lost(self.store.node_id()).await,
+            None => std::future::pending().await,
+        }
     }
 }

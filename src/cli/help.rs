@@ -33,7 +33,7 @@ const EXIT_CODES: &str = "\
 Exit codes
   0    done
   1    failure
-  2    the command makes no sense as typed (audit verify: it could not be checked)
+  2    the command makes no sense as typed (audit verify, backup verify: it could not be checked)
   3    no such thing
   4    not logged in, or the API key is not accepted
   5    forbidden for this role or plan

@@ -8,13 +8,17 @@ use clap::{Args, Subcommand};
 use super::{
     Command,
     audit_verify::{self, AuditCommand},
+    backup,
     failure::{Failure, Outcome},
     output::Terminal,
     text,
 };
 use crate::{
     admin::dto::{AuditVerdict, KeyReset, NamespacePlan},
-    domain::audit_checkpoint::Known,
+    domain::{
+        audit_checkpoint::Known,
+        backup::{Found, Made, Restored},
+    },
     error::Result,
 };
 
@@ -106,6 +110,31 @@ pub enum HostCommand {
         /// Revoke the account's other keys.
         revoke_others: bool,
     },
+    /// Make a backup.
+    CreateBackup {
+        /// Of what.
+        installation: Installation,
+        /// Its name, or the folder it goes to.
+        file: Option<PathBuf>,
+        /// With the statistics of calls.
+        with_analytics: bool,
+        /// Instead of a file that is there.
+        force: bool,
+    },
+    /// Is a backup whole, and does it fit the key?
+    VerifyBackup {
+        /// Which.
+        file: PathBuf,
+        /// Folder with the generated key, if no variable names one.
+        data_dir: Option<PathBuf>,
+    },
+    /// Restore a backup.
+    RestoreBackup {
+        /// Which.
+        file: PathBuf,
+        /// Into which new folder.
+        data_dir: PathBuf,
+    },
 }
 
 /// What came of it.
@@ -117,12 +146,18 @@ pub enum HostAnswer {
     Plan(NamespacePlan),
     /// The key that was made.
     Key(KeyReset),
+    /// The backup that was made.
+    BackupMade(Made),
+    /// The backup that was looked at.
+    BackupFound(Found),
+    /// The backup that was restored.
+    BackupRestored(Restored),
 }
 
 /// Whether a command works beside the gateway.
 pub fn is_meant(command: &Command) -> bool {
     match command {
-        Command::Admin(_) => true,
+        Command::Admin(_) | Command::Backup(_) => true,
         Command::Audit(AuditCommand::Verify(args)) => args.installation.is_named(),
         _ => false,
     }
@@ -146,12 +181,16 @@ pub fn run(
             let verify = HostCommand::VerifyAudit { installation: args.installation, from, checkpoints, with_state };
             (verify, Failure::uncheckable)
         }
+        Command::Backup(command) => backup::meant(command),
         _ => return Err(Failure::usage("This command does not work beside a gateway")),
     };
     match on_host(command).map_err(cannot)? {
         HostAnswer::Verdict(verdict) => audit_verify::show(terminal, &verdict),
         HostAnswer::Plan(plan) => show_plan(terminal, &plan),
         HostAnswer::Key(made) => show_key(terminal, &made),
+        HostAnswer::BackupMade(made) => backup::show_made(terminal, &made),
+        HostAnswer::BackupFound(found) => backup::show_found(terminal, &found),
+        HostAnswer::BackupRestored(restored) => backup::show_restored(terminal, &restored),
     }
 }
 

@@ -6,6 +6,7 @@ mod analytics;
 mod args;
 mod audit;
 mod audit_verify;
+mod backup;
 mod busy;
 mod client;
 mod complete;
@@ -143,6 +144,9 @@ pub enum Command {
     /// What an operator does on the gateway's machine
     #[command(subcommand, after_help = host::EXAMPLES)]
     Admin(host::AdminCommand),
+    /// Copies of a gateway's state: make, check, restore
+    #[command(subcommand, after_help = backup::EXAMPLES)]
+    Backup(backup::BackupCommand),
     /// Help of a command, or about exit-codes, environment, output
     #[command(after_help = help::EXAMPLES)]
     Help(help::HelpArgs),
@@ -265,7 +269,7 @@ async fn act(session: &mut Session, terminal: &mut Terminal, command: Command) -
         .with_hint("use --output table, json or csv"));
     }
     match command {
-        Command::Serve(_) | Command::Connect(_) | Command::Admin(_) | Command::Doctor(_) => Ok(()),
+        Command::Serve(_) | Command::Connect(_) | Command::Admin(_) | Command::Backup(_) | Command::Doctor(_) => Ok(()),
         Command::Help(_) | Command::Completion(_) | Command::Man(_) => help::run(terminal, &command),
         Command::Login(args) => login::login(session, terminal, args).await,
         Command::Logout => login::logout(session, terminal).await,

@@ -2,6 +2,7 @@
 
 pub mod audit_chain;
 pub mod audit_checkpoint;
+pub mod backup;
 pub mod clients;
 pub mod clock;
 pub mod definition;

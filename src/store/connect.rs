@@ -219,7 +219,7 @@ async fn instance_of(db: &DatabaseConnection) -> Result<Option<Uuid>> {
     Ok(row.and_then(|row| row.value.parse().ok()))
 }
 
-fn quiet(mut options: ConnectOptions, config: &DatabaseConfig) -> ConnectOptions {
+pub(super) fn quiet(mut options: ConnectOptions, config: &DatabaseConfig) -> ConnectOptions {
     options
         .sqlx_logging(false)
         .record_stmt_in_spans(false)
@@ -229,7 +229,7 @@ fn quiet(mut options: ConnectOptions, config: &DatabaseConfig) -> ConnectOptions
 }
 
 /// The address for messages: user and host, never the password or query.
-fn without_password(url: &str) -> String {
+pub(super) fn without_password(url: &str) -> String {
     let Ok(mut url) = url::Url::parse(url) else { return "the database".to_owned() };
     let _ = url.set_password(None);
     url.set_query(None);

@@ -16,6 +16,7 @@ mod tx;
 mod warrant;
 
 pub mod accounts;
+pub mod alone;
 pub mod analytics;
 pub mod api_keys;
 pub mod audit;
@@ -34,6 +35,7 @@ pub mod sessions;
 pub mod settings;
 pub mod sign_ins;
 pub mod skills;
+pub mod snapshot;
 pub mod tokens;
 pub mod tool_pins;
 pub mod tool_settings;

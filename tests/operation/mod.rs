@@ -1,8 +1,11 @@
 //! Starting, watching and stopping a gateway.
 
 mod actors;
+mod alone;
 mod audit;
 mod audit_state;
+mod backup;
+mod backup_damage;
 mod plans;
 mod probes;
 mod refusals;

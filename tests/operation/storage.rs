@@ -115,7 +115,10 @@ fn the_same_gateway_runs_on_postgres() {
 fn a_session_goes_on_at_another_gateway_with_the_same_database_and_key() {
     let Some(url) = crate::support::database::fresh_postgres() else { return };
     let key = "f3a1c95b07de4286b9d25e8f17a0643cc84b9e02d76f31a5807c2be94d105f6a";
-    let setup = || TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url).env("WORKFLOW_SECRETS_KEY", key);
+    let setup = || {
+        let shared = TestGateway::setup().set("database.exclusive", false);
+        shared.env("AEROSTACK_DATABASE_URL", &url).env("WORKFLOW_SECRETS_KEY", key)
+    };
     let (old, _) = servers::legacy(&["echo"], |seen, conn| conn.says(seen, "done"));
     let place = place_with(setup(), &[("toy", &old), ("fresh", &servers::plain(&["echo"]))]);
     place.admin.secret("toy", "KEY", "sealed-here-opened-there");
