@@ -39,7 +39,7 @@ pub(super) enum Grain {
 }
 
 impl Grain {
-    const ALL: [Grain; 4] = [Grain::Minute, Grain::Hour, Grain::Day, Grain::Week];
+    pub(super) const ALL: [Grain; 4] = [Grain::Minute, Grain::Hour, Grain::Day, Grain::Week];
 
     pub(super) const fn us(self) -> i64 {
         match self {
