@@ -12,6 +12,8 @@ use clap::Parser as _;
 
 #[path = "tidy/pages.rs"]
 mod pages;
+#[path = "tidy/security.rs"]
+mod security;
 
 /// Longest file, in lines.
 const FILE_LINES: usize = 500;

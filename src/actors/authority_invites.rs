@@ -291,6 +291,7 @@ async fn joiner(
 ) -> Result<(AccountRecord, bool)> {
     let by_email = accounts::by_email(tx.conn(), &invite.email).await?;
     if let Joining::Known(by) = who {
+        tx.acts(&by);
         if is_limited(tx.conn(), &by).await? {
             return Err(err::forbidden("A limited API key cannot accept an invitation"));
         }

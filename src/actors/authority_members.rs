@@ -74,6 +74,7 @@ impl Authority {
                     }
                     if member.role == change.role {
                         return Ok(member);
+                        tx.acts(by);
                     }
                     accounts::put_member(tx, by.namespace, member.account.id, change.role, None).await?;
                     if change.role < Role::Admin {

@@ -167,6 +167,8 @@ impl VaultState {
             .store
             .write(move |tx| {
                 Box::pin(async move {
+                    // There may be none.
+                    tx.acts(&by);
                     let record = server_of(tx, namespace, server).await?;
                     let rows = secrets::of_server(tx.conn(), server).await?;
                     let (gone, left): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| matches(row));

@@ -63,7 +63,7 @@ async fn age(gateway: &Gateway) {
 
     use entities::workspace_server::{Column, Entity};
     let then = clock::now() - chrono::TimeDelta::days(60);
-    let aged = gateway.actors.store.write(move |tx| {
+    let aged = gateway.actors.store.upkeep(move |tx| {
         Box::pin(async move {
             Entity::update_many().col_expr(Column::CreatedAt, Expr::value(then)).exec(tx.conn()).await?;
             Ok(())

@@ -59,7 +59,7 @@ pub(super) async fn account(actors: &Actors, username: &str, plan: &str) -> Acco
         created_at: clock::now(),
     };
     let id = record.id;
-    actors.store.write(move |tx| Box::pin(async move { accounts::create(tx, &record).await })).await.unwrap();
+    actors.store.upkeep(move |tx| Box::pin(async move { accounts::create(tx, &record).await })).await.unwrap();
     id
 }
 

@@ -376,6 +376,6 @@ impl super::Store {
     /// Prunes the audit log with the key in force; see [`prune`].
     pub async fn prune_audit(&self, before: Timestamp, rows: u32) -> Result<Option<u64>> {
         let key = self.audit_key().ok_or_else(|| unavailable("The audit key is not loaded yet"))?;
-        self.write(move |tx| Box::pin(async move { prune(tx, &key, before, rows).await })).await
+        self.upkeep(move |tx| Box::pin(async move { prune(tx, &key, before, rows).await })).await
     }
 }
