@@ -386,5 +386,6 @@ pub(super) async fn workspace_of(tx: &Tx, id: WorkspaceId) -> Result<WorkspaceRe
 
 pub(super) fn entry(workspace: &WorkspaceRecord, by: &Principal, action: &str, record: &TokenRecord) -> AuditEntry {
     let entry = AuditEntry { namespace: workspace.namespace, ..AuditEntry::new(by, action, ("token", &record.name)) };
-    entry.in_workspace(workspace.id).with("token", record.id.to_string()).with("workspace", workspace.slug.to_string())
+    let entry = entry.in_workspace(workspace.id).with("token", record.id.to_string());
+    entry.with("workspace", workspace.slug.to_string()).with("workspace_id", workspace.id.to_string())
 }

@@ -334,7 +334,8 @@ async fn admit(tx: &Tx, invite: &InviteRecord, account: &AccountRecord) -> Resul
     let role = before.map_or(invite.role, |role| role.max(invite.role));
     accounts::put_member(tx, namespace.id, account.id, role, Some(invite.invited_by)).await?;
     let by = acting(account, namespace.id, role, accounts::label(account, &namespace));
-    tx.audit(entry(&by, "member_joined", invite)).await?;
+    let entry = entry(&by, "member_joined", invite).with("account", account.id.to_string());
+    tx.audit(entry.with("now", role.as_str())).await?;
     Ok((namespace, role))
 }
 

@@ -159,7 +159,8 @@ async fn stays_owned(tx: &Tx, namespace: AccountId, member: &MemberRecord) -> Re
 async fn entry(tx: &Tx, by: &Principal, action: &str, member: &MemberRecord) -> Result<AuditEntry> {
     let namespace =
         accounts::get(tx.conn(), by.namespace).await?.unwrap_or_else(|| AccountRecord::clone(&member.account));
-    Ok(AuditEntry::new(by, action, ("member", &accounts::label(&member.account, &namespace))))
+    let entry = AuditEntry::new(by, action, ("member", &accounts::label(&member.account, &namespace)));
+    Ok(entry.with("account", member.account.id.to_string()))
 }
 
 async fn take_out(tx: &Tx, by: &Principal, account: AccountId, now: Timestamp) -> Result<Left> {

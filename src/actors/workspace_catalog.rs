@@ -201,7 +201,8 @@ impl Handler<DeleteWorkspace> for WorkspaceCatalog {
                             return Err(err::not_found(format!("No workspace \"{slug}\"")));
                         }
                         tx.change("workspace", id).await?;
-                        tx.audit(AuditEntry::new(&delete.by, "workspace_deleted", ("workspace", &slug))).await
+                        let entry = AuditEntry::new(&delete.by, "workspace_deleted", ("workspace", &slug));
+                        tx.audit(entry.with("workspace_id", id.to_string())).await
                     })
                 })
                 .await
