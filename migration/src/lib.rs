@@ -12,6 +12,7 @@ mod m20261127_000002_skills;
 mod m20261127_000003_rotation_and_retries;
 mod m20261128_000001_call_sums;
 mod m20261128_000002_call_packs;
+mod m20261128_000003_due_work;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -33,6 +34,7 @@ impl MigratorTrait for State {
             Box::new(m20261127_000001_people::Migration),
             Box::new(m20261127_000003_rotation_and_retries::Migration),
             Box::new(m20261127_000002_skills::Migration),
+            Box::new(m20261128_000003_due_work::Migration),
         ]
     }
     fn migration_table_name() -> DynIden {

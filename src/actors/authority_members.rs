@@ -15,6 +15,7 @@ use crate::{
         accounts::{self, AccountRecord, MemberRecord},
         api_keys,
         audit::AuditEntry,
+        due_work::{self, Due},
         invites::{self, Whose},
         sign_ins,
         tokens::{self, TokenRecord},
@@ -73,8 +74,8 @@ impl Authority {
                         stays_owned(tx, by.namespace, &member).await?;
                     }
                     if member.role == change.role {
-                        return Ok(member);
                         tx.acts(by);
+                        return Ok(member);
                     }
                     accounts::put_member(tx, by.namespace, member.account.id, change.role, None).await?;
                     if change.role < Role::Admin {
@@ -182,6 +183,8 @@ async fn take_out(tx: &Tx, by: &Principal, account: AccountId, now: Timestamp) -
     let sessions = sign_ins::end_all(tx, account, None, now).await?;
     let invites = invites::revoke(tx, by.namespace, Whose::By(account), now).await?;
     accounts::remove_member(tx, by.namespace, account).await?;
+    // Installations are the catalogue's: it switches off what is the team's.
+    due_work::add(tx, Due::WithholdSkills, by.namespace).await?;
     let names: Vec<&str> = dead.iter().map(|token| token.name.as_str()).collect();
     let entry = dead.iter().map(|token| token.workspace).fold(entry, |entry, workspace| {
         if entry.workspaces.contains(&workspace) { entry } else { entry.in_workspace(workspace) }

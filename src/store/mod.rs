@@ -22,6 +22,7 @@ pub mod audit;
 pub mod audit_check;
 mod audit_state;
 pub mod calls;
+pub mod due_work;
 pub mod histogram;
 pub mod invites;
 pub mod kept_answers;
