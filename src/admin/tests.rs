@@ -5,6 +5,7 @@ mod heads;
 mod matrix;
 mod own_calls;
 mod refusals;
+mod registry;
 mod rights;
 mod signing_in;
 mod unlike_itself;

@@ -29,6 +29,7 @@ pub mod kept_answers;
 pub mod keyring;
 pub mod login_requests;
 pub mod passwords;
+pub mod public_skills;
 pub mod secrets;
 pub mod servers;
 pub mod sessions;
@@ -81,9 +82,9 @@ use self::{
     connect::{Opened, Pools},
     failure::unavailable,
     lock::FolderLock,
+    tx::Doing,
 };
 use crate::{
-    tx::Doing,
     config::DatabaseConfig,
     domain::audit_chain::AuditKey,
     error::{Error, Result},
@@ -301,7 +302,7 @@ impl Inner {
             Ok(conn) => conn?,
             Err(_) => return Err(unavailable("The database is locked by other writes")),
         };
-        let tx = Tx::new(conn, self.node);
+        let tx = Tx::new(conn, self.node, doing);
         let done = timeout(self.limit, async {
             let value = work(&tx).await?;
             let key = self.audit_key.load_full();
