@@ -29,7 +29,7 @@ fn a_definition_is_changed_and_what_is_not_named_stays() {
         ("mcp edit internal-api --timeout 0", 2),
         ("mcp edit internal-api --max-in-flight none", 2),
         ("mcp edit internal-api --protocol telepathy", 2),
-        ("mcp edit nobody-knows-it --title x", 4),
+        ("mcp edit nobody-knows-it --title x", 3),
     ] {
         let refused = gateway.run(wrong);
         assert_eq!(refused.exit, exit, "{wrong}: {refused:?}");
