@@ -216,7 +216,10 @@ pub struct LimitsConfig {
     pub failed_auth_per_minute: u32,
     /// Admin API requests per key in any 60 s.
     pub admin_requests_per_minute: u32,
-    /// API keys and sessions of which the admin API counts requests at once; more get 503 until some have been quiet for 60 s.
+    /// Pages of the dashboard per session in any 60 s.
+    pub pages_per_minute: u32,
+    /// API keys and sessions of which the admin API counts requests at once, and sessions of which pages are; more get 503
+    /// until some have been quiet for 60 s.
     pub admin_keys: usize,
     /// Days that the session id of an older revision is believed; clients then begin a new one by themselves.
     pub session_days: u32,
@@ -254,6 +257,7 @@ impl Default for LimitsConfig {
             silent_head_seconds: 10,
             failed_auth_per_minute: 60,
             admin_requests_per_minute: 600,
+            pages_per_minute: 600,
             admin_keys: 10_000,
             session_days: 30,
             token_expiry_warning_days: 7,

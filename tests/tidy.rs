@@ -14,6 +14,8 @@ use clap::Parser as _;
 mod docs;
 #[path = "tidy/pages.rs"]
 mod pages;
+#[path = "tidy/security.rs"]
+mod security;
 #[path = "tidy/steps.rs"]
 mod steps;
 

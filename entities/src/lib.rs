@@ -11,6 +11,7 @@ pub mod audit_entry;
 pub mod audit_head;
 pub mod audit_workspace;
 pub mod change_log;
+pub mod due_work;
 pub mod invite;
 pub mod kept_answer;
 pub mod limit;

@@ -12,6 +12,7 @@ mod m20261127_000002_skills;
 mod m20261127_000003_rotation_and_retries;
 mod m20261128_000001_call_sums;
 mod m20261128_000002_call_packs;
+mod m20261128_000003_due_work;
 mod m20261129_000001_call_weeks;
 mod m20261129_000001_tools_first_seen;
 mod table;
@@ -35,6 +36,7 @@ impl MigratorTrait for State {
             Box::new(m20261127_000001_people::Migration),
             Box::new(m20261127_000003_rotation_and_retries::Migration),
             Box::new(m20261127_000002_skills::Migration),
+            Box::new(m20261128_000003_due_work::Migration),
             Box::new(m20261129_000001_tools_first_seen::Migration),
         ]
     }

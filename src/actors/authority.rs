@@ -196,6 +196,7 @@ impl Authority {
                     let workspace = workspace_of(tx, named.workspace).await?;
                     let Some((_, record)) = tokens::revoke(tx, workspace.id, token, now).await? else {
                         // Revoked already: the answer is the same, and whatever still runs is ended below.
+                        tx.acts(&named.by);
                         let known = tokens::get(tx.conn(), workspace.id, token).await?;
                         return known.ok_or_else(|| err::not_found("No such token in this workspace"));
                     };
@@ -306,7 +307,7 @@ impl Authority {
         loop {
             let step = self
                 .store
-                .write(move |tx| Box::pin(async move { sessions::prune(tx, before, FLUSH_ROWS as u64).await }));
+                .upkeep(move |tx| Box::pin(async move { sessions::prune(tx, before, FLUSH_ROWS as u64).await }));
             match step.await {
                 Ok(gone) if gone < FLUSH_ROWS as u64 => return,
                 Ok(_) => {}
@@ -320,7 +321,7 @@ impl Authority {
         let (used, keys) = (self.used.take(), self.used_keys.take());
         for rows in used.chunks(FLUSH_ROWS) {
             let batch = rows.to_vec();
-            let done = self.store.write(move |tx| Box::pin(async move { tokens::touch_last_used(tx, &batch).await }));
+            let done = self.store.upkeep(move |tx| Box::pin(async move { tokens::touch_last_used(tx, &batch).await }));
             if let Err(error) = done.await {
                 tracing::warn!(%error, "times of last use were not written; they will be tried again");
                 self.used.give_back(rows.iter().map(|(id, _)| *id));
@@ -329,7 +330,8 @@ impl Authority {
         self.flush_sessions().await;
         for rows in keys.chunks(FLUSH_ROWS) {
             let batch = rows.to_vec();
-            let done = self.store.write(move |tx| Box::pin(async move { api_keys::touch_last_used(tx, &batch).await }));
+            let done =
+                self.store.upkeep(move |tx| Box::pin(async move { api_keys::touch_last_used(tx, &batch).await }));
             if let Err(error) = done.await {
                 tracing::warn!(%error, "times of last use were not written; they will be tried again");
                 self.used_keys.give_back(rows.iter().map(|(id, _)| *id));
@@ -384,5 +386,6 @@ pub(super) async fn workspace_of(tx: &Tx, id: WorkspaceId) -> Result<WorkspaceRe
 
 pub(super) fn entry(workspace: &WorkspaceRecord, by: &Principal, action: &str, record: &TokenRecord) -> AuditEntry {
     let entry = AuditEntry { namespace: workspace.namespace, ..AuditEntry::new(by, action, ("token", &record.name)) };
-    entry.in_workspace(workspace.id).with("token", record.id.to_string()).with("workspace", workspace.slug.to_string())
+    let entry = entry.in_workspace(workspace.id).with("token", record.id.to_string());
+    entry.with("workspace", workspace.slug.to_string()).with("workspace_id", workspace.id.to_string())
 }

@@ -291,6 +291,7 @@ async fn joiner(
 ) -> Result<(AccountRecord, bool)> {
     let by_email = accounts::by_email(tx.conn(), &invite.email).await?;
     if let Joining::Known(by) = who {
+        tx.acts(&by);
         if is_limited(tx.conn(), &by).await? {
             return Err(err::forbidden("A limited API key cannot accept an invitation"));
         }
@@ -333,7 +334,8 @@ async fn admit(tx: &Tx, invite: &InviteRecord, account: &AccountRecord) -> Resul
     let role = before.map_or(invite.role, |role| role.max(invite.role));
     accounts::put_member(tx, namespace.id, account.id, role, Some(invite.invited_by)).await?;
     let by = acting(account, namespace.id, role, accounts::label(account, &namespace));
-    tx.audit(entry(&by, "member_joined", invite)).await?;
+    let entry = entry(&by, "member_joined", invite).with("account", account.id.to_string());
+    tx.audit(entry.with("now", role.as_str())).await?;
     Ok((namespace, role))
 }
 

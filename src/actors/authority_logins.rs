@@ -99,7 +99,7 @@ impl Authority {
         };
         let (row, hash, most) = (record.clone(), fresh.hash, self.people.logins);
         self.store
-            .write(move |tx| {
+            .upkeep(move |tx| {
                 Box::pin(async move {
                     if login_requests::count(tx.conn()).await? >= most {
                         login_requests::prune(tx, now).await?;

@@ -15,6 +15,7 @@ use crate::{
         accounts::{self, AccountRecord, MemberRecord},
         api_keys,
         audit::AuditEntry,
+        due_work::{self, Due},
         invites::{self, Whose},
         sign_ins,
         tokens::{self, TokenRecord},
@@ -73,6 +74,7 @@ impl Authority {
                         stays_owned(tx, by.namespace, &member).await?;
                     }
                     if member.role == change.role {
+                        tx.acts(by);
                         return Ok(member);
                     }
                     accounts::put_member(tx, by.namespace, member.account.id, change.role, None).await?;
@@ -158,7 +160,8 @@ async fn stays_owned(tx: &Tx, namespace: AccountId, member: &MemberRecord) -> Re
 async fn entry(tx: &Tx, by: &Principal, action: &str, member: &MemberRecord) -> Result<AuditEntry> {
     let namespace =
         accounts::get(tx.conn(), by.namespace).await?.unwrap_or_else(|| AccountRecord::clone(&member.account));
-    Ok(AuditEntry::new(by, action, ("member", &accounts::label(&member.account, &namespace))))
+    let entry = AuditEntry::new(by, action, ("member", &accounts::label(&member.account, &namespace)));
+    Ok(entry.with("account", member.account.id.to_string()))
 }
 
 async fn take_out(tx: &Tx, by: &Principal, account: AccountId, now: Timestamp) -> Result<Left> {
@@ -180,6 +183,8 @@ async fn take_out(tx: &Tx, by: &Principal, account: AccountId, now: Timestamp) -
     let sessions = sign_ins::end_all(tx, account, None, now).await?;
     let invites = invites::revoke(tx, by.namespace, Whose::By(account), now).await?;
     accounts::remove_member(tx, by.namespace, account).await?;
+    // Installations are the catalogue's: it switches off what is the team's.
+    due_work::add(tx, Due::WithholdSkills, by.namespace).await?;
     let names: Vec<&str> = dead.iter().map(|token| token.name.as_str()).collect();
     let entry = dead.iter().map(|token| token.workspace).fold(entry, |entry, workspace| {
         if entry.workspaces.contains(&workspace) { entry } else { entry.in_workspace(workspace) }

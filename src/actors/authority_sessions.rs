@@ -193,7 +193,9 @@ impl Authority {
                     if !sign_ins::end(tx, account.id, ending.session, now).await? {
                         return Err(err::not_found("No such session"));
                     }
-                    tx.audit(entry(&account, "signed_out").with("session", ending.session.to_string())).await
+                    let entry = entry(&account, "signed_out").with("session", ending.session.to_string());
+                    let own = ending.by.session == Some(ending.session);
+                    tx.audit(if own { entry } else { entry.warrant(&ending.by) }).await
                 })
             })
             .await
@@ -244,7 +246,7 @@ impl Authority {
     pub(super) async fn flush_sessions(&self) {
         for rows in self.used_sessions.take().chunks(FLUSH_ROWS) {
             let batch = rows.to_vec();
-            let done = self.store.write(move |tx| Box::pin(async move { sign_ins::touch_seen(tx, &batch).await }));
+            let done = self.store.upkeep(move |tx| Box::pin(async move { sign_ins::touch_seen(tx, &batch).await }));
             if let Err(error) = done.await {
                 tracing::warn!(%error, "times of last use were not written; they will be tried again");
                 self.used_sessions.give_back(rows.iter().map(|(id, _)| *id));
@@ -256,7 +258,7 @@ impl Authority {
     pub(super) async fn prune_people(&self) {
         let before = self.ledger.now() - TimeDelta::days(1);
         self.used_sessions.forget_before(before - TimeDelta::minutes(self.people.session_idle_minutes.into()));
-        let done = self.store.write(move |tx| {
+        let done = self.store.upkeep(move |tx| {
             Box::pin(async move {
                 sign_ins::prune(tx, before).await?;
                 login_requests::prune(tx, before).await?;

@@ -106,7 +106,7 @@ impl Handler<RemoveServer> for WorkspaceCatalog {
                         tx.change("server", id).await?;
                         let acted = Acted { server: "mcp_removed", skill: "skill_removed" };
                         let entry = acted.entry(&remove.by, &slug, skill.as_deref());
-                        tx.audit(entry.in_workspaces(shown_in)).await
+                        tx.audit(entry.in_workspaces(shown_in).with("server", id.to_string())).await
                     })
                 })
                 .await

@@ -255,6 +255,7 @@ impl Handler<ChangeVersion> for WorkspaceCatalog {
                     Box::pin(async move {
                         let by = change.yanked.then_some(&*change.by.label);
                         if !skills::set_yanked(tx, change.revision, by).await? {
+                            tx.acts(&change.by);
                             return Ok(());
                         }
                         tx.change("server", change.server).await?;

@@ -102,7 +102,7 @@ pub(super) fn note_installation(
 
 async fn write_all(store: &Store, all: Vec<Recorded>) -> Result<Vec<Recorded>> {
     store
-        .write(move |tx| {
+        .upkeep(move |tx| {
             Box::pin(async move {
                 for recorded in &all {
                     recorded.write(tx).await?;
@@ -215,6 +215,7 @@ impl Handler<UpdateInstallation> for WorkspaceCatalog {
             let recorded = store
                 .write(move |tx| {
                     Box::pin(async move {
+                        tx.acts(&by);
                         servers::update_installation(tx, &row).await?;
                         if actions.contains(&"mcp_enabled") {
                             require_shared(tx, &row, &by).await?;
@@ -302,6 +303,7 @@ impl Handler<SetTools> for WorkspaceCatalog {
             store
                 .write(move |tx| {
                     Box::pin(async move {
+                        tx.acts(&change.by);
                         for setting in &settings {
                             tool_settings::put(tx, setting).await?;
                             let target = format!("{slug}/{}", setting.tool);
@@ -337,6 +339,7 @@ impl Handler<DecidePins> for WorkspaceCatalog {
             store
                 .write(move |tx| {
                     Box::pin(async move {
+                        tx.acts(&decide.by);
                         for (tool, print) in &decide.tools {
                             let (by, which) = (&decide.by.label, (tool.as_str(), *print));
                             let done = match decide.approve {

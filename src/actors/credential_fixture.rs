@@ -104,7 +104,7 @@ impl World {
             created_at: clock::now(),
         };
         let by = Principal { label: "alice@acme".into(), ..Principal::system(namespace) };
-        store.write(move |tx| Box::pin(async move { accounts::create(tx, &record).await })).await.unwrap();
+        store.upkeep(move |tx| Box::pin(async move { accounts::create(tx, &record).await })).await.unwrap();
         let mut world = World { store: store.clone(), namespace, workspace: WorkspaceId::generate(), by };
         world.workspace = world.add_workspace(slug).await;
         world
@@ -115,7 +115,7 @@ impl World {
         let (slug, name) = (Slug::parse(slug).unwrap(), slug.to_owned());
         let (namespace, created_by, created_at) = (self.namespace, self.namespace, clock::now());
         let record = WorkspaceRecord { id, namespace, slug, name, created_by, created_at };
-        self.store.write(move |tx| Box::pin(async move { workspaces::insert(tx, &record).await })).await.unwrap();
+        self.store.upkeep(move |tx| Box::pin(async move { workspaces::insert(tx, &record).await })).await.unwrap();
         id
     }
 
@@ -149,7 +149,7 @@ impl World {
         };
         let row = record.clone();
         self.store
-            .write(move |tx| {
+            .upkeep(move |tx| {
                 Box::pin(async move {
                     servers::insert(tx, &row).await?;
                     servers::install(tx, &installed).await

@@ -120,7 +120,7 @@ impl Keyring {
         let made: Vec<(KeyRow, DataKey)> = missing.iter().map(|slot| self.make(*slot)).collect();
         let rows: Vec<KeyRow> = made.iter().map(|(row, _)| row.clone()).collect();
         let written = store
-            .write(move |tx| {
+            .upkeep(move |tx| {
                 Box::pin(async move {
                     for row in &rows {
                         keyring::insert(tx, row).await?;

@@ -61,6 +61,8 @@ mod catalog_workspaces;
 pub mod client_session;
 #[cfg(test)]
 mod credential_fixture;
+#[cfg(test)]
+mod leaving_tests;
 pub mod metrics;
 pub mod program_files;
 pub mod rate_limiter;

@@ -271,6 +271,15 @@ mod tests {
         generate(Credential::Mwt).hash
     }
 
+    /// S-61: a clock that jumps back makes nothing valid again.
+    #[test]
+    fn what_is_over_stays_over_when_the_clock_jumps_back() {
+        let ledger = Ledger::default();
+        let ahead = clock::now() + TimeDelta::hours(3);
+        ledger.latest_ms.store(ahead.timestamp_millis(), Relaxed);
+        assert_eq!(ledger.now().timestamp_millis(), ahead.timestamp_millis(), "it was later before");
+    }
+
     #[test]
     fn a_grant_read_before_a_withdrawal_is_not_admitted_after_it() {
         let (ledger, hash, workspace) = (Ledger::default(), hash(), WorkspaceId::generate());

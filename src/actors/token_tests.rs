@@ -53,7 +53,7 @@ async fn insert_behind(world: &World, name: &str, expires_in: Option<i64>) -> (T
         scope: None,
     };
     let id = record.id;
-    world.store.write(move |tx| Box::pin(async move { tokens::insert(tx, &record, &hash).await })).await.unwrap();
+    world.store.upkeep(move |tx| Box::pin(async move { tokens::insert(tx, &record, &hash).await })).await.unwrap();
     (id, hash)
 }
 
@@ -230,7 +230,7 @@ on_both_in_actix! {
         assert!(tokens.api_key(asked(owner_hash), CLIENT).await.unwrap().is_none());
         assert_eq!(tokens.revoke_api_key(revoke).await.unwrap_err().code(), ErrorCode::NotFound);
         let (namespace, account) = (world.namespace, world.namespace);
-        let leave = store.write(move |tx| Box::pin(accounts::remove_member(tx, namespace, account)));
+        let leave = store.upkeep(move |tx| Box::pin(accounts::remove_member(tx, namespace, account)));
         assert!(leave.await.unwrap());
         assert!(tokens.api_key(asked(member_hash), CLIENT).await.unwrap().is_none());
         assert!(tokens.api_key(asked(generate(Credential::Aak).hash), CLIENT).await.unwrap().is_none());
@@ -259,7 +259,7 @@ async fn a_restarted_authority_compares_with_the_database_before_it_answers() {
     let (kept_grant, lost_grant) = (tokens.lookup(&hash(&kept)).unwrap(), tokens.lookup(&hash(&lost)).unwrap());
     // An incarnation that died between its commit and the consequence.
     let (workspace, id) = (world.workspace, lost.record.id);
-    store.write(move |tx| Box::pin(tokens::revoke(tx, workspace, id, clock::now()))).await.unwrap();
+    store.upkeep(move |tx| Box::pin(tokens::revoke(tx, workspace, id, clock::now()))).await.unwrap();
     assert!(runtime.board().restart("TokenAuthority"));
     while runtime.board().reports()[0].restarts == 0 || works(&tokens, "x", &hash(&lost)).await.is_some() {
         tokio::task::yield_now().await;
@@ -279,7 +279,7 @@ async fn a_deleted_workspace_takes_its_tokens_with_it() {
     let stays = tokens.issue(IssueToken { workspace: sales, ..world.wanted("Alice") }).await.unwrap();
     let grant = tokens.lookup(&hash(&gone)).unwrap();
     let (namespace, workspace) = (world.namespace, world.workspace);
-    store.write(move |tx| Box::pin(crate::store::workspaces::delete(tx, namespace, workspace))).await.unwrap();
+    store.upkeep(move |tx| Box::pin(crate::store::workspaces::delete(tx, namespace, workspace))).await.unwrap();
     tokens.cut_workspace(workspace).await;
     assert!(is_dead(&grant) && works(&tokens, "engineering", &hash(&gone)).await.is_none());
     assert!(works(&tokens, "sales", &hash(&stays)).await.is_some());

@@ -164,7 +164,7 @@ impl VaultState {
             return;
         }
         let (id, server, name) = (row.id, row.server, row.name.clone());
-        let told = self.store.write(move |tx| {
+        let told = self.store.upkeep(move |tx| {
             Box::pin(async move {
                 let Some(server) = servers::get(tx.conn(), server).await? else { return Ok(()) };
                 secrets::set_state(tx, id, SecretState::IntegrityError).await?;

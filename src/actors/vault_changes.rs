@@ -167,6 +167,8 @@ impl VaultState {
             .store
             .write(move |tx| {
                 Box::pin(async move {
+                    // There may be none.
+                    tx.acts(&by);
                     let record = server_of(tx, namespace, server).await?;
                     let rows = secrets::of_server(tx.conn(), server).await?;
                     let (gone, left): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| matches(row));
@@ -287,8 +289,8 @@ fn check_collision(
     }
 }
 
-/// `secret_updated: github-mcp/GITHUB_TOKEN`, shown in the log of every workspace it concerns. The value's version
-/// goes with it, so that an older row put back by hand can be found out.
+/// `secret_updated: github-mcp/GITHUB_TOKEN`, shown in the log of every workspace it concerns. The value's version and
+/// what the row goes away with go with it, so that an older row put back by hand and a removed one can be found out.
 async fn entry(tx: &Tx, server: &ServerRecord, by: &Principal, action: &str, row: &SecretRecord) -> Result<AuditEntry> {
     let concerned = match row.workspace {
         Some(workspace) => vec![workspace],
@@ -299,5 +301,7 @@ async fn entry(tx: &Tx, server: &ServerRecord, by: &Principal, action: &str, row
     let theirs = row.workspace.is_some() && server.spec.skill().is_some();
     let namespace = if theirs { by.namespace } else { server.namespace };
     let entry = AuditEntry { namespace, ..AuditEntry::new(by, action, ("secret", &target)) };
-    Ok(entry.in_workspaces(concerned).with("secret", row.id.to_string()).with("value_version", row.value_version))
+    let entry = entry.in_workspaces(concerned).with("secret", row.id.to_string());
+    let entry = entry.with("value_version", row.value_version).with("server", server.id.to_string());
+    Ok(row.workspace.into_iter().fold(entry, |entry, only| entry.with("workspace_id", only.to_string())))
 }

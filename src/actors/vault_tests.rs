@@ -56,7 +56,7 @@ async fn rows(store: &Store, server: ServerId) -> Vec<SecretRecord> {
     store.read(move |db| async move { secrets::of_server(&db, server).await }).await.unwrap()
 }
 async fn overwrite(store: &Store, row: SecretRecord) {
-    store.write(move |tx| Box::pin(async move { secrets::put(tx, &row).await })).await.unwrap();
+    store.upkeep(move |tx| Box::pin(async move { secrets::put(tx, &row).await })).await.unwrap();
 }
 
 on_both_in_actix! {
@@ -133,7 +133,7 @@ on_both_in_actix! {
             for source in originals.iter().filter(|source| source.id != target.id) {
                 let moved = SecretRecord { sealed: source.sealed.clone(), ..target.clone() };
                 let twice = moved.clone();
-                let copied = store.write(move |tx| Box::pin(async move { secrets::put(tx, &twice).await })).await;
+                let copied = store.upkeep(move |tx| Box::pin(async move { secrets::put(tx, &twice).await })).await;
                 assert_eq!(copied.unwrap_err().code(), ErrorCode::Conflict, "one vector in two rows");
                 let mut emptied = source.clone();
                 emptied.sealed.iv = [0; 12];

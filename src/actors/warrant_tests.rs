@@ -28,7 +28,7 @@ async fn second_owner(world: &World, tokens: &Tokens) -> Principal {
         created_at: clock::now(),
     };
     let (account, namespace) = (record.id, world.namespace);
-    let join = world.store.write(move |tx| {
+    let join = world.store.upkeep(move |tx| {
         Box::pin(async move {
             accounts::create(tx, &record).await?;
             accounts::put_member(tx, namespace, account, Role::Owner, None).await
@@ -74,7 +74,7 @@ on_both_in_actix! {
         let tokens = world.tokens(&runtime).await;
         let bob = second_owner(&world, &tokens).await;
         let (namespace, account) = (world.namespace, bob.account);
-        let lower = store.write(move |tx| Box::pin(accounts::put_member(tx, namespace, account, Role::Viewer, None)));
+        let lower = store.upkeep(move |tx| Box::pin(accounts::put_member(tx, namespace, account, Role::Viewer, None)));
         lower.await.unwrap();
 
         let as_bob = World { by: bob.clone(), ..world };
@@ -84,6 +84,17 @@ on_both_in_actix! {
         let role = store.read(move |db| async move { accounts::role_of(&db, namespace, account).await }).await.unwrap();
         assert_eq!(role, Some(Role::Viewer));
         assert_eq!(as_bob.audit().await, Vec::<String>::new());
+    }
+
+    async fn an_act_that_writes_no_entry_is_looked_at_as_well(store) {
+        let (world, runtime) = (World::new(&store, "enterprise").await, runtime());
+        let tokens = world.tokens(&runtime).await;
+        let bob = second_owner(&world, &tokens).await;
+        let same = ChangeRole { account: bob.account, role: Role::Owner, by: bob.clone() };
+        tokens.change_role(same.clone()).await.expect("nothing changes, and he may");
+        let revoke = RevokeApiKey { account: bob.account, key: bob.api_key.unwrap(), by: world.by.clone() };
+        tokens.revoke_api_key(revoke).await.unwrap();
+        assert_eq!(tokens.change_role(same).await.unwrap_err().code(), ErrorCode::Unauthorized);
     }
 
     async fn a_key_may_still_revoke_itself_and_an_owner_step_down(store) {

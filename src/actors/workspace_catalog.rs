@@ -20,6 +20,7 @@ use crate::{
         actor_ref::ActorRef,
         catalog::{Catalog, WorkspaceView},
         catalog_books::{Books, Discovery},
+        catalog_sharing::settle_at_start,
         catalog_skills::Acted,
         catalog_tools::Recorded,
         client_session::ClientSessions,
@@ -98,7 +99,11 @@ impl Actor for WorkspaceCatalog {
     fn started(&mut self, ctx: &mut Context<Self>) {
         let (store, config) = (self.store.clone(), self.config.clone());
         let known = self.published.snapshot.load_full();
-        let load = async move { Books::load(&store, &config, &known).await };
+        let load = async move {
+            settle_at_start(&store).await;
+            Books::load(&store, &config, &known).await
+        };
+        WorkspaceCatalog::look_for_due(ctx);
         ctx.wait(load.into_actor(self).map(|loaded, actor, ctx| match loaded {
             Ok(books) => {
                 actor.books = books;
@@ -201,7 +206,8 @@ impl Handler<DeleteWorkspace> for WorkspaceCatalog {
                             return Err(err::not_found(format!("No workspace \"{slug}\"")));
                         }
                         tx.change("workspace", id).await?;
-                        tx.audit(AuditEntry::new(&delete.by, "workspace_deleted", ("workspace", &slug))).await
+                        let entry = AuditEntry::new(&delete.by, "workspace_deleted", ("workspace", &slug));
+                        tx.audit(entry.with("workspace_id", id.to_string())).await
                     })
                 })
                 .await
@@ -352,6 +358,7 @@ impl CatalogRef {
         config: &UpstreamConfig,
         streams: ClientSessions,
     ) -> Result<Self> {
+        settle_at_start(store).await;
         let books = Books::load(store, config, &Catalog::default()).await?;
         let published = Published {
             snapshot: Arc::new(ArcSwap::from_pointee(books.catalog())),

@@ -91,10 +91,10 @@ fn place(said: &AuditPlace, instance: Uuid) -> Result<Checkpoint> {
 
 /// A verdict in the API's words.
 pub fn dto(verdict: &Verdict, instance: Uuid) -> AuditVerdict {
-    let flaw = |(seq, flaw): (u64, audit_check::Flaw)| AuditFlaw {
-        seq,
+    let flaw = |(seq, flaw): &(u64, audit_check::Flaw)| AuditFlaw {
+        seq: *seq,
         flaw: flaw.as_str().to_owned(),
-        explanation: flaw.explain(seq),
+        explanation: flaw.explain(*seq),
     };
     AuditVerdict {
         intact: verdict.broken.is_none(),
@@ -103,7 +103,7 @@ pub fn dto(verdict: &Verdict, instance: Uuid) -> AuditVerdict {
         checkpoints: verdict.checkpoints,
         secrets: verdict.secrets,
         head: AuditPlace { seq: verdict.head.seq, mac: hex(&verdict.head.mac), instance: Some(instance.to_string()) },
-        broken: verdict.broken.map(flaw),
+        broken: verdict.broken.as_ref().map(flaw),
     }
 }
 

@@ -74,6 +74,11 @@ impl KeyWindows {
         KeyWindows { limit: limits.admin_requests_per_minute, most: limits.admin_keys, windows: DashMap::new() }
     }
 
+    /// Windows of `limits.pages_per_minute`, for as many sessions.
+    pub fn of_pages(limits: &LimitsConfig) -> Self {
+        KeyWindows { limit: limits.pages_per_minute, ..KeyWindows::new(limits) }
+    }
+
     fn admit(&self, key: Uuid, clock: impl Fn() -> u64) -> Result<Decision> {
         let known = self.windows.get(&key).map(|window| window.clone());
         let window = match known {
@@ -145,6 +150,21 @@ pub async fn authenticate(admin: &Admin, request: &ServiceRequest) -> Result<(Op
     }
     Err(Error::new(ErrorCode::RateLimited, "Rate limit exceeded")
         .with_hint(format!("at most {} requests a minute and API key", decision.limit))
+        .with_retry_after(decision.retry_after_seconds()))
+}
+
+/// Counts a page that somebody who is signed in asks for.
+///
+/// # Errors
+/// `rate_limited` when the session has asked for too many in the last minute.
+pub fn count_page(admin: &Admin, by: &Principal) -> Result<()> {
+    let Some(session) = by.session else { return Ok(()) };
+    let decision = admin.pages.admit(session.0, clock::monotonic_ns)?;
+    if decision.allowed {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::RateLimited, "Too many pages in a minute")
+        .with_hint(format!("at most {} pages a minute; this one is there again in a moment", decision.limit))
         .with_retry_after(decision.retry_after_seconds()))
 }
 

@@ -70,7 +70,7 @@ async fn age(gateway: &Gateway) {
 
     use entities::{tool_pin, workspace_server};
     let then = clock::now() - chrono::TimeDelta::days(60);
-    let aged = gateway.actors.store.write(move |tx| {
+    let aged = gateway.actors.store.upkeep(move |tx| {
         Box::pin(async move {
             let created = workspace_server::Column::CreatedAt;
             workspace_server::Entity::update_many().col_expr(created, Expr::value(then)).exec(tx.conn()).await?;

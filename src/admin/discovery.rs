@@ -44,10 +44,16 @@ pub async fn discover_for_list(actors: &Actors, workspace: &str) {
 pub fn begin(actors: &Arc<Actors>, server: ServerId) {
     let catalog = actors.catalog.load();
     let wait = Duration::from_secs(actors.config.upstream.discovery_timeout_seconds);
-    let open = catalog.workspaces.values().filter(|view| view.undiscovered().any(|one| one.def.id == server));
-    for slug in open.map(|view| view.slug.to_string()) {
-        let actors = actors.clone();
-        actix_web::rt::spawn(async move { discover(&actors, &slug, wait).await });
+    for view in catalog.workspaces.values() {
+        let Some(one) = view.undiscovered().find(|one| one.def.id == server) else { continue };
+        let (actors, def, workspace) = (actors.clone(), one.def.clone(), view.id);
+        actix_web::rt::spawn(async move {
+            let scope = actors.vault.scope(workspace, def.id);
+            let answered = actix_web::rt::time::timeout(wait, actors.upstreams.refresh(&def, scope)).await;
+            if !matches!(answered, Ok(Ok(_))) {
+                tracing::debug!(server = %def.slug, "a server that was given a credential has not said what it offers");
+            }
+        });
     }
 }
 

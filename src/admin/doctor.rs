@@ -89,7 +89,7 @@ async fn folder(actors: &Actors) -> Check {
 /// Does the database answer, take writes, and have its schema and its pages whole?
 async fn database(actors: &Actors) -> Check {
     const ABOUT: &str = "database";
-    let written = actors.store.write(|_tx| Box::pin(async { Ok(()) }));
+    let written = actors.store.upkeep(|_tx| Box::pin(async { Ok(()) }));
     match actix_web::rt::time::timeout(LOOK, async { written.await.and(actors.store.quick_check(LOOK).await) }).await {
         Ok(Ok(found)) => Check::ok(ABOUT, format!("takes writes, schema of this version, {found}")),
         Ok(Err(error)) => {

@@ -55,8 +55,8 @@ pub struct AuditVerdict {
 pub struct AuditFlaw {
     /// Position of the entry.
     pub seq: u64,
-    /// `changed`, `missing`, `moved`, `unknown_key`, `forged_prune`, `other_than_checkpoint` or `rolled_back` (what the
-    /// entry is about is stored as it was before).
+    /// `changed`, `missing`, `moved`, `unknown_key`, `forged_prune`, `other_than_checkpoint`, `rolled_back` (what the
+    /// entry is about is stored as it was before) or `row_missing` (it is not stored, and was not removed in order).
     pub flaw: String,
     /// The same for people.
     pub explanation: String,

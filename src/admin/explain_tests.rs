@@ -144,7 +144,7 @@ impl World {
         let set = self.gateway.post("/mcp-servers/issues/secrets", body).await;
         assert!(set.status < 300, "{set:?}");
         let (actors, id) = (&self.gateway.actors, self.def().id);
-        let done = actors.store.write(move |tx| {
+        let done = actors.store.upkeep(move |tx| {
             Box::pin(async move {
                 let rows = secrets::of_server(tx.conn(), id).await?;
                 secrets::set_state(tx, rows[0].id, change).await

@@ -74,7 +74,7 @@ pub(super) async fn begin(request: &mut ServiceRequest) -> Result<Begun> {
     let (now, store) = (clock::now(), admin.actors.store.clone());
     let (taken, written) = (id.clone(), fingerprint);
     let known = store
-        .write(move |tx| Box::pin(async move { kept_answers::begin(tx, &taken, &written, now, now - KEPT).await }))
+        .upkeep(move |tx| Box::pin(async move { kept_answers::begin(tx, &taken, &written, now, now - KEPT).await }))
         .await?;
     match known {
         None => Ok(Begun::First(Retry { store, id })),
@@ -117,7 +117,7 @@ impl Retry {
             Err(body) => (None, response.set_body(body)),
         };
         let (store, id) = (self.store, self.id);
-        let written = store.write(move |tx| {
+        let written = store.upkeep(move |tx| {
             Box::pin(async move {
                 match kept {
                     Some(body) => kept_answers::finish(tx, &id, status.as_u16(), &body).await,

@@ -45,11 +45,8 @@ use crate::{
 /// Longest wait until the last calls are written.
 const WRITTEN: Duration = Duration::from_secs(5);
 
-/// How often switching off skills is tried, and the pause in between.
-const WITHHOLD_TRIES: u32 = 3;
-const WITHHOLD_PAUSE: Duration = Duration::from_millis(300);
 /// What a receipt says when something could not be done or found out.
-const STILL_SHARED: &str = "Whether skills that only the team may use are off in workspaces of their own: they were not switched off. Publish a new version of each, or make it private and the team's again.";
+const STILL_SHARED: &str = "Whether skills that only the team may use are off in workspaces of their own: that did not work at once; it is tried again every half minute, and at each start.";
 const REACH_UNKNOWN: &str =
     "What they could reach, and which tokens they saw: take it that they could reach every workspace.";
 const USE_UNKNOWN: &str =
@@ -70,23 +67,12 @@ pub async fn remove(actors: &Actors, by: &Principal, name: &str) -> Result<Leavi
     let left = actors.tokens.remove_member(RemoveMember { account: member.account.id, by: by.clone() }).await?;
     // They are out, and are not found when this is asked again: what fails from here on is told in the receipt.
     let mut untold = Vec::new();
-    if let Err(error) = withhold(actors, namespace.id).await {
+    // It is noted with the removal; whatever fails here, the catalogue does it.
+    if let Err(error) = actors.catalog.apply(Withhold).await {
         tracing::error!(%error, "skills of a team may still be on in workspaces of somebody who left");
         untold.push(STILL_SHARED.to_owned());
     }
     Ok(receipt(actors, &namespace, left, untold).await)
-}
-
-/// Switches off what is shared with the team only, where they have it.
-async fn withhold(actors: &Actors, namespace: AccountId) -> Result<()> {
-    for _ in 1..WITHHOLD_TRIES {
-        match actors.catalog.apply(Withhold { namespace }).await {
-            Ok(()) => return Ok(()),
-            Err(error) => tracing::warn!(%error, "skills of a team were not switched off; it is tried again"),
-        }
-        tokio::time::sleep(WITHHOLD_PAUSE).await;
-    }
-    actors.catalog.apply(Withhold { namespace }).await
 }
 
 async fn take_back(actors: &Actors, by: &Principal, name: &str, unknown: Error) -> Result<LeavingReceipt> {

@@ -98,6 +98,7 @@ pub struct Admin {
     pub cookies: Cookies,
     guard: Guard,
     windows: KeyWindows,
+    pages: KeyWindows,
     /// Tokens of those who use the playground.
     own_tokens: playground::OwnTokens,
     /// One check of the audit log at a time.
@@ -110,8 +111,9 @@ impl Admin {
         let cookies = Cookies::new(&actors.public_url, actors.config.people.session_days);
         let audit_check = tokio::sync::Semaphore::new(1);
         let windows = KeyWindows::new(&actors.config.limits);
+        let pages = KeyWindows::of_pages(&actors.config.limits);
         let own_tokens = playground::OwnTokens::default();
-        Admin { actors, cookies, guard: Box::new(guard), windows, own_tokens, audit_check }
+        Admin { actors, cookies, guard: Box::new(guard), windows, pages, own_tokens, audit_check }
     }
 
     /// Refuses a request that was addressed to somebody else.

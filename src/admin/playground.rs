@@ -2,7 +2,7 @@
 //! with which somebody who is signed in calls them as themselves. It is a token like any other: listed, limited, audited,
 //! revoked with its member. Its value lives in this process only, and not longer than it works.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::TimeDelta;
 use secrecy::SecretString;
@@ -33,14 +33,35 @@ const SPARE: TimeDelta = TimeDelta::seconds(120);
 /// Tokens that are kept; more people at once get another value for theirs.
 const KEPT: usize = 1024;
 
-/// The tokens of those who used the playground lately.
+/// The tokens of those who used the playground lately. Each has a place of its own, locked while its token is got: a
+/// slow database lets a person's second request wait, and nobody else.
 #[derive(Default)]
-pub struct OwnTokens(Mutex<HashMap<(AccountId, WorkspaceId), Kept>>);
+pub struct OwnTokens(parking_lot::Mutex<HashMap<Whose, Place>>);
+
+type Whose = (AccountId, WorkspaceId);
+type Place = Arc<Mutex<Option<Kept>>>;
 
 struct Kept {
     token: TokenId,
     raw: SecretString,
     until: Timestamp,
+}
+
+impl OwnTokens {
+    /// Somebody's place. Places of tokens that are over and that nobody waits for make room; when there is none, the
+    /// place is not kept.
+    fn place(&self, whose: Whose, now: Timestamp) -> Place {
+        let mut places = self.0.lock();
+        places.retain(|_, place| {
+            let in_use = Arc::strong_count(place) > 1;
+            in_use || place.try_lock().is_ok_and(|kept| kept.as_ref().is_some_and(|one| now + SPARE < one.until))
+        });
+        match places.get(&whose) {
+            Some(place) => place.clone(),
+            None if places.len() < KEPT => places.entry(whose).or_default().clone(),
+            None => Place::default(),
+        }
+    }
 }
 
 /// The caller's own token for a workspace: the one at hand, the same with another value, or a new one.
@@ -51,26 +72,22 @@ pub async fn own_token(admin: &Admin, by: &Principal, slug: &str) -> Result<Secr
     by.require(Role::Member)?;
     let actors = &admin.actors;
     let workspace = workspaces::find(actors, by, slug).await?;
-    let mut kept = admin.own_tokens.0.lock().await;
+    let place = admin.own_tokens.place((by.account, workspace.id), clock::now());
+    let mut kept = place.lock().await;
     let now = clock::now();
-    kept.retain(|_, one| now + SPARE < one.until);
-    let key = (by.account, workspace.id);
-    if let Some(one) = kept.get(&key).filter(|one| actors.tokens.grant(one.token).is_some()) {
+    let usable = |one: &&Kept| now + SPARE < one.until && actors.tokens.grant(one.token).is_some();
+    if let Some(one) = kept.as_ref().filter(usable) {
         return Ok(one.raw.clone());
     }
     let IssuedToken { record, raw } = fresh(actors, by, &workspace, now).await?;
-    if kept.len() < KEPT
-        && let Some(until) = record.expires_at
-    {
-        kept.insert(key, Kept { token: record.id, raw: raw.clone(), until });
-    }
+    *kept = record.expires_at.map(|until| Kept { token: record.id, raw: raw.clone(), until });
     Ok(raw)
 }
 
 /// The value at hand was refused (another process gave the token another one): the next call gets a new one.
 pub async fn forget_token(admin: &Admin, by: &Principal, slug: &str) -> Result<()> {
     let workspace = workspaces::find(&admin.actors, by, slug).await?;
-    admin.own_tokens.0.lock().await.remove(&(by.account, workspace.id));
+    *admin.own_tokens.place((by.account, workspace.id), clock::now()).lock().await = None;
     Ok(())
 }
 
@@ -138,4 +155,40 @@ pub async fn callable(actors: &Actors, by: &Principal, slug: &str, wanted: &str)
         Callable { name, server, description, reads: route.reads, schema }
     });
     Ok(tools.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_database_lets_nobody_else_wait() {
+        let (tokens, now) = (OwnTokens::default(), clock::now());
+        let [alice, bob] = [(); 2].map(|()| (AccountId::generate(), WorkspaceId::generate()));
+        let place = tokens.place(alice, now);
+        let getting = place.try_lock().expect("nobody has it");
+        assert!(tokens.place(alice, now).try_lock().is_err(), "one token for both of her requests");
+        assert!(tokens.place((alice.0, bob.1), now).try_lock().is_ok(), "another workspace is another token");
+        assert!(tokens.place(bob, now).try_lock().is_ok());
+        drop(getting);
+        assert!(tokens.place(alice, now).try_lock().is_ok());
+    }
+
+    #[test]
+    fn a_token_that_is_over_makes_room_and_one_that_is_in_use_does_not() {
+        let (tokens, now) = (OwnTokens::default(), clock::now());
+        let whose: Vec<Whose> = (0..=KEPT).map(|_| (AccountId::generate(), WorkspaceId::generate())).collect();
+        let kept = |until| Some(Kept { token: TokenId::generate(), raw: "mwt_x".into(), until });
+        for one in &whose[..KEPT] {
+            *tokens.place(*one, now).try_lock().unwrap() = kept(now + TimeDelta::hours(1));
+        }
+        let held = tokens.place(whose[0], now);
+        let more = tokens.place(whose[KEPT], now);
+        assert!(!Arc::ptr_eq(&more, &tokens.place(whose[KEPT], now)), "no room: not kept");
+        let later = now + TimeDelta::hours(2);
+        let more = tokens.place(whose[KEPT], later);
+        assert!(Arc::ptr_eq(&more, &tokens.place(whose[KEPT], later)));
+        assert!(Arc::ptr_eq(&held, &tokens.place(whose[0], later)));
+        assert_eq!(tokens.0.lock().len(), 2);
+    }
 }

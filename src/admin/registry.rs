@@ -19,17 +19,17 @@ use crate::{
     },
     domain::{
         clock::Timestamp,
-        ids::ServerId,
         injection::Injection,
         known_servers::{self, KnownServer},
         server::ServerSpec,
         server_json::{self, Header, Remote},
-        skill::Visibility,
+        skill::{self as rules, Visibility},
     },
     error::{Result, err},
     store::{
         accounts,
-        skills::{self, Of, SkillRecord},
+        public_skills::{self, PublicVersion, Sought},
+        skills::{self, ListedVersion, SkillRecord},
     },
 };
 
@@ -51,8 +51,9 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn names(&self, name: &str) -> bool {
-        self.search.as_ref().is_none_or(|part| name.to_lowercase().contains(&part.to_lowercase()))
+    /// What is looked for in names.
+    fn part(&self) -> Option<String> {
+        self.search.as_ref().map(|part| part.to_lowercase())
     }
 }
 
@@ -116,7 +117,7 @@ fn known(server: &KnownServer) -> Option<Entry> {
 }
 
 /// A skill is reached where it is installed.
-fn remote_of(actors: &Actors, skill: &SkillRecord, version: String) -> Remote {
+fn remote_of(actors: &Actors, (owner, short): (&str, &str), description: String, version: String) -> Remote {
     let token = Header {
         name: "Authorization".to_owned(),
         value: Some("Bearer {token}".to_owned()),
@@ -124,9 +125,9 @@ fn remote_of(actors: &Actors, skill: &SkillRecord, version: String) -> Remote {
         optional: false,
     };
     Remote {
-        name: name_of(actors, skill),
-        title: skill.reference(),
-        description: skill.about.description.clone(),
+        name: name_of(actors, owner, short),
+        title: rules::reference(owner, short),
+        description,
         version,
         url: format!("{}/ws/{{workspace}}", actors.public_url.as_str().trim_end_matches('/')),
         variables: vec![("workspace", "A workspace in which the skill is installed")],
@@ -135,99 +136,90 @@ fn remote_of(actors: &Actors, skill: &SkillRecord, version: String) -> Remote {
     }
 }
 
-/// A server of which there may be many versions; they are read when its turn comes.
-enum Candidate {
-    Known(Box<Entry>),
-    Skill(String, Box<SkillRecord>),
-}
-
-impl Candidate {
-    fn name(&self) -> &str {
-        match self {
-            Candidate::Known(entry) => &entry.remote.name,
-            Candidate::Skill(name, _) => name,
-        }
-    }
-}
-
 /// What a skill is called here.
-fn name_of(actors: &Actors, skill: &SkillRecord) -> String {
-    server_json::name(actors.public_url.host_str().unwrap_or_default(), Some(&skill.owner), &skill.name)
+fn name_of(actors: &Actors, owner: &str, short: &str) -> String {
+    server_json::name(actors.public_url.host_str().unwrap_or_default(), Some(owner), short)
 }
 
-/// All versions of some candidates.
-async fn entries(actors: &Actors, candidates: Vec<Candidate>) -> Result<Vec<Entry>> {
-    let of = |one: &Candidate| match one {
-        Candidate::Skill(_, skill) => Some(skill.about.server),
-        Candidate::Known(_) => None,
+/// All versions of a skill.
+async fn versions_of(actors: &Actors, skill: &SkillRecord) -> Result<Vec<Entry>> {
+    let server = [skill.about.server];
+    let versions = actors.store.read(move |db| async move { skills::versions_of(&db, &server).await }).await?;
+    let named = (skill.owner.as_str(), skill.name.as_str());
+    let entry = |version: ListedVersion| Entry {
+        latest: skill.newest.as_ref() == Some(&version.version),
+        deleted: version.yanked,
+        published: version.published.map(|at| (skill.created_at, at)),
+        remote: remote_of(actors, named, skill.about.description.clone(), version.version.to_string()),
     };
-    let servers: Vec<ServerId> = candidates.iter().filter_map(of).collect();
-    let versions = actors.store.read(move |db| async move { skills::versions_of(&db, &servers).await }).await?;
-    let mut all = Vec::new();
-    for one in candidates {
-        let skill = match one {
-            Candidate::Known(entry) => {
-                all.push(*entry);
-                continue;
-            }
-            Candidate::Skill(_, skill) => skill,
-        };
-        for version in versions.iter().filter(|version| version.server == skill.about.server) {
-            all.push(Entry {
-                latest: skill.newest.as_ref() == Some(&version.version),
-                deleted: version.yanked,
-                published: version.published.map(|at| (skill.created_at, at)),
-                remote: remote_of(actors, &skill, version.version.to_string()),
-            });
-        }
-    }
-    all.sort_by_key(Entry::key);
-    Ok(all)
+    Ok(versions.into_iter().map(entry).collect())
 }
 
-/// A page of the list. Versions are read of many servers at a time, until the page is full.
+/// A page of the list.
 async fn page(actors: &Actors, wanted: &Wanted) -> Result<Value> {
     let after = wanted.cursor.as_deref().filter(|cursor| !cursor.is_empty()).map(decode_cursor).transpose()?;
     let size = wanted.limit.unwrap_or(PAGE).clamp(1, LARGEST_PAGE);
-    let skills = actors.store.read(|db| async move { skills::list(&db, &Of::Public).await }).await?;
-    let known = known_servers::all().iter().filter_map(known).map(|entry| Candidate::Known(Box::new(entry)));
-    let skills = skills.into_iter().map(|skill| Candidate::Skill(name_of(actors, &skill), Box::new(skill)));
-    // A key is a name and a version; a name sorts as its keys do.
-    let from = after.as_deref().and_then(|key| key.split('\n').next());
-    let fits = |one: &Candidate| wanted.names(one.name()) && from.is_none_or(|from| one.name() >= from);
-    let mut candidates: Vec<Candidate> = known.chain(skills).filter(fits).collect();
-    candidates.sort_by(|a, b| a.name().cmp(b.name()));
-    let (mut rest, mut servers) = (candidates.into_iter(), Vec::new());
-    while servers.len() <= size {
-        let next: Vec<Candidate> = rest.by_ref().take(LARGEST_PAGE).collect();
-        if next.is_empty() {
-            break;
-        }
-        let fits = |entry: &Entry| {
-            entry.fits(wanted) && !entry.deleted && after.as_ref().is_none_or(|after| entry.key() > *after)
-        };
-        servers.extend(entries(actors, next).await?.into_iter().filter(fits));
-    }
+    let skills = public(actors, wanted, after.as_deref(), size + 1).await?;
+    // What comes after the last skill that was read is for the next page.
+    let end = skills.last().filter(|_| skills.len() > size).map(Entry::key);
+    let part = wanted.part();
+    let is_next = |key: &str| after.as_deref().is_none_or(|after| key > after);
+    let fits = |entry: &Entry| {
+        let (key, name) = (entry.key(), entry.remote.name.to_lowercase());
+        let named = part.as_ref().is_none_or(|part| name.contains(part.as_str()));
+        named && is_next(&key) && end.as_ref().is_none_or(|end| key <= *end)
+    };
+    let known = known_servers::all().iter().filter_map(known).filter(fits);
+    let mut servers: Vec<Entry> = known.chain(skills).filter(|entry| entry.fits(wanted)).collect();
+    servers.sort_by_key(Entry::key);
     let more = servers.len() > size;
     servers.truncate(size);
+    let next = if more { servers.last().map(Entry::key) } else { end };
     let mut metadata = json!({ "count": servers.len() });
-    if let (Some(members), true, Some(last)) = (metadata.as_object_mut(), more, servers.last()) {
-        members.insert("nextCursor".into(), encode_cursor(&last.key()).into());
+    if let (Some(members), Some(next)) = (metadata.as_object_mut(), next) {
+        members.insert("nextCursor".into(), encode_cursor(&next).into());
     }
     Ok(json!({ "servers": servers.iter().map(Entry::json).collect::<Vec<_>>(), "metadata": metadata }))
 }
 
+/// Public skills after a key, at most `limit`: of each the newest version, or all that are wanted.
+async fn public(actors: &Actors, wanted: &Wanted, after: Option<&str>, limit: usize) -> Result<Vec<Entry>> {
+    let host = actors.public_url.host_str().unwrap_or_default();
+    let latest = wanted.version.as_deref() == Some("latest");
+    let sought = Sought {
+        prefix: server_json::prefix(host),
+        search: wanted.part(),
+        after: after.map(|key| key.split_once('\n').unwrap_or((key, ""))).map(|(a, b)| (a.to_owned(), b.to_owned())),
+        since: wanted.updated_since,
+        version: wanted.version.clone().filter(|_| !latest),
+        limit,
+    };
+    let read = actors.store.read(move |db| async move {
+        match latest {
+            true => public_skills::newest(&db, &sought).await,
+            false => public_skills::versions(&db, &sought).await,
+        }
+    });
+    let entry = |one: PublicVersion| Entry {
+        remote: remote_of(actors, (&one.owner, &one.name), one.description, one.version.to_string()),
+        published: one.published.map(|at| (one.created_at, at)),
+        latest: one.latest,
+        deleted: false,
+    };
+    Ok(read.await?.into_iter().map(entry).collect())
+}
+
 /// All versions of a server, newest first. Nothing is read of others.
 async fn named(actors: &Actors, name: &str) -> Result<Vec<Entry>> {
-    let known = known_servers::all().iter().filter_map(known).find(|entry| entry.remote.name == name);
-    let mut found: Vec<Candidate> = known.map(|entry| Candidate::Known(Box::new(entry))).into_iter().collect();
+    let mut all: Vec<Entry> = known_servers::all().iter().filter_map(known).collect();
+    all.retain(|entry| entry.remote.name == name);
     if let Some(skill) = skill_named(actors, name).await? {
-        found.push(Candidate::Skill(name.to_owned(), Box::new(skill)));
+        all.extend(versions_of(actors, &skill).await?);
     }
-    let mut all = entries(actors, found).await?;
     if all.is_empty() {
         return Err(err::not_found("Server not found"));
     }
+    all.sort_by_key(Entry::key);
     all.sort_by_key(|entry| std::cmp::Reverse(entry.published));
     Ok(all)
 }
@@ -241,7 +233,8 @@ async fn skill_named(actors: &Actors, name: &str) -> Result<Option<SkillRecord>>
         let Some(owner) = accounts::by_username(&db, &owner).await? else { return Ok(None) };
         skills::by_name(&db, owner.id, &short).await
     });
-    let public = |skill: &SkillRecord| skill.about.visibility == Visibility::Public && name_of(actors, skill) == name;
+    let is_it = |skill: &SkillRecord| name_of(actors, &skill.owner, &skill.name) == name;
+    let public = |skill: &SkillRecord| skill.about.visibility == Visibility::Public && is_it(skill);
     Ok(read.await?.filter(public))
 }
 

@@ -5,6 +5,7 @@ mod heads;
 mod matrix;
 mod own_calls;
 mod refusals;
+mod registry;
 mod rights;
 mod signing_in;
 mod unlike_itself;
@@ -59,7 +60,7 @@ pub(super) async fn account(actors: &Actors, username: &str, plan: &str) -> Acco
         created_at: clock::now(),
     };
     let id = record.id;
-    actors.store.write(move |tx| Box::pin(async move { accounts::create(tx, &record).await })).await.unwrap();
+    actors.store.upkeep(move |tx| Box::pin(async move { accounts::create(tx, &record).await })).await.unwrap();
     id
 }
 

@@ -53,7 +53,7 @@ pub struct VerifyArgs {
     /// Begin with this entry
     #[arg(long, value_name = "SEQ")]
     from: Option<u64>,
-    /// Also check that no stored secret is older than the log says: that nobody has put an old row back
+    /// Also check secrets, tokens, API keys and members: that nobody has put an old row back or removed one behind the log
     #[arg(long)]
     pub(super) with_state: bool,
     /// Look at the database itself, without a gateway
@@ -109,7 +109,7 @@ pub fn show(terminal: &mut Terminal, verdict: &AuditVerdict) -> Outcome {
             terminal.json(verdict)?;
         }
         let what = match broken.flaw.as_str() {
-            "rolled_back" => "What is stored is not what the audit log says",
+            "rolled_back" | "row_missing" => "What is stored is not what the audit log says",
             _ => "The audit log is not what was written",
         };
         return Err(Failure::local(format!("{what}: {}", broken.explanation))

@@ -1,5 +1,5 @@
-//! `mcp …`: define servers (`add`, `import`, `remove`), put them into workspaces (`install`, `uninstall`), look (`list`,
-//! `test`).
+//! `mcp …`: define servers (`add`, `edit`, `import`, `remove`), put them into workspaces (`install`, `uninstall`), look
+//! (`list`, `test`).
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::{
     export,
     failure::{Failure, Outcome},
-    import, mcp_call, mcp_diet, mcp_pins, mcp_tools,
+    import, mcp_call, mcp_diet, mcp_edit, mcp_pins, mcp_tools,
     output::{Align, Cell, Column, Sheet, Terminal},
     programs,
     session::Session,
@@ -33,6 +33,9 @@ pub enum McpCommand {
         after_help = "Examples:\n  aerostack mcp add internal-api --url https://mcp.internal.example/mcp\n  aerostack mcp add files -- npx -y @modelcontextprotocol/server-filesystem /srv/files\n  aerostack mcp add old-api --url https://old.example/sse --protocol sse --timeout 60s"
     )]
     Add(AddArgs),
+    /// Change a definition: its title, how it is talked to, its limits
+    #[command(after_help = mcp_edit::EXAMPLES)]
+    Edit(mcp_edit::EditArgs),
     /// Put a server into a workspace; every member has its tools at once
     #[command(
         after_help = "Examples:\n  aerostack mcp install github-mcp --workspace engineering\n  aerostack mcp install internal-api"
@@ -209,6 +212,7 @@ pub struct ImportArgs {
 pub async fn run(session: &mut Session, terminal: &mut Terminal, command: McpCommand) -> Outcome {
     match command {
         McpCommand::Add(args) => add(session, terminal, args).await,
+        McpCommand::Edit(args) => mcp_edit::run(session, terminal, args).await,
         McpCommand::Install(args) => {
             let workspace = session.workspace(args.workspace)?;
             install(session, terminal, &workspace, args.slug, args.prefix).await

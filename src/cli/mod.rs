@@ -28,6 +28,7 @@ mod logs;
 mod mcp;
 mod mcp_call;
 mod mcp_diet;
+mod mcp_edit;
 mod mcp_pins;
 mod mcp_tools;
 mod output;

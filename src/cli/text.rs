@@ -65,6 +65,7 @@ pub fn counted(n: u64, noun: &str) -> String {
 mod tests {
     use super::*;
 
+    /// S-74: whatever a server or an editor calls itself, a terminal shows it as text.
     #[test]
     fn names_cannot_drive_the_terminal() {
         assert_eq!(harmless("a\n2026 admin"), "a\\n2026 admin");

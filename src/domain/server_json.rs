@@ -50,6 +50,12 @@ fn short(text: &str) -> String {
     format!("{}…", cut.trim_end())
 }
 
+/// What every name of a host begins with when there is a namespace: `com.example.`.
+pub fn prefix(host: &str) -> String {
+    let whole = name(host, Some("-"), "");
+    whole.strip_suffix("-/").unwrap_or(&whole).to_owned()
+}
+
 /// A name in the registry's form: the host backwards, a namespace if there is one, and the short name.
 pub fn name(host: &str, namespace: Option<&str>, short: &str) -> String {
     let is_address = host.contains(':') || host.split('.').all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));

@@ -184,7 +184,7 @@ impl Sessions {
     pub async fn set_log_level(&self, session: &Session, level: Level) -> Result<()> {
         let (token, row) = (session.state.token, session.row);
         self.store
-            .write(move |tx| Box::pin(async move { sessions::set_log_level(tx, token, &row, level.as_str()).await }))
+            .upkeep(move |tx| Box::pin(async move { sessions::set_log_level(tx, token, &row, level.as_str()).await }))
             .await?;
         session.level.store(level as u8, Relaxed);
         Ok(())
@@ -195,7 +195,7 @@ impl Sessions {
         let (token, row) = (session.state.token, session.row);
         let uris = serde_json::Value::from(uris.iter().map(|uri| uri.to_string()).collect::<Vec<_>>()).to_string();
         self.store
-            .write(move |tx| Box::pin(async move { sessions::set_subscriptions(tx, token, &row, &uris).await }))
+            .upkeep(move |tx| Box::pin(async move { sessions::set_subscriptions(tx, token, &row, &uris).await }))
             .await
     }
 
@@ -212,7 +212,7 @@ impl Sessions {
         let (token, row) = (session.state.token, session.row);
         self.ended.insert(row);
         let written =
-            self.store.write(move |tx| Box::pin(async move { sessions::end(tx, token, &row, clock::now()).await }));
+            self.store.upkeep(move |tx| Box::pin(async move { sessions::end(tx, token, &row, clock::now()).await }));
         let written = written.await;
         if self.ended.len() > ENDED {
             self.ended.clear();

@@ -2,8 +2,8 @@
 
 use entities::{account, member};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    Set, Unchanged, sea_query::OnConflict,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Set, Unchanged, sea_query::OnConflict,
 };
 
 use crate::{
@@ -152,6 +152,31 @@ pub async fn put_member(
 pub async fn remove_member(tx: &Tx, namespace: AccountId, account: AccountId) -> Result<bool> {
     let gone = member::Entity::delete_by_id((namespace.0, account.0)).exec(tx.conn()).await?;
     Ok(gone.rows_affected > 0)
+}
+
+/// Who is a member of which namespace, with the role as it is stored, in order of their ids, after `after`, at most
+/// `limit`. Nothing is made of the role, so that one that was damaged does not hide the others.
+pub async fn roles(
+    db: &impl ConnectionTrait,
+    after: Option<(AccountId, AccountId)>,
+    limit: u64,
+) -> Result<Vec<(AccountId, AccountId, String)>> {
+    use member::Column;
+
+    let mut query =
+        member::Entity::find().select_only().columns([Column::NamespaceId, Column::AccountId, Column::Role]);
+    if let Some((namespace, account)) = after {
+        let same = Condition::all().add(Column::NamespaceId.eq(namespace.0)).add(Column::AccountId.gt(account.0));
+        query = query.filter(Condition::any().add(Column::NamespaceId.gt(namespace.0)).add(same));
+    }
+    let rows: Vec<(uuid::Uuid, uuid::Uuid, String)> = query
+        .order_by_asc(Column::NamespaceId)
+        .order_by_asc(Column::AccountId)
+        .limit(limit)
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().map(|(namespace, account, role)| (AccountId(namespace), AccountId(account), role)).collect())
 }
 
 /// Everybody in a namespace, longest first.

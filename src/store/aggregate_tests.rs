@@ -49,7 +49,7 @@ pub(super) async fn account(store: &Store, username: &str) -> AccountRecord {
         created_at: now(),
     };
     let row = record.clone();
-    store.write(move |tx| Box::pin(async move { accounts::create(tx, &row).await })).await.unwrap();
+    store.upkeep(move |tx| Box::pin(async move { accounts::create(tx, &row).await })).await.unwrap();
     record
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn workspace(store: &Store, owner: AccountId, slug: &str) -> Wo
         created_at: now(),
     };
     let row = record.clone();
-    store.write(move |tx| Box::pin(async move { workspaces::insert(tx, &row).await })).await.unwrap();
+    store.upkeep(move |tx| Box::pin(async move { workspaces::insert(tx, &row).await })).await.unwrap();
     record
 }
 
@@ -87,7 +87,7 @@ fn token(workspace: &WorkspaceRecord, name: &str) -> TokenRecord {
 
 async fn put_token(store: &Store, record: &TokenRecord, hash: u8) -> Result<()> {
     let row = record.clone();
-    store.write(move |tx| Box::pin(async move { tokens::insert(tx, &row, &TokenHash([hash; 32])).await })).await
+    store.upkeep(move |tx| Box::pin(async move { tokens::insert(tx, &row, &TokenHash([hash; 32])).await })).await
 }
 
 pub(super) async fn server(store: &Store, owner: AccountId, slug: &str) -> ServerRecord {
@@ -104,7 +104,7 @@ pub(super) async fn server(store: &Store, owner: AccountId, slug: &str) -> Serve
         updated_at: now(),
     };
     let row = record.clone();
-    store.write(move |tx| Box::pin(async move { servers::insert(tx, &row).await })).await.unwrap();
+    store.upkeep(move |tx| Box::pin(async move { servers::insert(tx, &row).await })).await.unwrap();
     record
 }
 
@@ -152,7 +152,7 @@ fn secret(server: &ServerRecord, workspace: Option<WorkspaceId>, name: &str, iv:
 
 async fn put_secret(store: &Store, record: &SecretRecord) -> Result<()> {
     let row = record.clone();
-    store.write(move |tx| Box::pin(async move { secrets::put(tx, &row).await })).await
+    store.upkeep(move |tx| Box::pin(async move { secrets::put(tx, &row).await })).await
 }
 
 on_both_databases! {
@@ -160,9 +160,9 @@ on_both_databases! {
         let alice = account(&store, "alice").await;
         let bob = account(&store, "bob").await;
         let (a, b) = (alice.id, bob.id);
-        store.write(move |tx| Box::pin(async move { accounts::put_member(tx, a, b, Role::Viewer, Some(a)).await }))
+        store.upkeep(move |tx| Box::pin(async move { accounts::put_member(tx, a, b, Role::Viewer, Some(a)).await }))
             .await.unwrap();
-        store.write(move |tx| Box::pin(async move { accounts::put_member(tx, a, b, Role::Admin, Some(a)).await }))
+        store.upkeep(move |tx| Box::pin(async move { accounts::put_member(tx, a, b, Role::Admin, Some(a)).await }))
             .await.unwrap();
         store.read(move |db| async move {
             assert_eq!(accounts::get(&db, a).await?.unwrap().username, "alice");
@@ -178,10 +178,10 @@ on_both_databases! {
             Ok(())
         }).await.unwrap();
         let again = AccountRecord { id: AccountId::generate(), email: None, ..alice };
-        let refused = store.write(move |tx| Box::pin(async move { accounts::create(tx, &again).await })).await;
+        let refused = store.upkeep(move |tx| Box::pin(async move { accounts::create(tx, &again).await })).await;
         assert_eq!(refused.unwrap_err().code(), ErrorCode::Conflict);
-        assert!(store.write(move |tx| Box::pin(async move { accounts::remove_member(tx, a, b).await })).await.unwrap());
-        let refused = store.write(move |tx| Box::pin(async move { accounts::rename(tx, b, "alice").await })).await;
+        assert!(store.upkeep(move |tx| Box::pin(async move { accounts::remove_member(tx, a, b).await })).await.unwrap());
+        let refused = store.upkeep(move |tx| Box::pin(async move { accounts::rename(tx, b, "alice").await })).await;
         assert_eq!(refused.unwrap_err().code(), ErrorCode::Conflict);
     }
 
@@ -201,18 +201,18 @@ on_both_databases! {
             revoked_at: None,
         };
         let (hash, row) = (TokenHash([3; 32]), key.clone());
-        store.write(move |tx| Box::pin(async move { api_keys::insert(tx, &row, &TokenHash([3; 32])).await }))
+        store.upkeep(move |tx| Box::pin(async move { api_keys::insert(tx, &row, &TokenHash([3; 32])).await }))
             .await.unwrap();
         let used = (key.id, now());
-        store.write(move |tx| Box::pin(async move { api_keys::touch_last_used(tx, &[used]).await })).await.unwrap();
+        store.upkeep(move |tx| Box::pin(async move { api_keys::touch_last_used(tx, &[used]).await })).await.unwrap();
         let found = store.read(move |db| async move { api_keys::by_hash(&db, &hash).await }).await.unwrap().unwrap();
         assert_eq!(found, ApiKeyRecord { last_used_at: Some(used.1), ..key.clone() });
         let (id, at) = (key.id, now());
-        let revoked = store.write(move |tx| Box::pin(async move { api_keys::revoke(tx, alice, id, at).await }));
+        let revoked = store.upkeep(move |tx| Box::pin(async move { api_keys::revoke(tx, alice, id, at).await }));
         assert!(!revoked.await.unwrap().unwrap().is_active(at));
         let active = store.read(|db| async move { api_keys::active_with_hash(&db).await }).await.unwrap();
         assert!(active.is_empty());
-        let again = store.write(move |tx| Box::pin(async move { api_keys::revoke(tx, alice, id, at).await }));
+        let again = store.upkeep(move |tx| Box::pin(async move { api_keys::revoke(tx, alice, id, at).await }));
         assert_eq!(again.await.unwrap(), None);
     }
 
@@ -221,13 +221,13 @@ on_both_databases! {
         let bob = account(&store, "bob").await.id;
         let ws = workspace(&store, alice, "engineering").await;
         let taken = WorkspaceRecord { id: WorkspaceId::generate(), namespace: bob, ..ws.clone() };
-        let refused = store.write(move |tx| Box::pin(async move { workspaces::insert(tx, &taken).await })).await;
+        let refused = store.upkeep(move |tx| Box::pin(async move { workspaces::insert(tx, &taken).await })).await;
         assert!(refused.unwrap_err().message().contains("engineering"));
         put_token(&store, &token(&ws, "Alice"), 1).await.unwrap();
         let id = ws.id;
-        let foreign = store.write(move |tx| Box::pin(async move { workspaces::delete(tx, bob, id).await }));
+        let foreign = store.upkeep(move |tx| Box::pin(async move { workspaces::delete(tx, bob, id).await }));
         assert!(!foreign.await.unwrap(), "another namespace's workspace is not there");
-        assert!(store.write(move |tx| Box::pin(async move { workspaces::delete(tx, alice, id).await })).await.unwrap());
+        assert!(store.upkeep(move |tx| Box::pin(async move { workspaces::delete(tx, alice, id).await })).await.unwrap());
         store.read(move |db| async move {
             assert_eq!(workspaces::by_slug(&db, "engineering").await?, None);
             assert_eq!(tokens::list(&db, id).await?, vec![]);
@@ -248,10 +248,10 @@ on_both_databases! {
         assert!(refused.hint().unwrap().contains("revoke"));
         let (workspace, id, at) = (ws.id, first.id, now());
         let (hash, revoked) = store
-            .write(move |tx| Box::pin(async move { tokens::revoke(tx, workspace, id, at).await }))
+            .upkeep(move |tx| Box::pin(async move { tokens::revoke(tx, workspace, id, at).await }))
             .await.unwrap().unwrap();
         assert_eq!((hash.0, revoked.revoked_at), ([1; 32], Some(at)));
-        let again = store.write(move |tx| Box::pin(async move { tokens::revoke(tx, workspace, id, at).await }));
+        let again = store.upkeep(move |tx| Box::pin(async move { tokens::revoke(tx, workspace, id, at).await }));
         assert_eq!(again.await.unwrap(), None, "a token is revoked once");
         let short = TokenRecord { expires_at: Some(now() - seconds(1)), ..token(&ws, "Alice Chen") };
         put_token(&store, &short, 4).await.unwrap();
@@ -275,7 +275,7 @@ on_both_databases! {
         let record = TokenRecord { member: Some(alice), expires_at: Some(now() + seconds(60)), ..token(&ws, "CI Bot") };
         put_token(&store, &record, 1).await.unwrap();
         let used = [(record.id, now()), (TokenId::generate(), now())];
-        store.write(move |tx| Box::pin(async move { tokens::touch_last_used(tx, &used).await })).await.unwrap();
+        store.upkeep(move |tx| Box::pin(async move { tokens::touch_last_used(tx, &used).await })).await.unwrap();
         let (workspace, id) = (ws.id, record.id);
         let found = store.read(move |db| async move { tokens::get(&db, workspace, id).await }).await.unwrap();
         assert_eq!(found, Some(TokenRecord { last_used_at: Some(used[0].1), ..record }));
@@ -283,7 +283,7 @@ on_both_databases! {
         assert_eq!(foreign.await.unwrap(), None);
         let rotate = async |hash: u8, previous_until| {
             let value = tokens::NewValue { hash: TokenHash([hash; 32]), hint: "abcd".into(), previous_until };
-            store.write(move |tx| Box::pin(async move { tokens::replace_value(tx, workspace, id, value, now()).await }))
+            store.upkeep(move |tx| Box::pin(async move { tokens::replace_value(tx, workspace, id, value, now()).await }))
                 .await.unwrap().unwrap()
         };
         assert_eq!(rotate(8, Some(now() + seconds(30))).await.0.0, [1; 32]);
@@ -315,12 +315,12 @@ on_both_databases! {
         let slack = server(&store, alice, "slack-mcp").await;
         let (one, two) = (installation(&ws, &github, "github", 1), installation(&ws, &slack, "slack", 0));
         let rows = (one.clone(), two.clone());
-        store.write(move |tx| Box::pin(async move {
+        store.upkeep(move |tx| Box::pin(async move {
             servers::install(tx, &rows.0).await?;
             servers::install(tx, &rows.1).await
         })).await.unwrap();
         let clash = InstallationRecord { exposed_prefix: "slack".into(), ..one.clone() };
-        let refused = store.write(move |tx| Box::pin(async move { servers::update_installation(tx, &clash).await }));
+        let refused = store.upkeep(move |tx| Box::pin(async move { servers::update_installation(tx, &clash).await }));
         assert_eq!(refused.await.unwrap_err().code(), ErrorCode::Conflict);
 
         let edited = ServerRecord {
@@ -330,7 +330,7 @@ on_both_databases! {
             ..github.clone()
         };
         let row = edited.clone();
-        store.write(move |tx| Box::pin(async move { servers::update(tx, &row, alice).await })).await.unwrap();
+        store.upkeep(move |tx| Box::pin(async move { servers::update(tx, &row, alice).await })).await.unwrap();
         let (workspace, before) = (ws.id, github.clone());
         store.read(move |db| async move {
             assert_eq!(servers::by_slug(&db, alice, "github-mcp").await?, Some(edited.clone()));
@@ -343,7 +343,7 @@ on_both_databases! {
             Ok(())
         }).await.unwrap();
         let id = github.id;
-        assert!(store.write(move |tx| Box::pin(async move { servers::delete(tx, alice, id).await })).await.unwrap());
+        assert!(store.upkeep(move |tx| Box::pin(async move { servers::delete(tx, alice, id).await })).await.unwrap());
         let left = store.read(move |db| async move { servers::installations(&db, workspace).await }).await.unwrap();
         assert_eq!(left.len(), 1);
     }
@@ -377,7 +377,7 @@ on_both_databases! {
             assert_eq!(secrets::page(&db, None, 10).await?.len(), 3);
             Ok(())
         }).await.unwrap();
-        let gone = store.write(move |tx| Box::pin(async move { secrets::delete_all(tx, server, None).await }));
+        let gone = store.upkeep(move |tx| Box::pin(async move { secrets::delete_all(tx, server, None).await }));
         assert_eq!(gone.await.unwrap(), 2);
         let left = store.read(|db| async move { secrets::page(&db, None, 10).await }).await.unwrap();
         assert_eq!(left.len(), 1);
@@ -402,9 +402,9 @@ on_both_databases! {
         put_secret(&store, &set).await.unwrap();
         let fresh = Sealed { iv: [6; 12], ..before.sealed.clone() };
         let (stale, sealed) = (before, fresh.clone());
-        let done = store.write(move |tx| Box::pin(async move { secrets::reseal(tx, &stale, 2, &sealed).await }));
+        let done = store.upkeep(move |tx| Box::pin(async move { secrets::reseal(tx, &stale, 2, &sealed).await }));
         assert!(!done.await.unwrap());
-        let done = store.write(move |tx| Box::pin(async move { secrets::reseal(tx, &set, 2, &fresh).await }));
+        let done = store.upkeep(move |tx| Box::pin(async move { secrets::reseal(tx, &set, 2, &fresh).await }));
         assert!(done.await.unwrap());
     }
 
@@ -421,17 +421,17 @@ on_both_databases! {
         };
         let rewrapped = KeyRow { kek_kid: "0000000000000000".into(), wrapped: vec![3; 48], ..row.clone() };
         let rows = (row.clone(), rewrapped.clone());
-        store.write(move |tx| Box::pin(async move {
+        store.upkeep(move |tx| Box::pin(async move {
             keyring::insert(tx, &rows.0).await?;
             keyring::insert(tx, &rows.1).await?;
             keyring::count_encryptions(tx, &slot, 3).await?;
             keyring::set_active(tx, &slot, false).await
         })).await.unwrap();
         let again = row.clone();
-        let refused = store.write(move |tx| Box::pin(async move { keyring::insert(tx, &again).await })).await;
+        let refused = store.upkeep(move |tx| Box::pin(async move { keyring::insert(tx, &again).await })).await;
         assert_eq!(refused.unwrap_err().code(), ErrorCode::Conflict);
         let kid = rewrapped.kek_kid.clone();
-        store.write(move |tx| Box::pin(async move { keyring::delete(tx, &slot, &kid).await })).await.unwrap();
+        store.upkeep(move |tx| Box::pin(async move { keyring::delete(tx, &slot, &kid).await })).await.unwrap();
         let left = store.read(|db| async move { keyring::all(&db).await }).await.unwrap();
         assert_eq!(left, vec![KeyRow { active: false, encryptions: 3, ..row }]);
     }
@@ -442,7 +442,7 @@ on_both_databases! {
         let record = token(&ws, "Alice");
         put_token(&store, &record, 1).await.unwrap();
         let (id, at, hash) = (record.id, now(), [7; 32]);
-        store.write(move |tx| Box::pin(async move {
+        store.upkeep(move |tx| Box::pin(async move {
             sessions::set_log_level(tx, id, &hash, "warning").await?;
             sessions::set_log_level(tx, id, &hash, "debug").await?;
             sessions::set_subscriptions(tx, id, &hash, r#"["file:///a"]"#).await?;
@@ -458,13 +458,13 @@ on_both_databases! {
         }).await.unwrap();
         let later = clock::now() + seconds(60);
         for gone in [1, 1, 0] {
-            let step = store.write(move |tx| Box::pin(async move { sessions::prune(tx, later, 1).await }));
+            let step = store.upkeep(move |tx| Box::pin(async move { sessions::prune(tx, later, 1).await }));
             assert_eq!(step.await.unwrap(), gone);
         }
     }
 
     async fn a_setting_is_written_over(store: TestStore) {
-        store.write(|tx| Box::pin(async move {
+        store.upkeep(|tx| Box::pin(async move {
             settings::set(tx, "greeting", &json!("hello").to_string()).await?;
             settings::set(tx, "greeting", "\"bye\"").await
         })).await.unwrap();

@@ -1,7 +1,9 @@
 //! API keys of accounts. Written by the TokenAuthority only; the value itself is never here.
 
 use entities::api_key;
-use sea_orm::{ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Set, Unchanged};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged,
+};
 
 use crate::{
     domain::{
@@ -123,6 +125,20 @@ pub async fn revoke_in(tx: &Tx, account: AccountId, namespace: AccountId, at: Ti
         .exec(tx.conn())
         .await?;
     Ok(done.rows_affected)
+}
+
+/// Whether each key of the installation was revoked, in order of id, after `after`, at most `limit`. Nothing else of the
+/// rows is read, so that one that was damaged does not hide the others.
+pub async fn revoked(db: &impl ConnectionTrait, after: Option<ApiKeyId>, limit: u64) -> Result<Vec<(ApiKeyId, bool)>> {
+    use api_key::Column;
+
+    let mut query = api_key::Entity::find().select_only().column(Column::Id).column(Column::RevokedAt);
+    if let Some(after) = after {
+        query = query.filter(Column::Id.gt(after.0));
+    }
+    let rows: Vec<(uuid::Uuid, Option<Timestamp>)> =
+        query.order_by_asc(Column::Id).limit(limit).into_tuple().all(db).await?;
+    Ok(rows.into_iter().map(|(id, at)| (ApiKeyId(id), at.is_some())).collect())
 }
 
 /// An account's key by id.

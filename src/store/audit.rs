@@ -207,17 +207,19 @@ pub(super) struct Meta {
     pub(super) detail: Map<String, Value>,
 }
 
+/// Locks the head of the chain until the transaction ends: acts pass it one after the other.
+pub(super) async fn lock(db: &impl ConnectionTrait) -> Result<audit_head::Model> {
+    let head = audit_head::Entity::find_by_id(HEAD).lock_exclusive().one(db).await?;
+    head.ok_or_else(|| damaged("audit_head", "the head is missing"))
+}
+
 /// Appends to the chain. Locks its head until the transaction ends.
 pub(super) async fn append(
     db: &impl ConnectionTrait,
     key: &AuditKey,
     entries: Vec<AuditEntry>,
 ) -> Result<Vec<Arc<AuditRecord>>> {
-    let head = audit_head::Entity::find_by_id(HEAD)
-        .lock_exclusive()
-        .one(db)
-        .await?
-        .ok_or_else(|| damaged("audit_head", "the head is missing"))?;
+    let head = lock(db).await?;
     let mut mac: [u8; 32] = array("audit_head.mac", &head.mac)?;
     let mut seq = unsigned(head.seq);
     let mut ts_ms = head.ts_ms;

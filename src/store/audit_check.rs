@@ -1,6 +1,6 @@
 //! Is the audit log what was written? Checking walks the chain and names the first entry that is not; pruning
-//! removes its oldest part and leaves a sealed row that says up to where. Whether the stored secrets are as new as the
-//! log says is checked beside it (`audit_state`).
+//! removes its oldest part and leaves a sealed row that says up to where. Whether what is stored is what the log says
+//! of it is checked beside it (`audit_state`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ use crate::{
     store::{
         Tx,
         audit::Meta,
-        audit_state::SecretsSaid,
+        audit_state::StateSaid,
         column::{array, damaged, signed, signed32, unsigned, unsigned32},
         connect::HEAD,
         failure::unavailable,
@@ -32,7 +32,7 @@ const PRUNED: &str = "pruned";
 const PAGE: u64 = 2000;
 
 /// What is wrong with an entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Flaw {
     /// It was changed, or another one before it was, or it was put there.
     Mac,
@@ -46,8 +46,10 @@ pub enum Flaw {
     PruneSeal,
     /// It is not the entry the checkpoint knows.
     Checkpoint,
-    /// What it was about is stored as it was before: somebody has put an older row back.
-    RolledBack,
+    /// What it was about (named here) is stored as it was before: somebody has put an older row back.
+    RolledBack(String),
+    /// What it was about (named here) is not stored, and no entry says that it was removed.
+    RowMissing(String),
 }
 
 /// The result of a check.
@@ -74,7 +76,8 @@ pub struct Scope<'a> {
     pub from: Option<u64>,
     /// Places known from outside the database, taken before the check begins.
     pub checkpoints: &'a [Checkpoint],
-    /// Compare what is stored with what the log says of it, too: a secret whose row is older was put back by hand.
+    /// Compare secrets, tokens, API keys and members with what the log says of them, too: a row that is older was put back by
+    /// hand, one that is missing was removed by hand.
     pub with_state: bool,
 }
 
@@ -130,20 +133,46 @@ async fn verify_once(db: &impl ConnectionTrait, keys: &[AuditKey], scope: Scope<
     let head = head(db).await?;
     let mut verdict = Verdict { checked: 0, pruned_through: 0, head, checkpoints: 0, secrets: None, broken: None };
     let Some(last) = begin(db, keys, scope.from, &known, &mut verdict).await? else { return Ok(verdict) };
-    let mut said = scope.with_state.then(SecretsSaid::default);
+    let mut said = scope.with_state.then(StateSaid::default);
     let last = walk(db, keys, last, &known, &mut verdict, &mut said).await?;
     if verdict.broken.is_none() {
         verdict.broken = end_flaw(&head, &last, &known);
     }
-    // Read after the log, so that what was set meanwhile is newer than what the log said.
-    if verdict.broken.is_none()
-        && let Some(said) = said
-    {
-        let (compared, older) = said.compare(db).await?;
-        verdict.secrets = Some(compared);
-        verdict.broken = older.map(|seq| (seq, Flaw::RolledBack));
+    if verdict.broken.is_none() && said.is_some() {
+        compare(db, keys, last, &known, &mut verdict, &mut said).await?;
     }
     Ok(verdict)
+}
+
+/// Compares what is stored. It is read after the log, so that what was set meanwhile is newer than what the log said;
+/// what was removed meanwhile is in entries that were written since, and those are heard before anything is blamed.
+async fn compare(
+    db: &impl ConnectionTrait,
+    keys: &[AuditKey],
+    mut last: Checkpoint,
+    known: &Known,
+    verdict: &mut Verdict,
+    said: &mut Option<StateSaid>,
+) -> Result<()> {
+    let mut found = None;
+    for _ in 0..ATTEMPTS {
+        let Some(heard) = said.as_ref() else { return Ok(()) };
+        let (compared, flaw) = heard.compare(db).await?;
+        verdict.secrets = Some(compared);
+        found = flaw;
+        let newer = head(db).await?;
+        if found.is_none() || newer.seq == last.seq {
+            break;
+        }
+        verdict.head = newer;
+        last = walk(db, keys, last, known, verdict, said).await?;
+        verdict.broken = verdict.broken.take().or_else(|| end_flaw(&newer, &last, known));
+        if verdict.broken.is_some() {
+            return Ok(());
+        }
+    }
+    verdict.broken = found;
+    Ok(())
 }
 
 /// The place after which the check begins; none: that place is wrong already, and the verdict says so.
@@ -186,7 +215,7 @@ async fn walk(
     mut last: Checkpoint,
     known: &Known,
     verdict: &mut Verdict,
-    said: &mut Option<SecretsSaid>,
+    said: &mut Option<StateSaid>,
 ) -> Result<Checkpoint> {
     while last.seq < verdict.head.seq && verdict.broken.is_none() {
         let page = Page::read(db, last.seq, verdict.head.seq).await?;
@@ -203,7 +232,7 @@ async fn walk(
                 Ok((mac, meta)) => {
                     last = Checkpoint { seq: unsigned(row.seq), mac };
                     if let Some(said) = said {
-                        said.hear(last.seq, &row.action, &meta);
+                        said.hear(row, last.seq, &meta);
                     }
                 }
             }
@@ -342,7 +371,7 @@ fn place(row: &audit_head::Model) -> Result<Checkpoint> {
 
 impl Flaw {
     /// Its name in answers.
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Flaw::Mac => "changed",
             Flaw::Missing => "missing",
@@ -350,12 +379,13 @@ impl Flaw {
             Flaw::UnknownKey(_) => "unknown_key",
             Flaw::PruneSeal => "forged_prune",
             Flaw::Checkpoint => "other_than_checkpoint",
-            Flaw::RolledBack => "rolled_back",
+            Flaw::RolledBack(_) => "rolled_back",
+            Flaw::RowMissing(_) => "row_missing",
         }
     }
 
     /// What it means, for people.
-    pub fn explain(self, seq: u64) -> String {
+    pub fn explain(&self, seq: u64) -> String {
         match self {
             Flaw::Mac => format!("entry {seq} was changed, put there or moved, or the one before it was"),
             Flaw::Missing => format!("entry {seq} is missing"),
@@ -365,8 +395,13 @@ impl Flaw {
             }
             Flaw::PruneSeal => format!("the note that entries up to {seq} were removed in order is not genuine"),
             Flaw::Checkpoint => format!("entry {seq} is not the one that the checkpoint knows"),
-            Flaw::RolledBack => {
-                format!("the secret that entry {seq} is about is stored as it was before: an older row was put back")
+            Flaw::RolledBack(what) => {
+                format!("{what}, which entry {seq} is about, is stored as it was before: an older row was put back")
+            }
+            Flaw::RowMissing(what) => {
+                format!(
+                    "{what}, which entry {seq} is about, is not stored any more, and no entry says that it was removed"
+                )
             }
         }
     }
@@ -376,6 +411,6 @@ impl super::Store {
     /// Prunes the audit log with the key in force; see [`prune`].
     pub async fn prune_audit(&self, before: Timestamp, rows: u32) -> Result<Option<u64>> {
         let key = self.audit_key().ok_or_else(|| unavailable("The audit key is not loaded yet"))?;
-        self.write(move |tx| Box::pin(async move { prune(tx, &key, before, rows).await })).await
+        self.upkeep(move |tx| Box::pin(async move { prune(tx, &key, before, rows).await })).await
     }
 }

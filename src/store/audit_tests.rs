@@ -43,7 +43,7 @@ async fn check(store: &Store, from: Option<u64>, checkpoint: Option<Checkpoint>)
 
 async fn sql(store: &Store, text: &'static str) {
     let done: Result<()> =
-        store.write(move |tx| Box::pin(async move { Ok(tx.conn().execute_unprepared(text).await.map(drop)?) })).await;
+        store.upkeep(move |tx| Box::pin(async move { Ok(tx.conn().execute_unprepared(text).await.map(drop)?) })).await;
     done.unwrap();
 }
 

@@ -137,7 +137,7 @@ fn an_acknowledged_write_is_synced_first() {
         let pragma = async |name: &str| {
             let sql = format!("PRAGMA {name}");
             store
-                .write(move |tx| {
+                .upkeep(move |tx| {
                     Box::pin(async move {
                         let row = tx.conn().query_one_raw(Statement::from_string(sea_orm::DbBackend::Sqlite, sql));
                         let row = row.await?.unwrap();
@@ -190,7 +190,7 @@ fn an_unreachable_postgres_is_named_without_its_password() {
 fn a_lost_caller_does_not_undo_what_it_began() {
     run(async {
         let store = testing::sqlite().await;
-        let write = store.write(|tx| Box::pin(async move { tx.change("token", "tok_1").await }));
+        let write = store.upkeep(|tx| Box::pin(async move { tx.change("token", "tok_1").await }));
         // Polled once, then dropped: the caller left.
         let mut write = Box::pin(write);
         let _ = futures_util::poll!(&mut write);

@@ -92,23 +92,23 @@ mod tests {
             let began = clock::now();
             let begin = async |later: TimeDelta| {
                 let (now, day) = (began + later, TimeDelta::hours(24));
-                store.write(move |tx| Box::pin(async move { begin(tx, "a", &[1; 32], now, now - day).await })).await.unwrap()
+                store.upkeep(move |tx| Box::pin(async move { begin(tx, "a", &[1; 32], now, now - day).await })).await.unwrap()
             };
             assert_eq!(begin(TimeDelta::zero()).await, None, "it is free");
             let waiting = begin(TimeDelta::zero()).await.unwrap();
             assert_eq!((waiting.fingerprint, waiting.answer), (vec![1; 32], None));
-            store.write(|tx| Box::pin(finish(tx, "a", 201, "{}"))).await.unwrap();
+            store.upkeep(|tx| Box::pin(finish(tx, "a", 201, "{}"))).await.unwrap();
             assert_eq!(begin(TimeDelta::hours(23)).await.unwrap().answer, Some((201, "{}".to_owned())));
             assert_eq!(begin(TimeDelta::hours(25)).await, None, "it was forgotten, and is taken again");
-            store.write(|tx| Box::pin(forget(tx, "a"))).await.unwrap();
+            store.upkeep(|tx| Box::pin(forget(tx, "a"))).await.unwrap();
             assert_eq!(begin(TimeDelta::hours(25)).await, None);
-            store.write(move |tx| Box::pin(async move { prune(tx, began + TimeDelta::hours(25)).await })).await.unwrap();
+            store.upkeep(move |tx| Box::pin(async move { prune(tx, began + TimeDelta::hours(25)).await })).await.unwrap();
             assert!(begin(TimeDelta::hours(25)).await.is_some(), "not older");
-            store.write(move |tx| Box::pin(async move { prune(tx, began + TimeDelta::hours(26)).await })).await.unwrap();
+            store.upkeep(move |tx| Box::pin(async move { prune(tx, began + TimeDelta::hours(26)).await })).await.unwrap();
             assert_eq!(store.read(|db| async move { get(&db, "a").await }).await.unwrap(), None, "nobody had to ask again");
             let raced = futures_util::future::join_all((0..8_u8).map(|n| {
                 let now = clock::now();
-                store.write(move |tx| Box::pin(async move { super::begin(tx, "raced", &[n], now, now - TimeDelta::hours(24)).await }))
+                store.upkeep(move |tx| Box::pin(async move { super::begin(tx, "raced", &[n], now, now - TimeDelta::hours(24)).await }))
             }));
             let free = raced.await.into_iter().filter(|taken| taken.as_ref().unwrap().is_none()).count();
             assert_eq!(free, 1, "whoever comes first");

@@ -23,12 +23,14 @@ pub mod audit;
 pub mod audit_check;
 mod audit_state;
 pub mod calls;
+pub mod due_work;
 pub mod histogram;
 pub mod invites;
 pub mod kept_answers;
 pub mod keyring;
 pub mod login_requests;
 pub mod passwords;
+pub mod public_skills;
 pub mod secrets;
 pub mod servers;
 pub mod sessions;
@@ -82,6 +84,7 @@ use self::{
     connect::{Opened, Pools},
     failure::unavailable,
     lock::FolderLock,
+    tx::Doing,
 };
 use crate::{
     config::DatabaseConfig,
@@ -165,18 +168,31 @@ impl Store {
         hop(&self.0.runtime.handle, work(self.0.state.read.clone())).await
     }
 
-    /// Runs `work` in a write transaction of the main database; commits when it returns `Ok`. On SQLite the
-    /// transaction begins IMMEDIATE, so nothing read in it can be outdated when it writes.
+    /// Runs what somebody does in a write transaction of the main database; commits when it returns `Ok`, has said who
+    /// acts (by an audit entry, or by [`Tx::acts`]) and they still may. On SQLite the transaction begins IMMEDIATE, so
+    /// nothing read in it can be outdated when it writes.
     ///
     /// # Errors
-    /// Those of `work`; `store_unavailable` when the transaction cannot begin or commit in time.
+    /// Those of `work`; `unauthorized` or `forbidden` when who acts lost the right meanwhile; `internal` when nobody is
+    /// said to act; `store_unavailable` when the transaction cannot begin or commit in time.
     pub async fn write<T, F>(&self, work: F) -> Result<T>
     where
         F: for<'t> FnOnce(&'t Tx) -> TxFuture<'t, T> + Send + 'static,
         T: Send + 'static,
     {
         let inner = self.0.clone();
-        hop(&self.0.runtime.handle, async move { inner.transact(&inner.state.write, work).await }).await
+        hop(&self.0.runtime.handle, async move { inner.transact(&inner.state.write, Doing::Act, work).await }).await
+    }
+
+    /// As [`write`](Store::write), for what nobody does: times of last use, what is over, the gateway's own keys. Also for
+    /// what somebody asks whom nobody knows yet.
+    pub async fn upkeep<T, F>(&self, work: F) -> Result<T>
+    where
+        F: for<'t> FnOnce(&'t Tx) -> TxFuture<'t, T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let inner = self.0.clone();
+        hop(&self.0.runtime.handle, async move { inner.transact(&inner.state.write, Doing::Upkeep, work).await }).await
     }
 
     /// Runs queries on the analytics database. On SQLite these connections refuse to write.
@@ -196,7 +212,8 @@ impl Store {
         T: Send + 'static,
     {
         let inner = self.0.clone();
-        hop(&self.0.runtime.handle, async move { inner.transact(&inner.analytics.write, work).await }).await
+        hop(&self.0.runtime.handle, async move { inner.transact(&inner.analytics.write, Doing::Upkeep, work).await })
+            .await
     }
 
     /// Sets the key that audit entries are chained with. Writes with an audit entry fail until it is set.
@@ -278,7 +295,7 @@ impl fmt::Debug for Store {
 }
 
 impl Inner {
-    async fn transact<T, F>(&self, pool: &DatabaseConnection, work: F) -> Result<T>
+    async fn transact<T, F>(&self, pool: &DatabaseConnection, doing: Doing, work: F) -> Result<T>
     where
         F: for<'t> FnOnce(&'t Tx) -> TxFuture<'t, T> + Send,
         T: Send,
@@ -287,7 +304,7 @@ impl Inner {
             Ok(conn) => conn?,
             Err(_) => return Err(unavailable("The database is locked by other writes")),
         };
-        let tx = Tx::new(conn, self.node);
+        let tx = Tx::new(conn, self.node, doing);
         let done = timeout(self.limit, async {
             let value = work(&tx).await?;
             let key = self.audit_key.load_full();

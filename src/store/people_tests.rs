@@ -27,7 +27,7 @@ async fn person(store: &TestStore, username: &str) -> AccountId {
         created_at: clock::now(),
     };
     let id = record.id;
-    store.write(move |tx| Box::pin(async move { accounts::create(tx, &record).await })).await.unwrap();
+    store.upkeep(move |tx| Box::pin(async move { accounts::create(tx, &record).await })).await.unwrap();
     id
 }
 
@@ -51,12 +51,12 @@ on_both_databases! {
         let (acme, now) = (person(&store, "acme").await, clock::now());
         let (fresh, record) = (generate(Credential::Inv), invitation(acme, "alice@example.com", now));
         let (id, hash) = (record.id, fresh.hash);
-        store.write(move |tx| Box::pin(async move { invites::insert(tx, &record, &hash).await })).await.unwrap();
+        store.upkeep(move |tx| Box::pin(async move { invites::insert(tx, &record, &hash).await })).await.unwrap();
         let read = store.read(move |db| async move { invites::by_hash(&db, &hash).await }).await.unwrap().unwrap();
         assert!(read.is_open(now) && !read.is_open(now + TimeDelta::hours(72)));
         let late = now + TimeDelta::hours(73);
         for (at, expected) in [(late, false), (now, true), (now, false)] {
-            let used = store.write(move |tx| Box::pin(async move { invites::consume(tx, id, acme, at).await }));
+            let used = store.upkeep(move |tx| Box::pin(async move { invites::consume(tx, id, acme, at).await }));
             assert_eq!(used.await.unwrap(), expected, "{at}");
         }
         let open = store.read(move |db| async move { invites::count_open(&db, acme, now).await }).await.unwrap();
@@ -67,7 +67,7 @@ on_both_databases! {
         let (acme, other, now) = (person(&store, "acme").await, person(&store, "other").await, clock::now());
         let made: Vec<InviteRecord> = ["a@x.example", "b@x.example", "c@x.example"].map(|to| invitation(acme, to, now)).into();
         let (first, rows) = (made[0].id, made);
-        store.write(move |tx| Box::pin(async move {
+        store.upkeep(move |tx| Box::pin(async move {
             for row in &rows {
                 invites::insert(tx, row, &generate(Credential::Inv).hash).await?;
             }
@@ -95,7 +95,7 @@ on_both_databases! {
             ended_at: None,
         }).collect();
         let (kept, ended) = (sessions[0].id, sessions[1].id);
-        store.write(move |tx| Box::pin(async move {
+        store.upkeep(move |tx| Box::pin(async move {
             for hash in ["one", "two"] {
                 passwords::set(tx, alice, hash, now).await?;
             }
@@ -126,7 +126,7 @@ on_both_databases! {
             ended_at: None,
         };
         let (id, late) = (record.id, now + TimeDelta::minutes(11));
-        store.write(move |tx| Box::pin(async move {
+        store.upkeep(move |tx| Box::pin(async move {
             login_requests::insert(tx, &record, &generate(Credential::Rec).hash).await?;
             assert!(login_requests::waiting(tx.conn(), "BCDF-GHJK", late).await?.is_none());
             assert_eq!(login_requests::waiting(tx.conn(), "BCDF-GHJK", now).await?.map(|found| found.id), Some(id));
@@ -141,7 +141,7 @@ on_both_databases! {
 
     async fn all_keys_of_an_account_in_a_namespace_are_revoked_and_no_other(store: TestStore) {
         let (acme, alice, now) = (person(&store, "acme").await, person(&store, "alice").await, clock::now());
-        store.write(move |tx| Box::pin(async move {
+        store.upkeep(move |tx| Box::pin(async move {
             for (account, namespace) in [(alice, acme), (alice, alice), (acme, acme)] {
                 let record = ApiKeyRecord {
                     id: ApiKeyId::generate(),

@@ -18,7 +18,7 @@ async fn installed(store: &Store, slug: &str) -> InstallationRecord {
     let place = workspace(store, owner.id, slug).await;
     let record = installation(&place, &server(store, owner.id, &format!("server-{slug}")).await, "s", 1);
     let row = record.clone();
-    store.write(move |tx| Box::pin(async move { servers::install(tx, &row).await })).await.unwrap();
+    store.upkeep(move |tx| Box::pin(async move { servers::install(tx, &row).await })).await.unwrap();
     record
 }
 
@@ -43,7 +43,7 @@ fn definition(tool: &str, text: &str) -> Definition {
 
 async fn put(store: &Store, setting: &ToolSetting) -> crate::error::Result<()> {
     let row = setting.clone();
-    store.write(move |tx| Box::pin(async move { tool_settings::put(tx, &row).await })).await
+    store.upkeep(move |tx| Box::pin(async move { tool_settings::put(tx, &row).await })).await
 }
 
 async fn pins(store: &Store, id: InstallationId) -> Vec<tool_pins::PinDetail> {
@@ -72,12 +72,12 @@ on_both_databases! {
         let id = installed(&store, "eng").await.id;
         let (old, new) = (definition("a", r#"{"name":"a"}"#), definition("a", r#"{"name":"a","x":1}"#));
         let (first, second) = (old.clone(), new.clone());
-        store.write(move |tx| Box::pin(async move {
+        store.upkeep(move |tx| Box::pin(async move {
             tool_pins::approve(tx, id, &[first], "aerostack").await?;
             tool_pins::note_seen(tx, id, &[second]).await
         })).await.unwrap();
         let decide = async |print: Fingerprint, approve: bool| {
-            store.write(move |tx| Box::pin(async move {
+            store.upkeep(move |tx| Box::pin(async move {
                 match approve {
                     true => tool_pins::approve_seen(tx, id, ("a", print), "alice").await,
                     false => tool_pins::reject_seen(tx, id, ("a", print), "alice").await,
@@ -100,7 +100,7 @@ on_both_databases! {
         let id = record.id;
         let mut many: Vec<Definition> = (0..500).map(|n| definition(&format!("t{n:03}"), "{}")).collect();
         many.push(definition("long", &format!("\"{}\"", "é".repeat(100_000))));
-        store.write(move |tx| Box::pin(async move {
+        store.upkeep(move |tx| Box::pin(async move {
             tool_pins::note_seen(tx, id, &many).await?;
             tool_pins::approve(tx, id, &many, "aerostack").await?;
             tool_pins::forget(tx, id, &["t001".into(), "none".into()]).await?;
@@ -112,7 +112,7 @@ on_both_databases! {
         let kept = pins(&store, id).await.into_iter().find(|detail| detail.pin.tool == "long").unwrap();
         let text = kept.approved.unwrap();
         assert!(text.len() < 40_000 && text.ends_with("200002 bytes in all)"), "{}", text.len());
-        store.write(move |tx| Box::pin(async move {
+        store.upkeep(move |tx| Box::pin(async move {
             servers::uninstall(tx, record.workspace, record.server).await
         })).await.unwrap();
         assert!(pins(&store, id).await.is_empty());
@@ -128,7 +128,7 @@ on_both_databases! {
             ..record.clone()
         };
         let row = changed.clone();
-        store.write(move |tx| Box::pin(async move { servers::update_installation(tx, &row).await })).await.unwrap();
+        store.upkeep(move |tx| Box::pin(async move { servers::update_installation(tx, &row).await })).await.unwrap();
         let store = store.reopen().await;
         let workspace = record.workspace;
         let read = store.read(move |db| async move { servers::installations(&db, workspace).await }).await.unwrap();

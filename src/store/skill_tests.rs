@@ -72,7 +72,7 @@ async fn publish(store: &Store, server: &ServerRecord, number: &str, visibility:
         category: "other".into(),
         tags: vec!["deploy".into()],
     };
-    let write = store.write(move |tx| {
+    let write = store.upkeep(move |tx| {
         Box::pin(async move {
             servers::insert(tx, &server).await?;
             skills::put(tx, &about).await?;
@@ -89,7 +89,7 @@ on_both_databases! {
         publish(&store, &first, "1.0.0", Visibility::Team).await;
         let next = ServerRecord { revision: RevisionId::generate(), spec: spec("1.10.0"), ..first.clone() };
         let (row, added) = (next.clone(), version(&next, "1.10.0"));
-        store.write(move |tx| Box::pin(async move {
+        store.upkeep(move |tx| Box::pin(async move {
             servers::update(tx, &row, alice).await?;
             skills::add_version(tx, &added).await
         })).await.unwrap();
@@ -102,14 +102,14 @@ on_both_databases! {
         assert_eq!(newest().await.as_deref(), Some("1.10.0"));
         let (withdrawn, again) = (next.revision, version(&next, "1.10.0"));
         let yank = async |by: Option<&'static str>| {
-            store.write(move |tx| Box::pin(async move { skills::set_yanked(tx, withdrawn, by).await })).await.unwrap()
+            store.upkeep(move |tx| Box::pin(async move { skills::set_yanked(tx, withdrawn, by).await })).await.unwrap()
         };
         assert!(yank(Some("alice@alice")).await && !yank(Some("bob@alice")).await);
         assert_eq!(newest().await.as_deref(), Some("1.0.0"));
         assert!(yank(None).await && !yank(None).await);
         assert_eq!(newest().await.as_deref(), Some("1.10.0"));
         let twice = VersionRecord { revision: first.revision, ..again };
-        let twice = store.write(move |tx| Box::pin(async move { skills::add_version(tx, &twice).await }));
+        let twice = store.upkeep(move |tx| Box::pin(async move { skills::add_version(tx, &twice).await }));
         assert_eq!(twice.await.unwrap_err().code(), ErrorCode::Conflict);
         let id = first.id;
         store.read(move |db| async move {
@@ -127,7 +127,7 @@ on_both_databases! {
         publish(&store, &record(alice, "a-skill"), "1.0.0", Visibility::Team).await;
         publish(&store, &record(bob, "c-skill"), "1.0.0", Visibility::Private).await;
         let other = ServerRecord { kind: "http".into(), spec: ServerSpec::for_url("https://a.example/").unwrap(), ..record(alice, "no-skill") };
-        store.write(move |tx| Box::pin(async move { servers::insert(tx, &other).await })).await.unwrap();
+        store.upkeep(move |tx| Box::pin(async move { servers::insert(tx, &other).await })).await.unwrap();
         let names = async |of: Of| {
             let found = store.read(move |db| async move { skills::list(&db, &of).await }).await.unwrap();
             found.iter().map(skills::SkillRecord::reference).collect::<Vec<_>>()
@@ -145,11 +145,11 @@ on_both_databases! {
         publish(&store, &skill, "1.0.0", Visibility::Public).await;
         let place = workspace(&store, alice, "engineering").await;
         let here = installation(&place, &skill, "deploy", 1);
-        store.write(move |tx| Box::pin(async move { servers::install(tx, &here).await })).await.unwrap();
+        store.upkeep(move |tx| Box::pin(async move { servers::install(tx, &here).await })).await.unwrap();
         let installed = async || store.read(|db| async move { servers::installed_skills(&db).await }).await.unwrap();
         assert_eq!(installed().await, [(skill.id, skill.revision, skill.spec.clone())]);
         let id = skill.id;
-        assert!(store.write(move |tx| Box::pin(async move { servers::delete(tx, alice, id).await })).await.unwrap());
+        assert!(store.upkeep(move |tx| Box::pin(async move { servers::delete(tx, alice, id).await })).await.unwrap());
         assert!(installed().await.is_empty());
         store.read(move |db| async move {
             assert!(skills::versions(&db, id).await?.is_empty() && skills::by_name(&db, alice, "deploy-skill").await?.is_none());

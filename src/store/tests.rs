@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, EntityTrait, PaginatorTrait};
 
 use crate::{
-    domain::ids::AccountId,
+    domain::{ids::AccountId, role::Principal},
     error::{ErrorCode, err},
     store::{
         Store,
@@ -60,6 +60,23 @@ on_both_databases! {
         assert_eq!(rows[0].entry.detail["expires_in"], 60);
     }
 
+    async fn an_act_of_which_nobody_says_who_does_it_is_not_committed(store: TestStore) {
+        let refused = store.write(|tx| Box::pin(async move { tx.change("token", "tok_1").await })).await;
+        assert_eq!(refused.unwrap_err().code(), ErrorCode::Internal);
+        let changes = async || {
+            let count = |db| async move { Ok(entities::change_log::Entity::find().count(&db).await?) };
+            store.read(count).await.unwrap()
+        };
+        assert_eq!(changes().await, 0);
+        store.upkeep(|tx| Box::pin(async move { tx.change("token", "tok_1").await })).await.unwrap();
+        let said = store.write(|tx| Box::pin(async move {
+            tx.acts(&Principal::system(AccountId::generate()));
+            tx.change("token", "tok_2").await
+        }));
+        said.await.unwrap();
+        assert_eq!(changes().await, 2);
+    }
+
     async fn an_act_that_cannot_be_audited_does_not_happen(store: TestStore) {
         let bare = Store::open(&store.config, tempfile::tempdir().unwrap().path()).await.unwrap();
         let refused = bare
@@ -97,7 +114,7 @@ on_both_databases! {
     async fn a_newer_schema_is_refused_and_not_touched(store: TestStore) {
         let newer = "INSERT INTO migrations_state (version, applied_at) VALUES ('m29991231_000001_later', 0)";
         store
-            .write(move |tx| Box::pin(async move { Ok(tx.conn().execute_unprepared(newer).await.map(drop)?) }))
+            .upkeep(move |tx| Box::pin(async move { Ok(tx.conn().execute_unprepared(newer).await.map(drop)?) }))
             .await
             .unwrap();
         store.close().await;
@@ -156,11 +173,11 @@ fn a_locked_database_makes_writes_wait_and_then_says_come_back() {
         let path = store.folder.path().join("aerostack.db");
         let other = sea_orm::Database::connect(format!("sqlite://{}", path.display())).await.unwrap();
         other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
-        let refused = store2.write(|tx| Box::pin(async move { tx.change("token", "tok_1").await })).await.unwrap_err();
+        let refused = store2.upkeep(|tx| Box::pin(async move { tx.change("token", "tok_1").await })).await.unwrap_err();
         assert_eq!((refused.code(), refused.retry_after()), (ErrorCode::StoreUnavailable, Some(1)));
         store2.ping().await.unwrap();
         other.execute_unprepared("ROLLBACK").await.unwrap();
-        store2.write(|tx| Box::pin(async move { tx.change("token", "tok_1").await })).await.unwrap();
+        store2.upkeep(|tx| Box::pin(async move { tx.change("token", "tok_1").await })).await.unwrap();
     });
 }
 

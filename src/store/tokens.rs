@@ -5,6 +5,7 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
     QuerySelect, QueryTrait, Set, Unchanged, sea_query::SelectStatement,
 };
+use uuid::Uuid;
 
 use crate::{
     domain::{
@@ -202,6 +203,19 @@ pub async fn revoke(
     let Some(row) = change(tx, workspace, id, revoked).await? else { return Ok(None) };
     let hash = TokenHash(array("workspace_tokens.hash", &row.hash)?);
     Ok(Some((hash, record(workspace_token::Model { revoked_at: Some(stored(at)), ..row })?)))
+}
+
+/// Whether each token of the installation was revoked, in order of id, after `after`, at most `limit`. Nothing else of
+/// the rows is read, so that one that was damaged does not hide the others.
+pub async fn revoked(db: &impl ConnectionTrait, after: Option<TokenId>, limit: u64) -> Result<Vec<(TokenId, bool)>> {
+    use workspace_token::Column;
+
+    let mut query = workspace_token::Entity::find().select_only().column(Column::Id).column(Column::RevokedAt);
+    if let Some(after) = after {
+        query = query.filter(Column::Id.gt(after.0));
+    }
+    let rows: Vec<(Uuid, Option<Timestamp>)> = query.order_by_asc(Column::Id).limit(limit).into_tuple().all(db).await?;
+    Ok(rows.into_iter().map(|(id, at)| (TokenId(id), at.is_some())).collect())
 }
 
 /// Changes a token of a workspace that was not revoked; the row as it was, if there is one.

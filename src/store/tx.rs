@@ -2,12 +2,15 @@
 //! all. Audit entries are collected and appended just before the commit, so that the chain's head is locked for the
 //! shortest time and always last.
 //!
+//! What somebody does says who does it: by its audit entry, or, where nothing is worth an entry, by [`Tx::acts`]. A
+//! transaction that does neither is not committed, unless it is the gateway's own upkeep.
+//!
 //! Who acts may have said what they have seen of the thing they change (`If-Match`). That nobody else has changed it since
 //! is looked at when the head of the chain is locked: administrative transactions pass it one after the other. So is
 //! whether they may still act: who was removed, or whose key was revoked, changes nothing from then on, whenever their
 //! request had begun.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use entities::change_log;
 use parking_lot::Mutex;
@@ -18,7 +21,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
-    domain::{audit_chain::AuditKey, clock, seen::Seen},
+    domain::{audit_chain::AuditKey, clock, role::Principal, seen::Seen},
     error::{Error, ErrorCode, Result},
     store::{
         audit::{self, AuditEntry, AuditRecord},
@@ -31,8 +34,25 @@ use crate::{
 pub struct Tx {
     conn: DatabaseTransaction,
     node: Uuid,
+    doing: Doing,
     audit: Mutex<Vec<AuditEntry>>,
+    acting: Mutex<Option<Acting>>,
     changed: Mutex<Vec<(String, String)>>,
+}
+
+/// Whose doing a transaction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doing {
+    /// Somebody's, who is to be known.
+    Act,
+    /// The gateway's own.
+    Upkeep,
+}
+
+/// Who does something that writes no audit entry.
+struct Acting {
+    warrant: Option<Warrant>,
+    seen: Option<Arc<Seen>>,
 }
 
 /// How many changes of a thing were written so far.
@@ -48,8 +68,8 @@ pub fn has_changed() -> Error {
 }
 
 impl Tx {
-    pub(super) fn new(conn: DatabaseTransaction, node: Uuid) -> Self {
-        Tx { conn, node, audit: Mutex::default(), changed: Mutex::default() }
+    pub(super) fn new(conn: DatabaseTransaction, node: Uuid, doing: Doing) -> Self {
+        Tx { conn, node, doing, audit: Mutex::default(), acting: Mutex::default(), changed: Mutex::default() }
     }
 
     /// The connection, for SeaORM's queries.
@@ -61,6 +81,12 @@ impl Tx {
     pub async fn audit(&self, entry: AuditEntry) -> Result<()> {
         self.audit.lock().push(entry);
         Ok(())
+    }
+
+    /// Says who acts where there may be nothing to write into the audit log: it counts only if `by` may still act when
+    /// it is committed.
+    pub fn acts(&self, by: &Principal) {
+        *self.acting.lock() = Some(Acting { warrant: Warrant::of(by), seen: by.seen.clone() });
     }
 
     /// Tells other nodes what changed: `kind` is the table in their words (`token`, `server`), `subject` its id.
@@ -85,17 +111,27 @@ impl Tx {
         if changes_of(&self.conn, seen.kind, &seen.subject).await? == known { Ok(()) } else { Err(has_changed()) }
     }
 
-    /// Writes the collected audit entries and gives back the connection to commit.
+    /// Writes the collected audit entries, and looks once more whether who acts may; then it can be committed.
     pub(super) async fn finish(&self, key: Option<&AuditKey>) -> Result<Vec<Arc<AuditRecord>>> {
-        let entries = std::mem::take(&mut *self.audit.lock());
-        if entries.is_empty() {
-            return Ok(Vec::new());
+        let (entries, acting) = (mem::take(&mut *self.audit.lock()), self.acting.lock().take());
+        if entries.is_empty() && acting.is_none() {
+            return match self.doing {
+                Doing::Upkeep => Ok(Vec::new()),
+                Doing::Act => Err(Error::internal("committing", "nobody said who acts: no audit entry, no warrant")),
+            };
         }
-        let key = key.ok_or_else(|| unavailable("The audit key is not loaded yet"))?;
-        let seen = entries.iter().find_map(|entry| entry.seen.clone());
+        let (warrant, acted_on) = acting.map_or((None, None), |acting| (acting.warrant, acting.seen));
+        let seen = entries.iter().find_map(|entry| entry.seen.clone()).or(acted_on);
         let mut warrants: Vec<Warrant> = entries.iter().filter_map(|entry| entry.warrant.clone()).collect();
+        warrants.extend(warrant);
         warrants.dedup();
-        let written = audit::append(&self.conn, key, entries).await?;
+        let written = if entries.is_empty() {
+            audit::lock(&self.conn).await?;
+            Vec::new()
+        } else {
+            let key = key.ok_or_else(|| unavailable("The audit key is not loaded yet"))?;
+            audit::append(&self.conn, key, entries).await?
+        };
         for warrant in warrants {
             warrant.require(&self.conn).await?;
         }

@@ -11,7 +11,7 @@ use crate::{
         sessions, whoami,
     },
     error::Result,
-    web::{csrf_token, page, problem, sign_in_first, somebody, status_of},
+    web::{csrf_token, page, problem, sign_in_first, status_of, visitor},
 };
 
 #[derive(Template)]
@@ -51,7 +51,7 @@ fn account(
 }
 
 async fn described(admin: &Admin, request: &HttpRequest) -> Result<Option<WhoAmI>> {
-    match somebody(admin, request, None).await? {
+    match visitor(admin, request, None).await? {
         Some(by) => Ok(Some(whoami::whoami(&admin.actors, &by).await?)),
         None => Ok(None),
     }
@@ -60,7 +60,7 @@ async fn described(admin: &Admin, request: &HttpRequest) -> Result<Option<WhoAmI
 /// Changes the password.
 pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, form: web::Form<Form>) -> HttpResponse {
     let form = form.into_inner();
-    let by = match somebody(&admin, &request, form.csrf.as_deref()).await {
+    let by = match visitor(&admin, &request, form.csrf.as_deref()).await {
         Ok(Some(by)) => by,
         Ok(None) => return sign_in_first(&request),
         Err(error) => return problem(&error),

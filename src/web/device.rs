@@ -10,7 +10,7 @@ use crate::{
     domain::role::Principal,
     error::{Result, err},
     store::login_requests::LoginRecord,
-    web::{Message, csrf_token, page, problem, sign_in_first, somebody},
+    web::{Message, csrf_token, page, problem, sign_in_first, visitor},
 };
 
 #[derive(Template)]
@@ -32,7 +32,7 @@ pub struct Form {
 
 /// Asks for the code.
 pub async fn show(admin: web::Data<Admin>, request: HttpRequest) -> HttpResponse {
-    match somebody(&admin, &request, None).await {
+    match visitor(&admin, &request, None).await {
         Ok(Some(by)) => {
             let csrf = csrf_token(&admin, &request);
             page(StatusCode::OK, &Device { problem: "", login: None, username: &by.username, csrf: &csrf })
@@ -45,7 +45,7 @@ pub async fn show(admin: web::Data<Admin>, request: HttpRequest) -> HttpResponse
 /// Shows what waits under a code, or says yes or no to it.
 pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, form: web::Form<Form>) -> HttpResponse {
     let form = form.into_inner();
-    let by = match somebody(&admin, &request, form.csrf.as_deref()).await {
+    let by = match visitor(&admin, &request, form.csrf.as_deref()).await {
         Ok(Some(by)) => by,
         Ok(None) => return sign_in_first(&request),
         Err(error) => return problem(&error),

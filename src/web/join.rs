@@ -20,7 +20,7 @@ use crate::{
     },
     error::{Error, ErrorCode, Result},
     store::{accounts::AccountRecord, invites::InviteRecord},
-    web::{csrf_token, page, problem, somebody, status_of},
+    web::{csrf_token, page, problem, status_of, visitor},
 };
 
 #[derive(Template)]
@@ -126,7 +126,7 @@ pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, sent: web::Fo
     let looked = async {
         admin.cookies.require_own_page(&request)?;
         let found = find(&admin, &request, code).await?;
-        Ok::<_, Error>((found, somebody(&admin, &request, sent.csrf.as_deref()).await?))
+        Ok::<_, Error>((found, visitor(&admin, &request, sent.csrf.as_deref()).await?))
     };
     let (found, who) = match looked.await {
         Ok(looked) => looked,

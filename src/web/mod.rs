@@ -299,6 +299,13 @@ async fn somebody(admin: &Admin, request: &HttpRequest, csrf: Option<&str>) -> R
     found
 }
 
+/// As [`somebody`], for a page that counts.
+async fn visitor(admin: &Admin, request: &HttpRequest, csrf: Option<&str>) -> Result<Option<Principal>> {
+    let found = somebody(admin, request, csrf).await?;
+    found.iter().try_for_each(|by| auth::count_page(admin, by))?;
+    Ok(found)
+}
+
 /// The token that forms and scripts of a page bring back; empty without a session, where none is needed.
 fn csrf_token(admin: &Admin, request: &HttpRequest) -> String {
     admin.cookies.read(request).map(|value| cookie::csrf_token(&value)).unwrap_or_default()

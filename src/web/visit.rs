@@ -122,6 +122,7 @@ impl FromRequest for Visit {
             let by = by.inspect_err(|error| auth::note_forged(&admin, &request, error))?;
             drop(csrf);
             let Some(by) = by else { return Err(Turned::Stranger(request)) };
+            auth::count_page(&admin, &by)?;
             request.extensions_mut().insert(by.clone());
             Ok(Visit { admin, by, request, form })
         })

@@ -78,6 +78,7 @@ fn exercise(place: &Place) -> String {
     seen
 }
 
+/// S-73: no secret in the audit log, nor anywhere else.
 #[test]
 fn a_canary_is_found_nowhere_but_at_its_server() {
     let setup = TestGateway::setup().set("telemetry.log", "trace");

@@ -214,3 +214,41 @@ fn a_secret_survives_a_restart_and_a_member_never_learns_its_name() {
     ];
     assert!(!seen.concat().contains("VERY_PRIVATE_NAME"));
 }
+
+/// Refuses everybody who does not bring `KEY`; whoever does may list its tool.
+fn closed() -> Upstream {
+    Upstream::start(|seen, conn| match (seen.header("KEY"), seen.rpc().as_str()) {
+        (None, _) => conn.json(401, "{}"),
+        (_, "server/discover") => conn.result(
+            seen,
+            json!({ "resultType": "complete", "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} },
+                "ttlMs": 0, "cacheScope": "private" }),
+        ),
+        (_, "tools/list") => conn.result(
+            seen,
+            json!({ "tools": [servers::tool("go", "Goes.")], "resultType": "complete", "ttlMs": 0,
+                "cacheScope": "private" }),
+        ),
+        _ => conn.error(404, seen, -32601, "Method not found"),
+    })
+}
+
+#[test]
+fn setting_a_secret_asks_only_the_server_it_is_for_what_it_offers() {
+    // Two that wait for a key in one workspace, and one of the same name in somebody else's namespace.
+    let (toy, neighbour, namesake) = (closed(), closed(), closed());
+    let place = place(&[("toy", &toy), ("neighbour", &neighbour)]);
+    let (bob, _) = place.gateway.member("bob", "viewer", None);
+    bob.workspace("bobs");
+    bob.add("bobs", "toy", &namesake);
+    let asked = |upstream: &Upstream| upstream.seen().len();
+    assert!(asked(&toy) > 0 && asked(&neighbour) > 0 && asked(&namesake) > 0, "installing asks");
+    for round in 1..=5 {
+        let before = (asked(&neighbour), asked(&namesake));
+        place.admin.secret("toy", "KEY", &format!("value-number-{round}"));
+        if round == 1 {
+            toy.until_seen("its tools are asked for", |seen| seen.iter().any(|one| one.rpc() == "tools/list"));
+        }
+        assert_eq!((asked(&neighbour), asked(&namesake)), before, "round {round}");
+    }
+}

@@ -5,6 +5,7 @@ mod connect;
 mod conventions;
 mod doctor;
 mod documents;
+mod editing;
 mod gateway;
 mod logs;
 mod manual;

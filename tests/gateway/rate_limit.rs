@@ -45,6 +45,7 @@ fn call_121_within_the_window_is_refused_as_the_seed_says() {
     "#);
 }
 
+/// S-62: parallel connections get no more than one.
 #[test]
 fn of_500_parallel_calls_exactly_120_are_accepted() {
     let upstream = servers::plain(&["echo"]);
@@ -86,6 +87,7 @@ fn the_limit_is_per_token_and_a_token_may_have_its_own() {
     place.editor.send(&handshake).expect(429);
 }
 
+/// S-64: what counts, and what does not.
 #[test]
 fn only_requests_count() {
     let place = place_with(TestGateway::setup().set("limits.requests_per_minute", 4), &[]);

@@ -47,6 +47,7 @@ fn watch(mut events: Events) -> mpsc::Receiver<(Instant, Vec<Value>)> {
     ended
 }
 
+/// S-60: streams and calls under way end with the token.
 #[test]
 fn open_streams_and_calls_of_a_revoked_token_are_cut_within_100_ms() {
     let (place, upstream) = toy();

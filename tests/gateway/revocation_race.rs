@@ -94,6 +94,7 @@ fn lane(place: &Place, tally: &Tally) {
     });
 }
 
+/// S-60: whatever races a revocation, nothing is accepted once it has returned.
 #[test]
 fn no_call_is_accepted_after_the_revoke_it_races_has_returned() {
     let upstream = servers::plain(&["echo"]);

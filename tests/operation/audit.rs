@@ -107,6 +107,7 @@ fn all_tampering() -> Vec<(String, String, String)> {
     TAMPERING.iter().map(done).chain(changed_columns()).collect()
 }
 
+/// S-70: tampering is found, with the entry it begins at.
 #[test]
 fn whatever_is_done_to_an_entry_by_sql_is_found_without_the_gateway() {
     let mut place = acts(TestGateway::setup());
@@ -260,6 +261,7 @@ fn what_is_older_than_it_is_kept_goes_on_postgres_too() {
     what_is_too_old_goes(TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url), &url);
 }
 
+/// S-71: no act without its entry.
 #[test]
 fn what_cannot_be_written_into_the_log_is_not_done() {
     let place = acts(TestGateway::setup());

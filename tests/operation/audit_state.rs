@@ -1,4 +1,5 @@
-//! An old row of a secret that somebody writes back by SQL still decrypts; the audit log knows better (C-05).
+//! An old row of a secret that somebody writes back by SQL still decrypts, and one that is removed is missed by nobody;
+//! the audit log knows better (C-05). Tokens and API keys likewise.
 
 use serde_json::{Value, json};
 
@@ -49,7 +50,8 @@ fn an_older_row_is_found(setup: Setup, url: &str) {
     for more in [&["--with-state"][..], &with_state[..]] {
         let (status, text) = verify(&setup, more);
         assert_eq!(status, Some(1), "{text}");
-        assert!(text.contains(&format!("the secret that entry {set} is about is stored as it was before")), "{text}");
+        let words = format!("secret toy/KEY, which entry {set} is about, is stored as it was before");
+        assert!(text.contains(&words), "{text}");
         assert!(!text.contains("the-value-of"), "{text}");
     }
 
@@ -79,4 +81,93 @@ fn an_old_row_of_a_secret_that_was_put_back_by_sql_is_found_with_the_state() {
 fn an_old_row_of_a_secret_that_was_put_back_by_sql_is_found_on_postgres_too() {
     let Some(url) = fresh_postgres() else { return };
     an_older_row_is_found(TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url), &url);
+}
+
+/// What somebody does by SQL, what is found, and which words name it.
+const REMOVED: &[(&str, &str, &str)] = &[
+    ("DELETE FROM mcp_workspace_secrets WHERE name = 'KEY'", "row_missing", "secret toy/KEY, which entry"),
+    ("DELETE FROM mcp_workspace_secrets WHERE name = 'OWN'", "row_missing", "secret toy/OWN, which entry"),
+    ("DELETE FROM workspace_tokens WHERE name = 'Kept'", "row_missing", "token \"Kept\", which entry"),
+    ("DELETE FROM workspace_tokens WHERE name = 'Old'", "row_missing", "token \"Old\", which entry"),
+    ("DELETE FROM api_keys WHERE name = 'ci'", "row_missing", "API key \"ci\", which entry"),
+    ("UPDATE workspace_tokens SET revoked_at = NULL WHERE name = 'Old'", "rolled_back", "token \"Old\", which entry"),
+    ("UPDATE api_keys SET revoked_at = NULL WHERE name = 'old ci'", "rolled_back", "API key \"old ci\", which entry"),
+    ("DELETE FROM members WHERE role = 'viewer'", "row_missing", "member vic@example.com, which entry"),
+    ("UPDATE members SET role = 'owner' WHERE role = 'viewer'", "rolled_back", "member vic@example.com, which entry"),
+    (
+        "INSERT INTO members SELECT a.id, b.id, 'admin', NULL, b.created_at FROM accounts a, accounts b \
+         WHERE a.username = 'admin' AND b.username = 'gone'",
+        "rolled_back",
+        "member gone@example.com, which entry",
+    ),
+];
+
+/// Each change is made alone: what it touches is kept aside and put back afterwards.
+fn removed_rows_are_found(setup: Setup, url: &str) {
+    const TABLES: [&str; 4] = ["mcp_workspace_secrets", "workspace_tokens", "api_keys", "members"];
+    let place = place_with(setup, &[]);
+    let setup = place.gateway.setup.clone();
+    let data = setup.data_dir();
+    let api = || place.admin.post("/audit:verify", json!({ "with_state": true })).expect(200).json();
+    let gone = |path: &str| assert!(place.admin.delete(path).status < 300, "{path}");
+    let key = |name: &str| place.admin.post("/api-keys", json!({ "name": name })).expect(201).json();
+    place.admin.server("toy", "http://127.0.0.1:9/mcp");
+    place.admin.secret("toy", "KEY", "a-value");
+    place.admin.secret_with("toy", json!({ "name": "OWN", "value": "a-value", "workspace": "eng" }));
+    place.admin.token("eng", "Kept");
+    let old = place.admin.token("eng", "Old");
+    place.admin.revoke("eng", &old.id);
+    key("ci");
+    let old = key("old ci");
+    gone(&format!("/api-keys/{}", old["id"].as_str().unwrap()));
+
+    place.gateway.member("vic", "member", None);
+    let lower = place.admin.patch("/team/members/vic", json!({ "role": "viewer" }));
+    assert_eq!(lower.status, 200, "{}", lower.text());
+    place.gateway.member("gone", "member", None);
+    gone("/team/members/gone");
+
+    // What goes in order goes with what it belongs to, and is not missed.
+    place.admin.workspace("gone");
+    place.admin.token("gone", "Gone");
+    place.admin.secret_with("toy", json!({ "name": "KEY", "value": "a-value", "workspace": "gone" }));
+    gone("/workspaces/gone");
+    place.admin.server("lost", "http://127.0.0.1:9/mcp");
+    place.admin.secret("lost", "LOST", "a-value");
+    gone("/mcp-servers/lost");
+    place.admin.secret("toy", "BRIEF", "a-value");
+    gone("/mcp-servers/toy/secrets/BRIEF");
+    let whole = api();
+    assert_eq!((&whole["intact"], &whole["secrets"]), (&json!(true), &json!(2)), "{whole}");
+
+    for table in TABLES {
+        sql(url, &format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}"));
+    }
+    for (tampering, flaw, words) in REMOVED {
+        sql(url, tampering);
+        let found = api();
+        assert_eq!((&found["intact"], &found["broken"]["flaw"]), (&json!(false), &json!(flaw)), "{tampering}: {found}");
+        for more in [&["--with-state"][..], &["--with-state", "--data-dir", data.to_str().unwrap()]] {
+            let (status, text) = verify(&setup, more);
+            assert_eq!(status, Some(1), "{tampering}: {text}");
+            assert!(text.contains(words) && text.contains("What is stored is not what"), "{tampering}: {text}");
+        }
+        for table in TABLES {
+            sql(url, &format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table}"));
+        }
+        assert_eq!(api()["intact"], json!(true), "put back after: {tampering}");
+    }
+}
+
+#[test]
+fn a_row_that_was_removed_by_sql_or_is_in_force_again_is_found_with_the_state() {
+    let setup = TestGateway::setup();
+    let url = sqlite(&setup.data_dir());
+    removed_rows_are_found(setup, &url);
+}
+
+#[test]
+fn a_row_that_was_removed_by_sql_or_is_in_force_again_is_found_on_postgres_too() {
+    let Some(url) = fresh_postgres() else { return };
+    removed_rows_are_found(TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url), &url);
 }

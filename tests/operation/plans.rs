@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{Place, TestGateway, database::fresh_postgres, place_with, process::Setup};
+use crate::support::{Place, Response, TestGateway, database::fresh_postgres, place_with, process::Setup};
 
 fn plan(place: &Place, arguments: &[&str]) -> Output {
     let setup = &place.gateway.setup;
@@ -59,6 +59,7 @@ fn limit_of(problem: &Value) -> (&str, u64, u64) {
     (data["plan"].as_str().unwrap(), data["used"].as_u64().unwrap(), data["limit"].as_u64().unwrap())
 }
 
+/// S-65: a seat is counted in the transaction that takes it.
 #[test]
 fn two_hundred_at_once_against_a_limit_of_25_give_exactly_25() {
     exactly_twenty_five(TestGateway::setup());
@@ -68,6 +69,57 @@ fn two_hundred_at_once_against_a_limit_of_25_give_exactly_25() {
 fn two_hundred_at_once_against_a_limit_of_25_give_exactly_25_on_postgres() {
     let Some(url) = fresh_postgres() else { return };
     exactly_twenty_five(TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url));
+}
+
+/// Asks `many` times at once; how many were made. The others are refused as `limit` says.
+fn at_once(many: usize, ask: impl Fn(usize) -> Response + Sync, limit: impl Fn(Response) + Sync) -> usize {
+    let made = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for n in 0..many {
+            let (ask, limit, made) = (&ask, &limit, &made);
+            scope.spawn(move || {
+                let answer = std::iter::repeat_with(|| ask(n)).find(|answer| answer.status != 503).unwrap();
+                match answer.status {
+                    201 => {
+                        made.fetch_add(1, SeqCst);
+                    }
+                    _ => limit(answer),
+                }
+            });
+        }
+    });
+    made.into_inner()
+}
+
+/// S-65: workspaces and invitations are counted as tokens are, on both databases.
+#[test]
+fn forty_workspaces_and_invitations_at_once_are_as_many_as_there_may_be() {
+    let rule = |setup: Setup| {
+        let place = place_with(setup.set("people.invites", 5), &[]);
+        sets(&place, "pro");
+        let ask = |n: usize| place.admin.post("/workspaces", json!({ "slug": format!("more-{n}") }));
+        let made = at_once(40, ask, |refused| assert_eq!(limit_of(&refused.expect(403).json()), ("pro", 5, 5)));
+        assert_eq!(made, 4, "one was there before");
+        let all = place.admin.get("/workspaces").expect(200).json()["data"].as_array().unwrap().clone();
+        assert_eq!(all.len(), 5);
+        let one = all.iter().map(|one| one["slug"].as_str().unwrap()).find(|slug| *slug != "eng").unwrap();
+        assert!(place.admin.delete(&format!("/workspaces/{one}")).status < 300);
+        place.admin.workspace("in-its-place");
+
+        let ask = |n: usize| place.admin.post("/team/invites", json!({ "email": format!("p{n}@example.com") }));
+        let full = |refused: Response| {
+            let title = refused.expect(409).json()["title"].as_str().unwrap().to_owned();
+            assert!(title.contains("5 invitations are open"), "{title}");
+        };
+        assert_eq!(at_once(40, ask, full), 5);
+        let team = place.admin.get("/team/members").expect(200).json();
+        let open = team["data"].as_array().unwrap().iter().filter(|one| one["status"] == "pending").count();
+        assert_eq!(open, 5, "{team}");
+    };
+    rule(TestGateway::setup());
+    if let Some(url) = fresh_postgres() {
+        rule(TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url));
+    }
 }
 
 #[test]

@@ -78,6 +78,7 @@ fn refusals(place: &mut Place) -> Vec<Value> {
     answer["data"].as_array().unwrap().clone()
 }
 
+/// S-72: each refusal is counted, and a flood is at most sixty entries a minute and source.
 #[test]
 fn refusals_are_in_the_audit_log_counted_by_source_and_kind() {
     let setup = TestGateway::setup().set("limits.failed_auth_per_minute", 100);

@@ -76,6 +76,7 @@ fn while_the_database_is_locked_calls_go_on_and_admin_acts_get_503() {
     place.editor.list().expect(401);
 }
 
+/// S-75: statistics never hold a call up.
 #[test]
 fn a_locked_analytics_database_costs_calls_nothing_and_nothing_is_lost() {
     let place = toy();

@@ -134,3 +134,34 @@ fn the_definition_of_a_server_is_changed_on_its_settings_and_its_address_stays()
     assert_eq!(browser.submit(at, &[]).status, 400, "what is to be done must be said");
     assert!(owner.get("/audit").json().to_string().contains("mcp_changed"));
 }
+
+#[test]
+fn a_session_that_asks_for_too_many_pages_waits_and_nobody_else_does() {
+    let gateway = setup().set("limits.pages_per_minute", 8).start();
+    gateway.admin().post("/account/password", json!({ "new": PASSWORD })).expect(200);
+    let mut browser = Browser::new(gateway.address);
+    browser.sign_in("acme", PASSWORD);
+    let page = browser.get("/overview").expect(200).text();
+    let asset = page.split("href=\"/ui/").nth(1).expect("a style sheet").split('"').next().unwrap().to_owned();
+    let shown = (0..20).take_while(|_| browser.get("/overview").status == 200).count();
+    assert!((1..8).contains(&shown), "the one of signing in counts as well: {shown}");
+    for path in ["/overview", "/workspaces", "/account"] {
+        let refused = browser.get(path).expect(429);
+        assert_eq!(refused.header("content-type"), Some("text/html; charset=utf-8"));
+        let seconds: u64 = refused.header("retry-after").expect("when to come back").parse().unwrap();
+        assert!((1..=60).contains(&seconds), "{seconds}");
+        assert!(refused.text().contains("Too many pages in a minute"), "{}", refused.text());
+    }
+    let team = [("do", "create"), ("slug", "late"), ("name", "Late")];
+    assert_eq!(browser.submit("/workspaces", &team).status, 429, "a form is a page");
+    // What a page loads, the API, other sessions and signing in and out are not concerned.
+    for _ in 0..12 {
+        browser.get(&format!("/ui/{asset}")).expect(200);
+    }
+    assert_eq!(browser.api("GET", "/whoami", None).status, 200);
+    let mut other = Browser::new(gateway.address);
+    other.sign_in("acme", PASSWORD);
+    other.get("/overview").expect(200);
+    assert_eq!(browser.submit("/signout", &[]).status, 303);
+    assert!(gateway.admin().get("/workspaces").json()["data"].as_array().unwrap().is_empty());
+}

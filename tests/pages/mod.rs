@@ -216,6 +216,7 @@ fn a_page_runs_only_what_is_served_here_and_assets_are_kept_for_ever() {
     Request::get("/ui/0000000000000000/none.css").send(gateway.address).expect(404);
 }
 
+/// S-80: what servers and members write is text.
 #[test]
 fn names_full_of_markup_and_marks_are_text_on_every_page() {
     let (gateway, mut browser) = furnished();

@@ -44,6 +44,7 @@ fn without_use(mut rows: Value) -> Value {
     rows
 }
 
+/// S-81: no other page acts for a session.
 #[test]
 fn no_route_changes_anything_for_a_page_that_is_not_of_the_session() {
     let gateway = setup().start();

@@ -51,6 +51,7 @@ fn a_page_makes_an_account_and_a_token_and_looking_uses_nothing_up() {
     assert!(!gateway.log().contains(&code) && !gateway.log().contains(PASSWORD));
 }
 
+/// S-66: an invitation is used once.
 #[test]
 fn of_twenty_who_accept_at_once_one_joins() {
     on_both(twenty_accept);
@@ -134,6 +135,7 @@ fn expired(setup: Setup) {
     gateway.accept(&again, "alice").expect(201);
 }
 
+/// S-66: and by whom it was sent to.
 #[test]
 fn an_invitation_is_for_one_address() {
     on_both(for_one_address);

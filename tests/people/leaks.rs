@@ -18,6 +18,7 @@ fn hours_ago(hours: i64) -> String {
     (clock::now() - TimeDelta::hours(hours)).to_rfc3339()
 }
 
+/// S-84: how long a session lives.
 #[test]
 fn a_session_ends_when_nobody_uses_it_for_eight_hours_and_after_a_week_in_any_case() {
     on_both(idle_and_old);
@@ -51,6 +52,7 @@ fn idle_and_old(setup: Setup) {
     bob.api("GET", "/whoami", None).expect(401);
 }
 
+/// S-84: a new one at each sign-in, none after a change of rights.
 #[test]
 fn a_session_is_never_one_that_was_there_before_and_ends_with_another_role() {
     let gateway = setup().start();
@@ -69,6 +71,7 @@ fn a_session_is_never_one_that_was_there_before_and_ends_with_another_role() {
     }
 }
 
+/// S-82: refusals and errors included.
 #[test]
 fn no_page_can_be_put_into_a_frame_whatever_it_answers() {
     let place = place_with(setup(), &[]);
@@ -99,6 +102,7 @@ fn no_page_can_be_put_into_a_frame_whatever_it_answers() {
     assert!(pages >= 12, "only {pages} pages");
 }
 
+/// S-85: a poisoned `Host` is in no link.
 #[test]
 fn links_are_made_of_the_public_url_whatever_host_a_request_names() {
     let place = place_with(setup().known_as("https://mcp.example.com/team"), &[]);
@@ -122,6 +126,7 @@ fn links_are_made_of_the_public_url_whatever_host_a_request_names() {
     assert!(!left.contains("allory"), "{left}");
 }
 
+/// S-87: a stolen copy of the database opens nothing.
 #[test]
 fn what_opens_something_is_in_no_log_and_in_no_copy_of_the_database() {
     on_both(in_no_copy);

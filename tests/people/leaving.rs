@@ -106,7 +106,7 @@ fn a_member_may_leave_and_takes_nobody_along() {
 #[test]
 fn a_receipt_is_given_with_what_is_known_when_the_rest_cannot_be_found_out() {
     let toy = servers::plain(&["echo"]);
-    let Place { gateway, admin, .. } = place_with(setup(), &[("toy", &toy)]);
+    let Place { mut gateway, admin, .. } = place_with(setup(), &[("toy", &toy)]);
     let (alice, _) = gateway.member("alice", "member", Some("eng"));
     admin
         .post(
@@ -126,6 +126,11 @@ fn a_receipt_is_given_with_what_is_known_when_the_rest_cannot_be_found_out() {
     assert_eq!(receipt["tokens_revoked"].as_array().unwrap().len(), 1, "{receipt}");
     let untold = receipt["untold"].as_array().unwrap();
     assert_eq!(untold.len(), 3, "{receipt}");
-    assert!(untold[0].as_str().unwrap().contains("they were not switched off"), "{receipt}");
+    assert!(untold[0].as_str().unwrap().contains("at each start"), "{receipt}");
     alice.get("/team/members?namespace=acme").expect(404);
+    // What could not be done is done by the next process.
+    gateway.restart();
+    let alice = gateway.with_key(&alice.key);
+    let there = alice.get("/workspaces/alices/servers").expect(200).json();
+    assert_eq!(there["data"][0]["enabled"], json!(false), "{there}");
 }

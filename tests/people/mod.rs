@@ -1,6 +1,7 @@
 //! People: inviting, joining, signing in, keys, namespaces, leaving; over HTTP and on the command line.
 
 mod forgery;
+mod held;
 mod joining;
 mod keys;
 mod leaks;

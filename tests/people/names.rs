@@ -14,6 +14,7 @@ const FALSE: &[&str] =
 const FORMULAS: &[&str] = &["=HYPERLINK(\"http://x\")", "+1", "-1+cmd", "@SUM(A1)", "\u{ff1d}1"];
 const MARKUP: &str = "<img src=x onerror=alert(1)>\"'&</script>";
 
+/// S-67, S-74: a name is what it looks like, and one line.
 #[test]
 fn names_with_control_characters_or_of_two_alphabets_are_refused_everywhere() {
     let gateway = setup().start();
@@ -48,6 +49,7 @@ fn cells(text: &str) -> Vec<Vec<String>> {
     reader.records().map(|row| row.unwrap().iter().map(str::to_owned).collect()).collect()
 }
 
+/// S-83: a spreadsheet computes nothing, and the API says what was typed.
 #[test]
 fn no_cell_of_any_list_begins_a_formula_and_the_api_gives_names_as_they_are() {
     let gateway = setup().start();
@@ -80,6 +82,7 @@ fn no_cell_of_any_list_begins_a_formula_and_the_api_gives_names_as_they_are() {
     assert!(FORMULAS.iter().all(|name| names.contains(&&json!(name))), "{rows}");
 }
 
+/// S-80: what strangers write is text.
 #[test]
 fn markup_in_names_is_text_on_every_page() {
     let gateway = setup().start();

@@ -38,6 +38,7 @@ fn a_session_opens_the_admin_api_for_pages_of_this_gateway_only() {
     stolen.api("GET", "/whoami", None).expect(401);
 }
 
+/// S-84: a new password ends the others; an ended one is worth nothing.
 #[test]
 fn a_new_password_ends_the_other_sessions_and_each_sign_in_is_a_new_session() {
     on_both(new_password);

@@ -61,7 +61,7 @@ async fn office(gateway: Gateway) -> Office {
     let join = gateway
         .actors
         .store
-        .write(move |tx| Box::pin(accounts::put_member(tx, namespace, account, Role::Member, None)));
+        .upkeep(move |tx| Box::pin(accounts::put_member(tx, namespace, account, Role::Member, None)));
     join.await.unwrap();
     let wanted = IssueApiKey {
         account,

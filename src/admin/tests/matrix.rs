@@ -21,7 +21,7 @@ const NOWHERE: &str = "no-such-thing";
 async fn member(gateway: &Gateway, name: &'static str, role: Role) -> Somebody {
     let (namespace, actors) = (gateway.owner, &gateway.actors);
     let account = account(actors, name, "enterprise").await;
-    let join = actors.store.write(move |tx| Box::pin(accounts::put_member(tx, namespace, account, role, None)));
+    let join = actors.store.upkeep(move |tx| Box::pin(accounts::put_member(tx, namespace, account, role, None)));
     join.await.unwrap();
     let wanted = IssueApiKey {
         account,

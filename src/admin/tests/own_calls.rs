@@ -35,7 +35,7 @@ async fn a_members_key_sees_only_its_own_calls() {
     let actors = &gateway.actors;
     let workspace = actors.catalog.load().workspace("engineering").unwrap().id;
     let (namespace, mia) = (gateway.owner, account(actors, "mia", "enterprise").await);
-    let join = actors.store.write(move |tx| Box::pin(accounts::put_member(tx, namespace, mia, Role::Member, None)));
+    let join = actors.store.upkeep(move |tx| Box::pin(accounts::put_member(tx, namespace, mia, Role::Member, None)));
     join.await.unwrap();
     let wanted = IssueApiKey {
         account: mia,

@@ -56,7 +56,7 @@ async fn age(gateway: &Gateway, tokens: &[&TokenRecord]) {
     use entities::workspace_token::{Column, Entity};
     let ids: Vec<uuid::Uuid> = tokens.iter().map(|token| token.id.0).collect();
     let then = clock::now() - chrono::TimeDelta::days(30);
-    let aged = gateway.actors.store.write(move |tx| {
+    let aged = gateway.actors.store.upkeep(move |tx| {
         Box::pin(async move {
             Entity::update_many()
                 .col_expr(Column::CreatedAt, Expr::value(then))
