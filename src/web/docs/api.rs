@@ -8,7 +8,7 @@ use super::markdown::{code, text};
 use crate::admin::{self, BASE};
 
 /// How deep an example follows references.
-const DEPTH: usize = 5;
+const DEPTH: usize = 10;
 /// What stands before the name of a schema in a reference.
 const SCHEMAS: &str = "#/components/schemas/";
 /// Described once for all operations.
