@@ -10,6 +10,10 @@ pub(super) const ICONS: &[(&str, &str)] = &[
     ("arrow-down", r#"<path d="M12 5v14"/><path d="m19 12-7 7-7-7"/>"#),
     ("arrow-right", r#"<path d="M5 12h14"/><path d="m12 5 7 7-7 7"/>"#),
     ("arrow-up", r#"<path d="m5 12 7-7 7 7"/><path d="M12 19V5"/>"#),
+    (
+        "chart-column",
+        r#"<path d="M3 3v16a2 2 0 0 0 2 2h16"/><path d="M18 17V9"/><path d="M13 17V5"/><path d="M8 17v-3"/>"#,
+    ),
     ("check", r#"<path d="M20 6 9 17l-5-5"/>"#),
     ("chevron-down", r#"<path d="m6 9 6 6 6-6"/>"#),
     (
