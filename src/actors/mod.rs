@@ -9,6 +9,7 @@ mod authority_invites;
 mod authority_keys;
 mod authority_logins;
 mod authority_members;
+mod authority_naming;
 mod authority_rotation;
 mod authority_sessions;
 mod authority_welcome;

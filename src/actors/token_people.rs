@@ -10,6 +10,7 @@ pub use crate::actors::{
     authority_invites::{AcceptInvite, InviteMember, IssuedInvite, Joined, Joining, NameInvite, invite_over},
     authority_logins::{AnswerLogin, BegunLogin, LoginState, PollLogin, TypedCode},
     authority_members::{ChangeRole, Left, RemoveMember},
+    authority_naming::{RenameNamespace, in_use},
     authority_sessions::{ChangePassword, EndSession, SignIn, SignedIn, Where},
     authority_welcome::{Welcomed, welcome_over},
 };
@@ -92,6 +93,11 @@ impl Tokens {
         self.ask(Change(change)).await
     }
 
+    /// Gives the own namespace another name, while it is unused.
+    pub async fn rename_namespace(&self, wanted: RenameNamespace) -> Result<AccountRecord> {
+        self.ask(Rename(wanted)).await
+    }
+
     /// Invites somebody; an older invitation of the same address is void when this returns.
     pub async fn invite(&self, wanted: InviteMember) -> Result<IssuedInvite> {
         self.ask(Invite(wanted)).await
@@ -164,6 +170,7 @@ requests! {
     FindSession(Asked) -> Option<Principal> = find_session;
     End(EndSession) -> () = end_session;
     Change(ChangePassword) -> u64 = change_password;
+    Rename(RenameNamespace) -> AccountRecord = rename_namespace;
     Invite(InviteMember) -> IssuedInvite = invite;
     Renew(NameInvite) -> IssuedInvite = renew_invite;
     Withdraw(NameInvite) -> InviteRecord = revoke_invite;

@@ -13,7 +13,7 @@ use crate::{
         ids::{AccountId, TokenId, WorkspaceId},
         near, period,
         role::{Principal, Role},
-        span::Span,
+        span::{FARTHEST, Span},
     },
     error::{Error, ErrorCode, Result, err},
     store::{
@@ -135,6 +135,14 @@ fn stretch(actors: &Actors, question: Question<'_>) -> Result<(Timestamp, Timest
     let oldest = now - TimeDelta::days(i64::from(actors.config.analytics.retention_days));
     // A stretch that is over before anything was kept has nothing in it, but is a stretch.
     Ok((from.max(oldest), to.clamp(oldest + TimeDelta::seconds(1), now + TimeDelta::days(1))))
+}
+
+/// A time zone that there is.
+pub fn zone(utc_offset_minutes: i32) -> Result<()> {
+    match (-FARTHEST..=FARTHEST).contains(&utc_offset_minutes) {
+        true => Ok(()),
+        false => Err(err::validation(format!("A time zone is at most {FARTHEST} minutes from UTC"))),
+    }
 }
 
 /// A workspace named by the path is not named by the query as well.

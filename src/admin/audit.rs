@@ -16,6 +16,7 @@ use crate::{
         Admin,
         asked::People,
         auth::Caller,
+        csv::{self, Format},
         dto::{AuditEntry, Page},
         openapi::Problems,
         reply::Reply,
@@ -56,6 +57,10 @@ pub struct AuditQuery {
     pub limit: Option<u64>,
     /// `next_cursor` of the page before.
     pub cursor: Option<String>,
+    /// `json` or `csv`.
+    #[serde(default)]
+    #[param(inline)]
+    pub format: Format,
 }
 
 /// Which page: before which entry, and before which moment calls are merged in.
@@ -240,16 +245,32 @@ fn dto(record: AuditRecord) -> AuditEntry {
     }
 }
 
+const COLUMNS: [&str; 8] = ["at", "actor", "kind", "action", "target", "skill", "request_id", "times"];
+
+fn reply(page: Page<AuditEntry>, format: Format) -> Reply {
+    if format == Format::Json {
+        return Ok(HttpResponse::Ok().json(page));
+    }
+    let rows = page.data.into_iter().map(|entry| {
+        let (skill, request) = (entry.skill.unwrap_or_default(), entry.request_id.unwrap_or_default());
+        let (at, times) = (csv::moment(Some(entry.at)), csv::number(entry.times));
+        vec![at, entry.actor, entry.kind, entry.action, entry.target, skill, request, times]
+    });
+    csv::answer("audit", &COLUMNS, rows)
+}
+
 /// Who did what
 #[utoipa::path(get, path = "/api/v1/admin/workspaces/{slug}/audit", tag = "audit", params(("slug" = String, Path), AuditQuery),
-    responses((status = 200, body = Page<AuditEntry>), Problems))]
+    responses((status = 200, content((Page<AuditEntry> = "application/json"), (String = "text/csv"))), Problems))]
 pub async fn list_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, query: Query<AuditQuery>) -> Reply {
-    Ok(HttpResponse::Ok().json(list(&admin.actors, &by.0, &slug, query.0).await?))
+    let format = query.0.format;
+    reply(list(&admin.actors, &by.0, &slug, query.0).await?, format)
 }
 
 /// Who did what in the namespace
 #[utoipa::path(get, path = "/api/v1/admin/audit", tag = "audit", params(AuditQuery),
-    responses((status = 200, body = Page<AuditEntry>), Problems))]
+    responses((status = 200, content((Page<AuditEntry> = "application/json"), (String = "text/csv"))), Problems))]
 pub async fn namespace_route(admin: web::Data<Admin>, by: Caller, query: Query<AuditQuery>) -> Reply {
-    Ok(HttpResponse::Ok().json(of_namespace(&admin.actors, &by.0, query.0).await?))
+    let format = query.0.format;
+    reply(of_namespace(&admin.actors, &by.0, query.0).await?, format)
 }

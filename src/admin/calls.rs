@@ -4,6 +4,7 @@ use actix_web::{
     HttpResponse,
     web::{self, Path},
 };
+use chrono::Weekday;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -11,7 +12,7 @@ use crate::{
     actors::Actors,
     admin::{
         Admin,
-        asked::{Asked, People, Question, only_in},
+        asked::{self, Asked, People, Question, only_in},
         auth::Caller,
         csv::{self, Format},
         dto::{Call, Page},
@@ -19,7 +20,7 @@ use crate::{
         reply::Reply,
         request::{Query, cut, decode_cursor, encode_cursor, newest},
     },
-    domain::{clock, ids::CallId, role::Principal},
+    domain::{clock, ids::CallId, role::Principal, span::WeekHour},
     error::{Error, ErrorCode, Result, err},
     store::{
         analytics::Outcome,
@@ -71,6 +72,13 @@ pub struct CallQuery {
     /// `ok`, `failed`, `tool_error` or `error`.
     #[param(inline)]
     pub outcome: Option<WantedOutcome>,
+    /// Only calls in this hour of the day, 0 to 23, of `weekday`: those behind a cell of the heat map.
+    pub hour: Option<u32>,
+    /// The day of `hour`: `mon` to `sun`.
+    pub weekday: Option<String>,
+    /// Minutes by which the time zone of `hour` and `weekday` is ahead of UTC.
+    #[serde(default)]
+    pub utc_offset_minutes: i32,
     /// The same as `outcome=failed`.
     #[serde(default)]
     pub failed: bool,
@@ -90,6 +98,23 @@ pub struct CallQuery {
     #[serde(default)]
     #[param(inline)]
     pub format: Format,
+}
+
+/// The cell of the heat map that is asked for.
+fn cell(query: &CallQuery) -> Result<Option<WeekHour>> {
+    let utc_offset_minutes = query.utc_offset_minutes;
+    asked::zone(utc_offset_minutes)?;
+    let (hour, day) = match (query.hour, &query.weekday) {
+        (None, None) => return Ok(None),
+        (Some(hour), Some(day)) => (hour, day),
+        _ => return Err(err::validation("Give hour and weekday together")),
+    };
+    let day: Weekday =
+        day.parse().map_err(|_odd| err::validation("weekday is one of mon, tue, wed, thu, fri, sat, sun"))?;
+    if hour > 23 {
+        return Err(err::validation("hour is 0 to 23"));
+    }
+    Ok(Some(WeekHour { hour: i64::from(day.num_days_from_monday() * 24 + hour), utc_offset_minutes }))
 }
 
 /// The calls that fit. `workspace`: of one; none: of all that the namespace has.
@@ -118,7 +143,7 @@ pub async fn list(actors: &Actors, by: &Principal, workspace: Option<&str>, quer
     let before = before.map(|text| text.parse::<CallId>().map_err(odd)).transpose()?;
     let limit = newest(query.limit);
     let latest = CallFilter::newest(asked.which.clone(), (asked.from, asked.to), limit + 1);
-    let filter = CallFilter { ended, before, ..latest };
+    let filter = CallFilter { ended, cell: cell(query)?, before, ..latest };
     let read = actors.store.analytics(move |db| async move { calls::calls(&db, &filter, clock::now()).await });
     let mut found = read.await?;
     let more = cut(&mut found, limit);

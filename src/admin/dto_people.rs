@@ -273,6 +273,22 @@ pub struct Ended {
     pub sessions_ended: u64,
 }
 
+/// Renames the own account, and its namespace with it.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RenameAccount {
+    /// The name from now on: lower-case letters, digits and hyphens.
+    #[schema(example = "acme")]
+    pub name: String,
+}
+
+/// A namespace's name.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct NamespaceName {
+    /// The user name of its account.
+    pub namespace: String,
+}
+
 /// Changes the own password.
 #[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -41,11 +41,14 @@ pub struct Server {
     pub workspaces: Vec<String>,
 }
 
-/// Changes a server definition; what is left out stays. Its address stays as well: another address is another server for
-/// its secrets.
+/// Changes a server definition; what is left out stays. Secrets are bound to where a server is: at another origin none of
+/// them is sent until it is set again.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UpdateServer {
+    /// Where it is reached, without credentials; as it is shown: unchanged. A program has no URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// Name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,

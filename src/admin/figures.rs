@@ -7,7 +7,6 @@ use actix_web::{
     HttpResponse,
     web::{self, Path},
 };
-use chrono::{Datelike as _, TimeDelta, Timelike as _};
 use futures_util::future::try_join;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -16,7 +15,7 @@ use crate::{
     actors::Actors,
     admin::{
         Admin,
-        asked::{Asked, Question, only_in},
+        asked::{self, Asked, Question, only_in},
         auth::Caller,
         csv::{self, Format},
         dto::{Figures, Point, Subject, SubjectRow, SubjectTable, Sums, VolumeLayer},
@@ -24,8 +23,11 @@ use crate::{
         reply::Reply,
         request::{Query, decode_cursor, encode_cursor},
     },
-    domain::{role::Principal, span::HOUR_US},
-    error::{Error, ErrorCode, Result, err},
+    domain::{
+        role::Principal,
+        span::{HOUR_US, WeekHour},
+    },
+    error::{Error, ErrorCode, Result},
     store::usage::{self, By, Detail, Group, UsageFilter, Which},
 };
 
@@ -35,8 +37,6 @@ const MOST_LAYERS: usize = 20;
 /// Rows of a page of a table, unless another number is asked for, and at most.
 const ROWS: usize = 50;
 const MOST_ROWS: usize = 1000;
-/// Time zones are at most this far from UTC, minutes.
-pub(super) const OFFSET: i32 = 14 * 60;
 
 /// Which figures.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
@@ -226,9 +226,7 @@ pub async fn figures(
     workspace: Option<&str>,
     query: &FiguresQuery,
 ) -> Result<Figures> {
-    if !(-OFFSET..=OFFSET).contains(&query.utc_offset_minutes) {
-        return Err(err::validation(format!("A time zone is at most {OFFSET} minutes from UTC")));
-    }
+    asked::zone(query.utc_offset_minutes)?;
     let asked = Asked::of(actors, by, question!(workspace, query)).await?;
     let filter = asked.filter();
     let span = filter.span;
@@ -308,10 +306,8 @@ async fn layers(
 async fn heat(actors: &Actors, filter: &UsageFilter, offset: i32) -> Result<[[u64; 24]; 7]> {
     let mut heat = [[0; 24]; 7];
     for (group, figures) in over_time(actors, filter, By::default(), HOUR_US).await? {
-        let at = group.at() + TimeDelta::minutes(i64::from(offset));
-        let day = usize::try_from(at.weekday().num_days_from_monday()).unwrap_or_default();
-        let hour = usize::try_from(at.hour()).unwrap_or_default();
-        if let Some(cell) = heat.get_mut(day).and_then(|day| day.get_mut(hour)) {
+        let cell = usize::try_from(WeekHour::of(group.at(), offset).hour).unwrap_or_default();
+        if let Some(cell) = heat.get_mut(cell / 24).and_then(|day| day.get_mut(cell % 24)) {
             *cell += figures.calls;
         }
     }

@@ -42,6 +42,7 @@ pub mod known;
 pub mod leaving;
 pub mod live_calls;
 pub mod logins;
+pub mod naming;
 pub mod openapi;
 pub mod overview;
 pub mod pins;
@@ -193,6 +194,7 @@ route_table! {
     "/session" { post => sessions::sign_in_route, delete => sessions::sign_out_route }
     "/sessions" { get => sessions::list_route }
     "/sessions/{id}" { delete => sessions::end_route }
+    "/account/name" { post => naming::rename_route }
     "/account/password" { post => sessions::password_route }
     "/login-requests" { post => logins::begin_route }
     "/login-requests:poll" { post => logins::poll_route }

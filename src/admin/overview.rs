@@ -11,10 +11,10 @@ use crate::{
     actors::{Actors, upstream_link::Phase},
     admin::{
         Admin,
-        asked::{Asked, People, Question},
+        asked::{self, Asked, People, Question},
         auth::Caller,
         dto::{ExpiringToken, Overview, ServersUp, UnusualToken},
-        figures::{OFFSET, sums},
+        figures::sums,
         openapi::Problems,
         reply::Reply,
         request::Query,
@@ -26,7 +26,7 @@ use crate::{
         span::{DAY_US, Span},
         unusual::{DAYS, Habits, NEW_DAYS, Thresholds},
     },
-    error::{Result, err},
+    error::Result,
     store::usage::{self, By, Detail, Figures, UsageFilter, Which},
 };
 
@@ -42,9 +42,7 @@ pub struct OverviewQuery {
 
 /// The namespace at a glance.
 pub async fn overview(actors: &Actors, by: &Principal, query: OverviewQuery) -> Result<Overview> {
-    if !(-OFFSET..=OFFSET).contains(&query.utc_offset_minutes) {
-        return Err(err::validation(format!("A time zone is at most {OFFSET} minutes from UTC")));
-    }
+    asked::zone(query.utc_offset_minutes)?;
     let asked = Asked::of(actors, by, Question::default()).await?;
     let now = clock::now();
     // To the minute: not everywhere does a day begin with an hour of UTC.

@@ -170,6 +170,14 @@ pub async fn add(actors: &Actors, by: &Principal, input: AddServer) -> Result<Se
     Ok(dto(record, Vec::new()))
 }
 
+/// Where a server is to be: checked like that of a new one.
+pub fn reach_at(actors: &Actors, url: &str) -> Result<ServerSpec> {
+    refuse_credentials(url)?;
+    let spec = ServerSpec::for_url(url)?;
+    actors.upstreams.policy().parse_url(url).map_err(|refusal| refusal.into_validation())?;
+    Ok(spec)
+}
+
 fn spec_of(actors: &Actors, input: &AddServer) -> Result<ServerSpec> {
     if !input.args.is_empty() || !input.env.is_empty() {
         return Err(err::validation("args and env go with command, not with a URL"));
@@ -179,9 +187,7 @@ fn spec_of(actors: &Actors, input: &AddServer) -> Result<ServerSpec> {
         err::validation(format!("Where is {}? It is not among the known servers", input.slug))
             .with_hint(format!("aerostack mcp add {} --url https://…", input.slug))
     })?;
-    refuse_credentials(url)?;
-    let mut spec = ServerSpec::for_url(url)?;
-    actors.upstreams.policy().parse_url(url).map_err(|refusal| refusal.into_validation())?;
+    let mut spec = reach_at(actors, url)?;
     spec.allow_http = input.allow_http;
     with_settings(spec, input)
 }
@@ -221,7 +227,8 @@ fn refuse_credentials(url: &str) -> Result<()> {
     }
 }
 
-/// Changes a definition. It is a new revision of it, which every installation uses from its next call on.
+/// Changes a definition. It is a new revision of it, which every installation uses from its next call on. At another
+/// origin its secrets wait to be set again.
 ///
 /// # Errors
 /// `conflict` for a program that a file of `servers.d` defines (it is changed there), and for a skill.
@@ -240,6 +247,12 @@ pub async fn update(actors: &Actors, by: &Principal, slug: &str, input: UpdateSe
         None => known.title.clone(),
     };
     let mut spec = known.spec.clone();
+    if let Some(url) = input.url.filter(|url| *url != shown_place(&known.spec)) {
+        if spec.url().is_none() {
+            return Err(err::validation(format!("{slug} is a program: it has no URL")));
+        }
+        spec.reach = reach_at(actors, &url)?.reach;
+    }
     if let Some(protocol) = &input.protocol {
         spec.protocol = protocol_of(protocol)?;
     }
@@ -358,7 +371,7 @@ pub async fn get_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>, 
     Ok(HttpResponse::Ok().json(get(&admin.actors, &by.0, &slug).await?))
 }
 
-/// Change a definition; its address stays
+/// Change a definition
 #[utoipa::path(patch, path = "/api/v1/admin/mcp-servers/{slug}", tag = "mcp-servers", params(("slug" = String, Path), IfMatch),
     request_body = UpdateServer, responses((status = 200, body = Server), Problems))]
 pub async fn update_route(

@@ -95,6 +95,36 @@ impl Span {
     }
 }
 
+/// Hours from the Monday before 1970 to its first hour, which was on a Thursday.
+const FIRST_HOUR: i64 = 3 * 24;
+/// Hours in a week.
+pub const WEEK_HOURS: i64 = 7 * 24;
+/// Time zones are at most this far from UTC, minutes.
+pub const FARTHEST: i32 = 14 * 60;
+
+/// A cell of a heat map: an hour of the week, in a time zone. Whole hours of UTC belong to it: those that begin in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WeekHour {
+    /// Hours since Monday 0:00, 0 to 167.
+    pub hour: i64,
+    /// Minutes by which the time zone is ahead of UTC, at most [`FARTHEST`].
+    pub utc_offset_minutes: i32,
+}
+
+impl WeekHour {
+    /// Minutes that are added to those since 1970, so that whole weeks of them begin with the cells' Monday.
+    pub fn shift(&self) -> i64 {
+        FIRST_HOUR * 60 + i64::from(self.utc_offset_minutes)
+    }
+
+    /// The cell in which a moment is counted.
+    pub fn of(at: Timestamp, utc_offset_minutes: i32) -> Self {
+        let cell = WeekHour { hour: 0, utc_offset_minutes };
+        let minutes = at.timestamp_micros().div_euclid(HOUR_US).saturating_mul(60).saturating_add(cell.shift());
+        WeekHour { hour: minutes.div_euclid(60).rem_euclid(WEEK_HOURS), ..cell }
+    }
+}
+
 fn moment(us: i64) -> Timestamp {
     Timestamp::from_timestamp_micros(us).unwrap_or_default()
 }
@@ -105,6 +135,19 @@ mod tests {
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_hour_of_the_week_is_that_of_its_time_zone() {
+        let cell = |text, zone| {
+            let WeekHour { hour, .. } = WeekHour::of(at(text), zone);
+            (hour / 24, hour % 24)
+        };
+        assert_eq!(cell("1970-01-01T00:00:00Z", 0), (3, 0), "a Thursday");
+        assert_eq!(cell("2026-03-15T23:59:59Z", 0), (6, 23), "a Sunday");
+        assert_eq!(cell("2026-03-15T23:00:00Z", 60), (0, 0), "a Monday further east");
+        assert_eq!(cell("2026-03-16T00:10:00Z", -FARTHEST), (6, 10));
+        assert_eq!(cell("2026-03-16T09:50:00Z", 330), (0, 14), "the hour that begins at 14:30 there");
     }
 
     #[test]

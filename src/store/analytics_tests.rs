@@ -6,7 +6,7 @@ use crate::{
     domain::{
         clock::{self, Timestamp},
         ids::{CallId, ServerId, TokenId, WorkspaceId},
-        span::{HOUR_US, Span},
+        span::{HOUR_US, Span, WEEK_HOURS, WeekHour},
     },
     store::{
         Store,
@@ -262,6 +262,15 @@ on_both_databases! {
             }
             assert_eq!(found.len(), ages.len(), "{limit} at once");
             assert!(found.is_sorted_by(|a, b| a > b));
+        }
+        // Each cell of the heat map has its own calls and no others, in time zones of half hours too.
+        let all = list(&store, CallFilter::newest(Which::in_workspace(workspace), (Timestamp::UNIX_EPOCH, now), 50)).await;
+        for (utc_offset_minutes, hour) in [0, 330, -570].iter().flat_map(|zone| (0..WEEK_HOURS).map(move |hour| (*zone, hour))) {
+            let cell = WeekHour { hour, utc_offset_minutes };
+            let own = all.iter().filter(|call| WeekHour::of(call.at, utc_offset_minutes) == cell);
+            let newest = CallFilter::newest(Which::in_workspace(workspace), (Timestamp::UNIX_EPOCH, now), 50);
+            let shown = list(&store, CallFilter { cell: Some(cell), ..newest }).await;
+            assert!(shown.iter().eq(own), "{cell:?}: {shown:?}");
         }
     }
 

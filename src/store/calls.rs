@@ -10,7 +10,7 @@ use crate::{
     domain::{
         clock::Timestamp,
         ids::{AccountId, CallId, ServerId, TokenId, WorkspaceId},
-        span::{HOUR_US, MINUTES_KEPT_US},
+        span::{HOUR_US, MINUTES_KEPT_US, WEEK_HOURS, WeekHour},
     },
     error::Result,
     store::{
@@ -144,6 +144,8 @@ pub struct CallFilter {
     pub to: Timestamp,
     /// How they ended.
     pub ended: Option<Ended>,
+    /// Only in hours that belong to this cell of the heat map.
+    pub cell: Option<WeekHour>,
     /// Older than this call (the cursor of the next page).
     pub before: Option<CallId>,
     /// At most so many.
@@ -153,7 +155,7 @@ pub struct CallFilter {
 impl CallFilter {
     /// The newest calls from `from` up to `to` that fit.
     pub fn newest(which: Which, (from, to): (Timestamp, Timestamp), limit: u64) -> Self {
-        CallFilter { which, from, to, ended: None, before: None, limit }
+        CallFilter { which, from, to, ended: None, cell: None, before: None, limit }
     }
 
     /// Whether a call that ended so is asked for.
@@ -249,6 +251,12 @@ async fn slots_with_calls(
     sql.words(" AND cut = ").value(filter.which.cut(By::default()).column());
     sql.words(" AND grain = ").value(grain.column());
     sql.words(" AND slot >= ").value(slots.start).words(" AND slot < ").value(slots.end);
+    if let Some(cell) = filter.cell {
+        // Slots are minutes or hours; their hours decide. What is divided is positive and whole.
+        let hour = if grain == Grain::Minute { "(slot / 60)" } else { "slot" };
+        sql.words(" AND (").words(hour).words(" * 60 + ").value(cell.shift()).words(") / 60 % ").value(WEEK_HOURS);
+        sql.words(" = ").value(cell.hour);
+    }
     sql.words(" GROUP BY slot HAVING SUM(").words(counted).words(") > 0 ORDER BY slot DESC LIMIT ");
     // Each has one at least, but in the newest one they may all be newer than the cursor.
     sql.value(signed(wanted.saturating_add(1)));

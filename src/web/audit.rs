@@ -61,13 +61,31 @@ impl Look {
     }
 }
 
+/// Acts in a file, as many as the API gives at once.
+const FILE: &str = "1000";
+
 /// The list, the same on both pages.
 struct List {
     base: String,
+    namespace: String,
     look: Look,
     kinds: &'static [(&'static str, &'static str)],
     entries: Vec<AuditEntry>,
     next: Option<String>,
+}
+
+impl List {
+    /// The same as a file.
+    fn csv(&self) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs([("format", "csv"), ("limit", FILE), ("namespace", &self.namespace)]);
+        for (name, value) in [("kind", &self.look.kind), ("user", &self.look.user)] {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        format!("/api/v1/admin{}?{}", self.base, query.finish())
+    }
 }
 
 #[derive(Template)]
@@ -99,7 +117,8 @@ async fn of_namespace(visit: &Visit, look: Look, verdict: Option<AuditVerdict>) 
     let shell = visit.shell(Noun::Audit, "", "Audit").await?;
     let found = audit::of_namespace(visit.actors(), &visit.by, look.query()).await?;
     let kinds = &[("", "All"), ("admin", "Administrative"), ("install", "Installs"), ("security", "Security")];
-    let list = List { base: "/audit".into(), look, kinds, entries: found.data, next: found.next_cursor };
+    let namespace = shell.namespace.clone();
+    let list = List { base: "/audit".into(), namespace, look, kinds, entries: found.data, next: found.next_cursor };
     Ok(Page { shell, list, verdict })
 }
 
@@ -127,6 +146,7 @@ pub async fn of_workspace(visit: Visit, slug: Path<String>, look: web::Query<Loo
     let found = audit::list(visit.actors(), &visit.by, &slug, look.query()).await?;
     let kinds = &[("", "All"), ("admin", "Administrative"), ("install", "Installs"), ("call", "Tool calls")];
     let base = format!("/workspaces/{}/audit", place.slug);
-    let list = List { base, look, kinds, entries: found.data, next: found.next_cursor };
+    let namespace = shell.namespace.clone();
+    let list = List { base, namespace, look, kinds, entries: found.data, next: found.next_cursor };
     Ok(page(StatusCode::OK, &WorkspacePage { shell, place, list }))
 }

@@ -92,6 +92,8 @@ const AFTER_SIGN_IN: &[&str] = &[
     "/team",
     "/audit",
     "/health",
+    "/analytics",
+    "/calls",
     "/live",
     "/playground",
     "/settings",
@@ -145,7 +147,7 @@ pub fn configure(service: &mut ServiceConfig) {
         "/" { get => shell::home }
         "/namespace" { post => spaces::submit }
         "/palette" { get => palette::show }
-        "/overview" { get => overview::show }
+        "/overview" { get => overview::show, post => overview::submit }
         "/workspaces" { get => workspaces::show, post => workspaces::submit }
         "/workspaces/{slug}" { get => workspaces::one }
         "/workspaces/{slug}/connect" { get => workspace::connect::show }
@@ -168,6 +170,8 @@ pub fn configure(service: &mut ServiceConfig) {
         "/hub" { get => hub::show, post => hub::submit }
         "/team" { get => team::show, post => team::submit }
         "/audit" { get => audit::show, post => audit::submit }
+        "/analytics" { get => workspace::analytics::everywhere }
+        "/calls" { get => workspace::calls::everywhere }
         "/live" { get => live::show }
         "/playground" { get => playground::show, post => playground::submit }
         "/settings" { get => settings::show }

@@ -2,23 +2,25 @@
 
 use actix_web::http::StatusCode;
 use askama::Template;
-use chrono::TimeDelta;
+use chrono::{NaiveTime, TimeDelta};
+use serde::Deserialize;
 
 use crate::{
     admin::{
         audit::{self, AuditQuery},
         dto::{AuditEntry, Figures, MemberStatus, Overview, Point, Server, Subject, VolumeLayer},
         figures::{self, FiguresQuery, TableQuery},
+        naming,
         overview::{self, OverviewQuery},
         servers, standing, team, workspaces,
     },
     domain::role::Role,
     error::Result,
     web::{
-        page,
-        shell::{Noun, Shell},
+        go_to, page,
+        shell::{Noun, Shell, said},
         show::{self, figures::LAYERS},
-        standing_of,
+        standing_of, status_of,
         visit::{Answer, Visit},
         workspace::everything,
     },
@@ -48,6 +50,21 @@ struct Need {
     act: (String, String),
 }
 
+/// The name of a namespace that nothing goes by yet.
+struct Naming {
+    /// Whether it can be changed.
+    open: bool,
+    /// What was typed, at first the present one.
+    name: String,
+    problem: String,
+}
+
+/// The form of the page: another name for the namespace.
+#[derive(Debug, Deserialize)]
+struct Form {
+    name: String,
+}
+
 #[derive(Template)]
 #[template(path = "overview.html")]
 struct Page {
@@ -62,6 +79,8 @@ struct Page {
     needs: Vec<Need>,
     audit: Vec<AuditEntry>,
     host: String,
+    url: String,
+    naming: Naming,
 }
 
 impl Page {
@@ -72,22 +91,23 @@ impl Page {
     fn date(&self) -> String {
         self.shell.now.format("%A %-d %B").to_string()
     }
-    /// Where the figures of the page are told apart; with several workspaces that is in each.
-    fn analytics_link(&self, query: &str) -> String {
-        match self.workspaces.as_slice() {
-            [one] => format!("/workspaces/{one}/analytics?{query}"),
-            _ => "/workspaces".into(),
-        }
+    /// Today's calls, or those of them that failed.
+    fn today_link(&self, failed: bool) -> String {
+        let midnight = self.shell.now.date_naive().and_time(NaiveTime::MIN).and_utc();
+        show::figures::behind("", midnight, if failed { &[("show", "failed")] } else { &[] })
     }
-    /// The calls of a step, where there is one page of them.
+    /// A server's calls among those of the figures.
+    fn server_link(&self, row: &ServerRow) -> String {
+        show::figures::behind("", self.figures.from, &[("server", &row.one.slug)])
+    }
+    /// The calls of a step.
     fn step_link(&self, point: &Point) -> String {
-        let [one] = self.workspaces.as_slice() else { return String::new() };
         if point.sums.calls == 0 {
             return String::new();
         }
         let seconds = i64::try_from(self.figures.step_seconds).unwrap_or_default();
-        let (from, to) = (point.at, point.at + TimeDelta::seconds(seconds));
-        format!("/workspaces/{one}/calls?from={}&to={}", from.format(EXACT), to.format(EXACT))
+        let to = (point.at + TimeDelta::seconds(seconds)).format(EXACT).to_string();
+        show::figures::behind("", point.at, &[("to", &to)])
     }
     fn layer_calls(&self, layer: &VolumeLayer, nth: &usize) -> u64 {
         layer.calls.get(*nth).copied().unwrap_or(0)
@@ -154,6 +174,23 @@ async fn needs(visit: &Visit, all: &Overview, servers: &[ServerRow], shell: &She
 
 /// Shows it.
 pub async fn show(visit: Visit) -> Answer {
+    Ok(page(StatusCode::OK, &build(&visit).await?))
+}
+
+/// Gives the namespace another name.
+pub async fn submit(visit: Visit) -> Answer {
+    let form: Form = visit.form()?;
+    match naming::rename(visit.actors(), &visit.by, &form.name).await {
+        Ok(_) => Ok(go_to("/overview")),
+        Err(error) => {
+            let built = build(&visit).await?;
+            let naming = Naming { name: form.name, problem: said(&error), ..built.naming };
+            Ok(page(status_of(&error), &Page { naming, ..built }))
+        }
+    }
+}
+
+async fn build(visit: &Visit) -> Result<Page> {
     let shell = visit.shell(Noun::Overview, "", "Overview").await?;
     let actors = visit.actors();
     let places = workspaces::list(actors, &visit.by, &everything()).await?.data;
@@ -180,26 +217,28 @@ pub async fn show(visit: Visit) -> Answer {
     }
     let (mut wanted, mut entries) = (Vec::new(), Vec::new());
     if visit.administers() {
-        wanted = needs(&visit, &all, &rows, &shell).await?;
+        wanted = needs(visit, &all, &rows, &shell).await?;
         entries = audit::of_namespace(actors, &visit.by, AuditQuery { limit: Some(ENTRIES), ..AuditQuery::default() })
             .await?
             .data;
     }
     let host = actors.public_url.host_str().unwrap_or_default().to_owned();
-    Ok(page(
-        StatusCode::OK,
-        &Page {
-            shell,
-            all,
-            figures,
-            servers: rows,
-            up,
-            failed,
-            workspaces: slugs,
-            tokens,
-            needs: wanted,
-            audit: entries,
-            host,
-        },
-    ))
+    let url = actors.public_url.as_str().trim_end_matches('/').to_owned();
+    let open = naming::is_open(actors, &visit.by).await?;
+    let naming = Naming { open, name: shell.namespace.clone(), problem: String::new() };
+    Ok(Page {
+        shell,
+        all,
+        figures,
+        servers: rows,
+        up,
+        failed,
+        workspaces: slugs,
+        tokens,
+        needs: wanted,
+        audit: entries,
+        host,
+        url,
+        naming,
+    })
 }

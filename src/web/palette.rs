@@ -63,6 +63,7 @@ fn pages(visit: &Visit) -> Vec<Entry> {
         to("server", "MCP Servers", "/servers", &["g", "s"]),
         to("package", "Hub", "/hub", &["g", "h"]),
         to("users", "Team", "/team", &["g", "t"]),
+        to("chart-column", "Analytics", "/analytics", &["g", "c"]),
         to("activity", "Live", "/live", &["g", "l"]),
     ];
     if visit.by.role >= Role::Member {

@@ -32,6 +32,8 @@ pub enum Noun {
     Hub,
     /// People.
     Team,
+    /// Who calls what, in all workspaces.
+    Analytics,
     /// Calls as they end.
     Live,
     /// A call of one's own.
@@ -140,6 +142,10 @@ impl Shell {
     pub fn admin(&self) -> bool {
         self.role >= Role::Admin
     }
+    /// Whether who looks owns the namespace.
+    pub fn owner(&self) -> bool {
+        self.role >= Role::Owner
+    }
     /// Whether who looks may have tokens of their own.
     pub fn member(&self) -> bool {
         self.role >= Role::Member
@@ -220,7 +226,8 @@ impl Visit {
             item(Noun::Hub, "Hub", "/hub", "package"),
             Item { count: Some(people), ..item(Noun::Team, "Team", "/team", "users") },
         ];
-        items.push(Item { part: true, ..item(Noun::Live, "Live", "/live", "activity") });
+        items.push(Item { part: true, ..item(Noun::Analytics, "Analytics", "/analytics", "chart-column") });
+        items.push(item(Noun::Live, "Live", "/live", "activity"));
         if self.by.role >= Role::Member {
             items.push(item(Noun::Playground, "Playground", "/playground", "terminal"));
         }

@@ -42,6 +42,7 @@ pub struct Form {
 struct Row {
     one: Workspace,
     calls: u64,
+    behind: String,
     people: usize,
 }
 
@@ -59,11 +60,13 @@ async fn build(visit: &Visit, open: bool) -> Result<Page> {
     let shell = visit.shell(Noun::Workspaces, "", "Workspaces").await?;
     let mut rows = Vec::new();
     for one in workspaces::list(visit.actors(), &visit.by, &everything()).await?.data {
-        let used = analytics::usage(visit.actors(), &visit.by, &one.slug, &UsageQuery::default()).await?.data;
+        let counted = analytics::usage(visit.actors(), &visit.by, &one.slug, &UsageQuery::default()).await?;
+        let behind = show::figures::behind(&format!("/workspaces/{}", one.slug), counted.from, &[]);
+        let used = counted.data;
         let mut people: Vec<&str> = used.iter().map(|row| row.user.as_str()).collect();
         people.sort_unstable();
         people.dedup();
-        rows.push(Row { calls: used.iter().map(|row| row.calls).sum(), people: people.len(), one });
+        rows.push(Row { calls: used.iter().map(|row| row.calls).sum(), behind, people: people.len(), one });
     }
     Ok(Page { shell, rows, open, form: Form::default(), problem: String::new() })
 }

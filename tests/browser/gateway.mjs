@@ -27,7 +27,7 @@ function line(child, fits, what) {
 }
 
 export class Gateway {
-  static async start({ bin, examples }) {
+  static async start({ bin, examples }, environment = {}) {
     const gateway = new Gateway();
     gateway.folder = fs.mkdtempSync(path.join(os.tmpdir(), "aerostack-browser-"));
     gateway.bin = bin;
@@ -38,6 +38,7 @@ export class Gateway {
       AEROSTACK_SERVER_NAMESPACE: "acme",
       AEROSTACK_LIMITS_ADMIN_REQUESTS_PER_MINUTE: "100000",
       AEROSTACK_ANALYTICS_FLUSH_MS: "100",
+      ...environment,
     };
     gateway.upstream = spawn(path.join(examples, "mcp_fixture"), [], { stdio: ["ignore", "pipe", "inherit"] });
     [, gateway.upstreamUrl] = await line(gateway.upstream, /listening on (\S+)/, "MCP server");
@@ -78,7 +79,7 @@ export class Gateway {
   }
 
   /** One request to the gateway, as an editor makes it; gives the status. */
-  async rpc(token, method, params = {}) {
+  async rpc(token, method, params = {}, workspace = "engineering") {
     const meta = {
       "io.modelcontextprotocol/protocolVersion": "2026-07-28",
       "io.modelcontextprotocol/clientInfo": { name: "Cursor", version: "2.4" },
@@ -93,11 +94,11 @@ export class Gateway {
     };
     if (params.name) headers["mcp-name"] = params.name;
     const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method, params: { ...params, _meta: meta } });
-    return fetch(`${this.url}/ws/engineering`, { method: "POST", headers, body });
+    return fetch(`${this.url}/ws/${workspace}`, { method: "POST", headers, body });
   }
 
-  async call(token, name, args) {
-    return (await this.rpc(token, "tools/call", { name, arguments: args })).status;
+  async call(token, name, args, workspace) {
+    return (await this.rpc(token, "tools/call", { name, arguments: args }, workspace)).status;
   }
 
   stop() {

@@ -23,6 +23,14 @@ fn a_definition_is_changed_and_what_is_not_named_stays() {
     let one = shown("mcp edit internal-api --timeout default --max-in-flight default");
     assert!(one["timeout_seconds"].is_null() && one["max_in_flight"].is_null(), "{one}");
     assert_eq!((&one["total_seconds"], &one["title"]), (&json!(300), &json!("Internal")), "{one}");
+    gateway.ok("secrets set internal-api API_KEY a-secret-of-the-old-place");
+    let moved = gateway.ok("mcp edit internal-api --url http://127.0.0.1:9/v2/mcp");
+    assert!(moved.contains("(http://127.0.0.1:9/v2/mcp)") && !moved.contains("API_KEY"), "{moved}");
+    let moved = gateway.ok("mcp edit internal-api --url http://127.0.0.1:10/mcp");
+    assert!(
+        moved.contains("API_KEY is bound to the old address: aerostack secrets set internal-api API_KEY"),
+        "{moved}"
+    );
 
     for (wrong, exit) in [
         ("mcp edit internal-api", 2),

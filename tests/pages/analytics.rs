@@ -51,8 +51,83 @@ fn every_figure_leads_to_the_calls_behind_it() {
     // The step in which they were.
     let step = calls.iter().rfind(|link| link.contains("calls?from=") && !link.contains("show=")).expect("a step");
     assert!(browser.get(step).expect(200).text().contains("Alice Chen</a>"), "{step}");
-    let overview = browser.get("/overview").expect(200).text();
-    assert!(overview.contains("/workspaces/engineering/analytics?period=24h"), "{overview}");
+    // The cells of the heat map, in their hours and in no other.
+    let cells: Vec<_> = calls.iter().filter(|link| link.contains("weekday=")).collect();
+    let shown = cells.iter().map(|cell| browser.get(cell).expect(200).text().matches("Alice Chen</a>").count());
+    assert_eq!(shown.sum::<usize>(), 2, "{cells:?}");
+    let cell = cells.first().expect("a cell with calls");
+    let (before, hour) = cell.rsplit_once("&hour=").expect("its hour");
+    let other = format!("{before}&hour={}", (hour.parse::<u32>().unwrap() + 12) % 24);
+    assert!(browser.get(&other).expect(200).text().contains("No call fits"), "{other}");
+    for odd in ["weekday=mon", "hour=3", "weekday=mon&hour=24", "weekday=mon&hour=x", "weekday=moon&hour=3"] {
+        browser.get(&format!("/workspaces/engineering/calls?{odd}")).expect(422);
+    }
+    // Other pages' figures lead there too, and show as many as they say.
+    let token = links(&browser.get("/workspaces/engineering/tokens").text(), "/workspaces/engineering/tokens/tok_");
+    for (path, least) in [
+        ("/overview", 4),
+        ("/workspaces", 1),
+        ("/workspaces/engineering/tokens", 1),
+        ("/workspaces/engineering/diet", 1),
+        (token.first().expect("a token's page"), 3),
+    ] {
+        let page = browser.get(path).expect(200).text();
+        let found = [links(&page, "/calls?"), links(&page, "/workspaces/engineering/calls?")].concat();
+        assert!(found.len() >= least, "{path}: {found:?}");
+        for link in found {
+            let shown = browser.get(&link).expect(200).text().matches("Alice Chen</a>").count();
+            let expected = if link.contains("show=failed") {
+                0..=0
+            } else if link.contains("to=") {
+                1..=2
+            } else {
+                2..=2
+            };
+            assert!(expected.contains(&shown), "{path}: {link} shows {shown}");
+        }
+    }
+}
+
+#[test]
+fn all_workspaces_are_looked_at_together_and_one_by_one() {
+    let (gateway, mut browser) = called();
+    let owner = gateway.admin();
+    owner.workspace("support");
+    owner.install("support", "tools-mcp");
+    let token = owner.token("support", "Bob Singh");
+    let editor = Editor::new(gateway.address, "/ws/support", &token.raw);
+    editor.call("tools__list_issues", json!({})).expect(200);
+    wait::until("it is counted", || browser.get("/calls").text().contains("Bob Singh</a>"));
+    let page = browser.get("/analytics?period=24h&by=workspace").expect(200).text();
+    assert!(page.contains("Per workspace") && page.contains("Every workspace of @acme"), "{page}");
+    let calls = links(&page, "/calls?");
+    for (of, found) in
+        [("workspace=support", 1), ("workspace=engineering", 2), ("server=tools-mcp", 3), ("user=Bob", 1)]
+    {
+        let link = calls.iter().find(|link| link.contains(of)).expect("a link to these calls");
+        assert_eq!(browser.get(link).expect(200).text().matches("</a></span></td>").count(), found, "{link}");
+    }
+    let files = links(&page, "/api/v1/admin/analytics/");
+    assert_eq!(files.len(), 5, "{files:?}");
+    for file in &files {
+        let csv = browser.get(file).expect(200).text();
+        assert!(csv.lines().count() > 1 && csv.contains(",0,"), "{file}: {csv}");
+    }
+    let one = browser.get("/analytics?period=24h&workspace=support").expect(200).text();
+    assert!(one.contains("Without the filter workspace") && !one.contains("Alice Chen"), "{one}");
+    browser.get("/analytics?workspace=unknown").expect(404);
+    // A filter of all workspaces is none of one of them.
+    let page = browser.get("/workspaces/engineering/analytics?workspace=support").expect(200).text();
+    assert!(page.contains("Alice Chen") && !page.contains("Per workspace"), "{page}");
+    gateway.member("mia", "member", None);
+    let mut mia = Browser::new(gateway.address);
+    mia.sign_in("mia", PASSWORD);
+    for path in ["/analytics", "/calls"] {
+        let page = mia.get(path).expect(200).text();
+        assert!(!page.contains("Alice Chen") && !page.contains("Bob Singh"), "{path}: {page}");
+    }
+    mia.get("/calls?user=Alice+Chen").expect(403);
+    Browser::new(gateway.address).get("/analytics").expect(303);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::{PASSWORD, furnished};
-use crate::support::{Browser, people::setup};
+use crate::support::{Admin, Browser, people::setup};
 
 #[test]
 fn the_page_of_a_token_says_what_it_may_and_changes_it() {
@@ -100,7 +100,7 @@ fn the_first_link_opens_the_dashboard_once_and_only_while_the_owner_has_no_passw
 }
 
 #[test]
-fn the_definition_of_a_server_is_changed_on_its_settings_and_its_address_stays() {
+fn the_definition_of_a_server_is_changed_on_its_settings() {
     let (gateway, mut browser) = furnished();
     let (owner, at) = (gateway.admin(), "/servers/github-mcp/settings");
     let known = || owner.get("/mcp-servers/github-mcp").json();
@@ -129,7 +129,6 @@ fn the_definition_of_a_server_is_changed_on_its_settings_and_its_address_stays()
     owner.patch("/mcp-servers/github-mcp", json!({ "total_seconds": 9 })).expect(200);
     owner.patch("/mcp-servers/github-mcp", json!({ "total_seconds": 0, "title": "G" })).expect(200);
     assert_eq!((&known()["total_seconds"], &known()["title"]), (&json!(null), &json!("G")));
-    owner.patch("/mcp-servers/github-mcp", json!({ "url": "https://elsewhere.example/mcp" })).expect(400);
     owner.patch("/mcp-servers/github-mcp", json!({ "protocol": "smoke" })).expect(422);
     assert_eq!(browser.submit(at, &[]).status, 400, "what is to be done must be said");
     assert!(owner.get("/audit").json().to_string().contains("mcp_changed"));
@@ -164,4 +163,65 @@ fn a_session_that_asks_for_too_many_pages_waits_and_nobody_else_does() {
     other.get("/overview").expect(200);
     assert_eq!(browser.submit("/signout", &[]).status, 303);
     assert!(gateway.admin().get("/workspaces").json()["data"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn a_namespace_is_renamed_while_nothing_goes_by_it() {
+    let gateway = setup().start();
+    let owner = gateway.admin();
+    owner.post("/account/password", json!({ "new": PASSWORD })).expect(200);
+    let mut browser = Browser::new(gateway.address);
+    browser.sign_in("acme", PASSWORD);
+    let page = browser.get("/overview").expect(200).text();
+    for part in
+        ["Three steps", "Your namespace", "shown once", "aerostack admin reset-key", "name=\"name\" value=\"acme\""]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    for bad in ["Not A Name", "admin", "", "x\u{202e}y"] {
+        let refused = browser.submit("/overview", &[("name", bad)]).expect(422).text();
+        assert!(refused.contains("role=\"alert\""), "{bad}: {refused}");
+    }
+    browser.submit("/overview", &[("name", "globex")]).expect(303);
+    assert!(browser.get("/overview").expect(200).text().contains("@globex"), "the session goes on");
+    let who = owner.get("/whoami").json();
+    assert_eq!((&who["username"], &who["namespace"]), (&json!("globex"), &json!("globex")), "and so does the key");
+    Browser::new(gateway.address).sign_in("globex", PASSWORD);
+    assert!(owner.get("/audit").json().to_string().contains("namespace_renamed"));
+    // The name it has is no change; whoever has a limited key does not rename.
+    owner.post("/account/name", json!({ "name": "globex" })).expect(200);
+    let key = owner.post("/api-keys", json!({ "name": "CI", "role": "admin" })).expect(201).json();
+    let limited = Admin::new(gateway.address, key["key"].as_str().unwrap());
+    limited.post("/account/name", json!({ "name": "initech" })).expect(403);
+    // What is in use keeps its name.
+    owner.workspace("engineering");
+    let refused = owner.post("/account/name", json!({ "name": "initech" })).expect(409).text();
+    assert!(refused.contains("it has a workspace"), "{refused}");
+    let page = browser.get("/overview").expect(200).text();
+    assert!(page.contains("its name stays") && !page.contains("namespace-name"), "{page}");
+    browser.submit("/overview", &[("name", "initech")]).expect(409);
+    gateway.member("mia", "member", None);
+    let mut mia = Browser::new(gateway.address);
+    mia.sign_in("mia", PASSWORD);
+    mia.submit("/overview", &[("name", "initech")]).expect(403);
+    assert!(!mia.get("/overview").text().contains("Your admin key"));
+}
+
+#[test]
+fn what_an_audit_page_shows_is_there_as_a_file() {
+    let (gateway, mut browser) = furnished();
+    gateway.admin().token("engineering", "=HYPERLINK(1)");
+    for at in ["/audit", "/workspaces/engineering/audit", "/workspaces/engineering/audit?kind=admin&user=acme%40acme"] {
+        let page = browser.get(at).expect(200).text();
+        let file = page.split("href=\"").find(|part| part.starts_with("/api/v1/admin") && part.contains("format=csv"));
+        let file = file.and_then(|part| part.split('"').next()).expect("a link to the file").replace("&#38;", "&");
+        let csv = browser.get(&file.replace("&amp;", "&")).expect(200);
+        assert!(csv.header("content-type").is_some_and(|kind| kind.starts_with("text/csv")), "{at}");
+        let text = csv.text();
+        assert!(
+            text.starts_with("at,actor,kind,action,target,") && text.contains("token_created,'=HYPERLINK(1)"),
+            "{text}"
+        );
+    }
+    browser.get("/api/v1/admin/audit?format=yaml").expect(400);
 }

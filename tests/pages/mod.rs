@@ -4,6 +4,7 @@
 mod analytics;
 mod details;
 mod docs;
+mod moving;
 mod playground;
 
 use serde_json::json;
@@ -26,6 +27,8 @@ const FOR_ALL: &[&str] = &[
     "/workspaces/engineering/members",
     "/team",
     "/hub",
+    "/analytics?by=workspace",
+    "/calls?show=failed",
     "/settings",
     "/live",
 ];
@@ -175,6 +178,7 @@ fn a_form_without_the_sessions_own_token_changes_nothing() {
         ("/workspaces/engineering/diet", &[("tool", "github__create_issue")]),
         ("/playground?workspace=engineering&tool=x", &[("arguments", "{}")]),
         ("/servers/github-mcp/settings", &[]),
+        ("/overview", &[("name", "other")]),
     ];
     for (path, fields) in forms {
         browser.form(path, fields).header("origin", &page).send(gateway.address).expect(403);
@@ -211,6 +215,8 @@ fn a_page_runs_only_what_is_served_here_and_assets_are_kept_for_ever() {
         compressed += asset.body.len();
     }
     assert!(compressed < 100 * 1024, "a first load takes {compressed} bytes");
+    // The gallery of all components, in debug builds only.
+    browser.get("/ui/_gallery").expect(if cfg!(debug_assertions) { 200 } else { 404 });
     let old = Request::get("/ui/0000000000000000/app.css").send(gateway.address).expect(200);
     assert_eq!(old.header("cache-control"), Some("no-cache"), "of another build: served, not kept");
     Request::get("/ui/0000000000000000/none.css").send(gateway.address).expect(404);

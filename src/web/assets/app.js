@@ -245,7 +245,7 @@ document.addEventListener("input", (event) => {
 });
 
 // ---- palette and keys
-const KEYS = { o: "/overview", w: "/workspaces", s: "/servers", h: "/hub", t: "/team", l: "/live", p: "/playground", a: "/audit", e: "/health" };
+const KEYS = { o: "/overview", w: "/workspaces", s: "/servers", h: "/hub", t: "/team", c: "/analytics", l: "/live", p: "/playground", a: "/audit", e: "/health" };
 let went = 0;
 
 function openPalette() {

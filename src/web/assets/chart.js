@@ -119,7 +119,12 @@ function draw(figure) {
   } else {
     columns = data.columns;
     const looks = kind === "rate" ? [{ stroke: colour("bad") }] : [{ stroke: colour("s1") }, { stroke: colour("l2"), dash: [6, 3] }, { stroke: colour("s4"), dash: [2, 3] }];
-    series = columns.map((_, at) => ({ width: 1.5, spanGaps: true, points: { show: columns[at].filter((value) => value !== null).length < 3, size: 6, fill: looks[at % looks.length].stroke }, ...looks[at % looks.length] }));
+    // A line joins two points; one without a neighbour would be nothing without a dot.
+    const alone = columns.map((column) => column.flatMap((value, row) => (value !== null && (column[row - 1] ?? null) === null && (column[row + 1] ?? null) === null ? [row] : [])));
+    series = columns.map((_, at) => {
+      const look = looks[at % looks.length];
+      return { width: 1.5, spanGaps: true, points: { show: false, size: 5, fill: look.stroke, filter: () => alone[at] }, ...look };
+    });
   }
   const plot = new uPlot(
     {

@@ -1,4 +1,5 @@
-//! `/servers/{slug}/settings`: how a server is defined, and its end. Where it is stays: its secrets are bound to it.
+//! `/servers/{slug}/settings`: how a server is defined, and its end. Its secrets are bound to where it is: before it moves
+//! to another origin the page says what that does, and does it only when it is told again.
 
 use actix_web::{
     http::StatusCode,
@@ -10,9 +11,10 @@ use serde::Deserialize;
 use crate::{
     admin::{
         dto::{Server, UpdateServer},
+        secrets::{self, Scope},
         servers,
     },
-    domain::role::Role,
+    domain::{role::Role, server::ServerSpec},
     error::{Error, ErrorCode, Result},
     web::{
         go_to, page,
@@ -38,6 +40,8 @@ pub struct Look {
 pub struct Form {
     #[serde(rename = "do")]
     act: String,
+    /// Where it is; empty for a program.
+    url: String,
     title: String,
     protocol: String,
     timeout: String,
@@ -50,6 +54,7 @@ impl Form {
         let text = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
         Form {
             act: String::new(),
+            url: if one.kind == "http" { one.url.clone() } else { String::new() },
             title: one.title.clone(),
             protocol: one.protocol.clone(),
             timeout: text(one.timeout_seconds),
@@ -58,10 +63,23 @@ impl Form {
         }
     }
 
+    /// All that was typed, to be sent again.
+    fn fields(&self) -> [(&'static str, &str); 6] {
+        [
+            ("url", &self.url),
+            ("title", &self.title),
+            ("protocol", &self.protocol),
+            ("timeout", &self.timeout),
+            ("total", &self.total),
+            ("calls", &self.calls),
+        ]
+    }
+
     fn wanted(&self) -> Result<UpdateServer> {
         // What is left empty is as the gateway is set.
         let of = |text, what| figure::<u64>(text, what).map(|value| value.or(Some(0)));
         Ok(UpdateServer {
+            url: Some(self.url.trim().to_owned()).filter(|url| !url.is_empty()),
             title: Some(self.title.clone()),
             protocol: Some(self.protocol.clone()),
             timeout_seconds: of(&self.timeout, "The wait for an answer")?,
@@ -79,13 +97,39 @@ struct Page {
     asked: bool,
     form: Form,
     problem: String,
+    moving: Option<Moving>,
+}
+
+/// A move that is asked about.
+struct Moving {
+    /// The origin it moves to.
+    to: String,
+    /// Its secrets, which are bound to the origin it has.
+    secrets: Vec<String>,
+}
+
+/// The move that a form wants, if it leads to another origin than the server has.
+async fn moving(visit: &Visit, one: &Server, form: &Form) -> Result<Option<Moving>> {
+    let url = form.url.trim();
+    if one.kind != "http" || url.is_empty() || url == one.url {
+        return Ok(None);
+    }
+    let to = servers::reach_at(visit.actors(), url)?.origin();
+    if ServerSpec::for_url(&one.url)?.origin() == to {
+        return Ok(None);
+    }
+    let known = secrets::list(visit.actors(), &visit.by, &one.slug, &Scope::default()).await?.data;
+    let mut secrets: Vec<String> = known.into_iter().map(|secret| secret.name).collect();
+    secrets.sort_unstable();
+    secrets.dedup();
+    Ok(Some(Moving { to, secrets }))
 }
 
 async fn build(visit: &Visit, slug: &str, asked: bool) -> Result<Page> {
     visit.by.require(Role::Admin)?;
     let (shell, place) = around(visit, slug, "Settings").await?;
     let form = Form::of(&place.one);
-    Ok(Page { shell, place, asked, form, problem: String::new() })
+    Ok(Page { shell, place, asked, form, problem: String::new(), moving: None })
 }
 
 /// Shows it.
@@ -97,7 +141,15 @@ pub async fn show(visit: Visit, slug: Path<String>, look: web::Query<Look>) -> A
 pub async fn submit(visit: Visit, slug: Path<String>) -> Answer {
     let form: Form = visit.form()?;
     match form.act.as_str() {
-        "save" => return save(&visit, &slug, form).await,
+        "save" => {
+            let built = build(&visit, &slug, false).await?;
+            return match moving(&visit, &built.place.one, &form).await {
+                Ok(None) => save(&visit, &slug, form).await,
+                Ok(moving) => Ok(page(StatusCode::OK, &Page { form, moving, ..built })),
+                Err(error) => Ok(page(status_of(&error), &Page { form, problem: said(&error), ..built })),
+            };
+        }
+        "move" => return save(&visit, &slug, form).await,
         "remove" => {}
         _ => return Err(Error::new(ErrorCode::InvalidRequest, "The form was not understood").into()),
     }

@@ -53,6 +53,13 @@ pub fn step(at: impl Borrow<Timestamp>, now: impl Borrow<Timestamp>, href: impl 
     }
 }
 
+/// The page of the calls behind a figure: from `from` on, below `base`, with these filters.
+pub fn behind(base: &str, from: Timestamp, filters: &[(&str, &str)]) -> String {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(filters).append_pair("from", &from.format("%Y-%m-%dT%H:%M:%SZ").to_string());
+    format!("{base}/calls?{}", query.finish())
+}
+
 /// How many calls these are beside the `most`; `tint` is the colour in the volume.
 pub fn share(calls: impl Borrow<u64>, most: impl Borrow<u64>, tint: impl Borrow<usize>) -> String {
     let (calls, most, tint) = (*calls.borrow(), *most.borrow(), *tint.borrow());

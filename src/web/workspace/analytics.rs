@@ -1,5 +1,5 @@
-//! `/workspaces/{slug}/analytics`: who calls what, how fast, and what fails. The range and the filters are in the URL;
-//! every figure leads to the calls behind it.
+//! `/workspaces/{slug}/analytics`, and `/analytics` for all workspaces: who calls what, how fast, and what fails. The
+//! range and the filters are in the URL; every figure leads to the calls behind it.
 
 use actix_web::{
     http::StatusCode,
@@ -7,7 +7,7 @@ use actix_web::{
 };
 use askama::Template;
 use chrono::{Days, NaiveDate, TimeDelta};
-use futures_util::future::try_join4;
+use futures_util::future::{try_join, try_join_all};
 use serde::Deserialize;
 
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
         shell::Shell,
         show::{self, figures::LAYERS},
         visit::{Answer, Visit},
-        workspace::{Place, around},
+        workspace::{Place, among},
     },
 };
 
@@ -31,8 +31,9 @@ const ROWS: usize = 10;
 const ALL_ROWS: usize = 500;
 /// The ranges that are offered.
 const PERIODS: [&str; 5] = ["1h", "24h", "7d", "30d", "90d"];
-/// What the volume may be told apart by.
-const STACKED: [(&str, &str); 3] = [("user", "User"), ("tool", "Tool"), ("server", "Server")];
+/// What the volume may be told apart by; the last one only where there are several.
+const STACKED: [(&str, &str); 4] =
+    [("user", "User"), ("tool", "Tool"), ("server", "Server"), ("workspace", "Workspace")];
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// What is looked at.
@@ -44,10 +45,12 @@ pub struct Look {
     from: String,
     /// The last day, or the moment after the last.
     to: String,
+    /// One of all workspaces.
+    workspace: String,
     user: String,
     server: String,
     tool: String,
-    /// What the layers of the volume are: `user`, `tool` or `server`.
+    /// What the layers of the volume are: `user`, `tool`, `server` or `workspace`.
     by: String,
     /// `all`: every row of the tables.
     rows: String,
@@ -67,6 +70,7 @@ impl Look {
         match self.by.as_str() {
             "tool" => Subject::Tool,
             "server" => Subject::Server,
+            "workspace" => Subject::Workspace,
             _ => Subject::User,
         }
     }
@@ -113,7 +117,12 @@ impl Look {
     }
     /// The filters that are set.
     fn filters(&self) -> Vec<(&'static str, &str)> {
-        let all = [("user", self.user.as_str()), ("server", &self.server), ("tool", &self.tool)];
+        let all = [
+            ("workspace", self.workspace.as_str()),
+            ("user", &self.user),
+            ("server", &self.server),
+            ("tool", &self.tool),
+        ];
         all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
     /// The page's query with some of it changed.
@@ -122,6 +131,7 @@ impl Look {
             ("period", &self.period),
             ("from", &self.from),
             ("to", &self.to),
+            ("workspace", &self.workspace),
             ("user", &self.user),
             ("server", &self.server),
             ("tool", &self.tool),
@@ -146,13 +156,13 @@ struct Page {
     place: Place,
     look: Look,
     figures: Figures,
-    tables: [SubjectTable; 3],
+    tables: Vec<SubjectTable>,
     recorded: bool,
 }
 
 impl Page {
     fn link(&self, changes: &[(&str, &str)]) -> String {
-        format!("/workspaces/{}/analytics?{}", self.place.slug, self.look.query(changes))
+        format!("{}/analytics?{}", self.place.base(), self.look.query(changes))
     }
     fn period_link(&self, period: &str) -> String {
         self.link(&[("period", period), ("from", ""), ("to", "")])
@@ -162,6 +172,10 @@ impl Page {
     }
     fn is_by(&self, by: &str) -> bool {
         self.figures.by.as_str() == by
+    }
+    fn stacked(&self) -> &'static [(&'static str, &'static str)] {
+        let [of_one @ .., _] = &STACKED;
+        if self.place.is_everywhere() { &STACKED } else { of_one }
     }
     fn by_link(&self, by: &str) -> String {
         self.link(&[("by", by)])
@@ -205,7 +219,7 @@ impl Page {
         if failed {
             query.append_pair("show", "failed");
         }
-        format!("/workspaces/{}/calls?{}", self.place.slug, query.finish())
+        format!("{}/calls?{}", self.place.base(), query.finish())
     }
     fn range(&self) -> (Timestamp, Timestamp) {
         (self.figures.from, self.figures.to)
@@ -215,6 +229,10 @@ impl Page {
     }
     fn all_failed(&self) -> String {
         self.calls(None, self.range(), true)
+    }
+    /// The calls of a cell of the heat map.
+    fn cell_link(&self, day: &str, hour: &usize) -> String {
+        format!("{}&weekday={}&hour={hour}", self.all_calls(), day.to_lowercase())
     }
     fn calls_of(&self, table: &SubjectTable, row: &SubjectRow) -> String {
         self.calls(Some((table.by.as_str(), &row.name)), self.range(), false)
@@ -243,8 +261,8 @@ impl Page {
     fn file(&self, what: &str, more: &str, look: &Look) -> String {
         let (period, until) = (look.period().unwrap_or_default(), look.until().unwrap_or_default());
         let query = look.query(&[("period", &period), ("to", &until), ("rows", "")]);
-        let (slug, namespace) = (&self.place.slug, show::part(&self.shell.namespace));
-        format!("/api/v1/admin/workspaces/{slug}/analytics/{what}?format=csv&namespace={namespace}{more}&{query}")
+        let (base, namespace) = (self.place.base(), show::part(&self.shell.namespace));
+        format!("/api/v1/admin{base}/analytics/{what}?format=csv&namespace={namespace}{more}&{query}")
     }
 
     fn steps(&self) -> String {
@@ -304,23 +322,26 @@ impl Page {
     }
 }
 
-async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
-    let (shell, place) = around(visit, slug, "Analytics").await?;
+async fn build(visit: &Visit, slug: Option<&str>, look: Look) -> Result<Page> {
+    let (shell, place) = among(visit, slug, "Analytics").await?;
     let (actors, by) = (visit.actors(), &visit.by);
-    let (wanted, [of_users, of_tools, of_servers]) =
-        (look.figures(), [Subject::User, Subject::Tool, Subject::Server].map(|subject| look.table(subject)));
-    let (figures, users, tools, servers) = try_join4(
-        figures::figures(actors, by, Some(slug), &wanted),
-        figures::table(actors, by, Some(slug), &of_users),
-        figures::table(actors, by, Some(slug), &of_tools),
-        figures::table(actors, by, Some(slug), &of_servers),
-    )
-    .await?;
+    let within = slug.or(Some(look.workspace.as_str()).filter(|chosen| !chosen.is_empty()));
+    let subjects = [Subject::Workspace, Subject::User, Subject::Tool, Subject::Server];
+    let shown = subjects.into_iter().filter(|subject| *subject != Subject::Workspace || slug.is_none());
+    let (wanted, rows) = (look.figures(), shown.map(|subject| look.table(subject)).collect::<Vec<_>>());
+    let tables = try_join_all(rows.iter().map(|rows| figures::table(actors, by, within, rows)));
+    let (figures, tables) = try_join(figures::figures(actors, by, within, &wanted), tables).await?;
     let recorded = actors.analytics.is_enabled();
-    Ok(Page { shell, place, look, figures, tables: [users, tools, servers], recorded })
+    Ok(Page { shell, place, look, figures, tables, recorded })
 }
 
-/// Shows it.
+/// Shows it for one workspace.
 pub async fn show(visit: Visit, slug: Path<String>, look: web::Query<Look>) -> Answer {
-    Ok(page(StatusCode::OK, &build(&visit, &slug, look.into_inner()).await?))
+    let look = Look { workspace: String::new(), ..look.into_inner() };
+    Ok(page(StatusCode::OK, &build(&visit, Some(&slug), look).await?))
+}
+
+/// Shows it for all workspaces together.
+pub async fn everywhere(visit: Visit, look: web::Query<Look>) -> Answer {
+    Ok(page(StatusCode::OK, &build(&visit, None, look.into_inner()).await?))
 }

@@ -1,4 +1,4 @@
-//! `/workspaces/{slug}/calls`: the single calls behind a figure, newest first.
+//! `/workspaces/{slug}/calls`, and `/calls` for all workspaces: the single calls behind a figure, newest first.
 
 use actix_web::{
     http::StatusCode,
@@ -12,13 +12,14 @@ use crate::{
         calls::{self, CallQuery},
         dto::Call,
     },
+    error::Result,
     web::{
         page,
         server::logs::outcome,
         shell::Shell,
         show,
         visit::{Answer, Visit},
-        workspace::{Place, around},
+        workspace::{Place, among},
     },
 };
 
@@ -29,11 +30,17 @@ const CALLS: u64 = 100;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct Look {
+    /// One of all workspaces.
+    workspace: String,
     user: String,
     server: String,
     tool: String,
     from: String,
     to: String,
+    /// A cell of the heat map: the day,
+    weekday: String,
+    /// and its hour, both of UTC.
+    hour: String,
     /// `failed`: only those.
     show: String,
     cursor: String,
@@ -48,6 +55,9 @@ impl Look {
             tool: given(&self.tool),
             from: given(&self.from),
             to: given(&self.to),
+            weekday: given(&self.weekday),
+            // What is no number is no hour either.
+            hour: given(&self.hour).map(|hour| hour.parse().unwrap_or(u32::MAX)),
             failed: self.show == "failed",
             cursor: given(&self.cursor),
             limit: Some(CALLS),
@@ -70,15 +80,21 @@ impl Page {
     fn link(&self, changed: &str, to: &str) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
         let now = [
+            ("workspace", &self.look.workspace),
             ("user", &self.look.user),
             ("server", &self.look.server),
             ("tool", &self.look.tool),
             ("from", &self.look.from),
             ("to", &self.look.to),
+            ("weekday", &self.look.weekday),
+            ("hour", &self.look.hour),
             ("show", &self.look.show),
         ];
+        // A day and its hour are one cell.
+        let cell = ["weekday", "hour"];
         for (name, value) in now {
-            let value = if name == changed { to } else { value.as_str() };
+            let is_changed = name == changed || (cell.contains(&name) && cell.contains(&changed));
+            let value = if is_changed { to } else { value.as_str() };
             if !value.is_empty() {
                 query.append_pair(name, value);
             }
@@ -86,24 +102,37 @@ impl Page {
         if changed == "cursor" {
             query.append_pair("cursor", to);
         }
-        format!("/workspaces/{}/calls?{}", self.place.slug, query.finish())
+        format!("{}/calls?{}", self.place.base(), query.finish())
     }
     fn filters(&self) -> Vec<(&'static str, &str)> {
         let all = [
-            ("user", self.look.user.as_str()),
+            ("workspace", self.look.workspace.as_str()),
+            ("user", &self.look.user),
             ("server", &self.look.server),
             ("tool", &self.look.tool),
             ("from", &self.look.from),
             ("to", &self.look.to),
+            ("weekday", &self.look.weekday),
+            ("hour", &self.look.hour),
         ];
         all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
 }
 
-/// Shows them.
+async fn build(visit: &Visit, slug: Option<&str>, look: Look) -> Result<Page> {
+    let (shell, place) = among(visit, slug, "Calls").await?;
+    let within = slug.or(Some(look.workspace.as_str()).filter(|chosen| !chosen.is_empty()));
+    let found = calls::list(visit.actors(), &visit.by, within, &look.query()).await?;
+    Ok(Page { shell, place, look, calls: found.data, next: found.next_cursor })
+}
+
+/// Shows those of one workspace.
 pub async fn show(visit: Visit, slug: Path<String>, look: web::Query<Look>) -> Answer {
-    let (shell, place) = around(&visit, &slug, "Analytics").await?;
-    let look = look.into_inner();
-    let found = calls::list(visit.actors(), &visit.by, Some(&slug), &look.query()).await?;
-    Ok(page(StatusCode::OK, &Page { shell, place, look, calls: found.data, next: found.next_cursor }))
+    let look = Look { workspace: String::new(), ..look.into_inner() };
+    Ok(page(StatusCode::OK, &build(&visit, Some(&slug), look).await?))
+}
+
+/// Shows those of all workspaces.
+pub async fn everywhere(visit: Visit, look: web::Query<Look>) -> Answer {
+    Ok(page(StatusCode::OK, &build(&visit, None, look.into_inner()).await?))
 }

@@ -2,6 +2,7 @@
 
 use actix_web::{http::StatusCode, web::Path};
 use askama::Template;
+use chrono::TimeDelta;
 use serde::Deserialize;
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
         diet,
         dto::{ApplyDiet, Diet, DietServer, DietTool, Worth},
     },
-    domain::role::Role,
+    domain::{role::Role, span::Span},
     error::Result,
     web::{
         page,
@@ -45,6 +46,12 @@ impl Page {
     }
     fn is_unused(&self, tool: &DietTool) -> bool {
         tool.worth == Worth::Unused
+    }
+    /// The calls that were counted for a tool.
+    fn behind(&self, tool: &DietTool) -> String {
+        let now = self.shell.now;
+        let from = Span::holding(now - TimeDelta::days(i64::from(self.diet.days)), now, now).from();
+        show::figures::behind(&self.place.base(), from, &[("tool", &tool.name)])
     }
     fn command(&self) -> String {
         format!("aerostack mcp diet --workspace {} --apply", self.place.slug)

@@ -29,9 +29,9 @@ pub fn everything() -> Paging {
     Paging { limit: Some(SHOWN), cursor: None }
 }
 
-/// The head of a workspace's pages.
+/// The head of a workspace's pages, or of those about all workspaces.
 pub struct Place {
-    /// Its slug.
+    /// Its slug; empty: all workspaces.
     pub slug: String,
     /// Its name for people.
     pub name: String,
@@ -39,6 +39,17 @@ pub struct Place {
     pub url: String,
     /// The tabs: word, end of the link, how many there are.
     pub tabs: Vec<Tab>,
+}
+
+impl Place {
+    /// What the paths of its pages begin with.
+    pub fn base(&self) -> String {
+        if self.is_everywhere() { String::new() } else { format!("/workspaces/{}", self.slug) }
+    }
+    /// Whether it is all workspaces.
+    pub fn is_everywhere(&self) -> bool {
+        self.slug.is_empty()
+    }
 }
 
 /// A tab.
@@ -81,5 +92,16 @@ pub async fn around(visit: &Visit, slug: &str, word: &'static str) -> Result<(Sh
     let title = format!("{word} · {}", workspace.slug);
     let shell = visit.shell(Noun::Workspaces, &workspace.slug, &title).await?.on_the_way(&crumbs, word);
     let place = Place { slug: workspace.slug, name: workspace.name, url: workspace.url, tabs };
+    Ok((shell, place))
+}
+
+/// Everything around a page about calls: of one workspace, or of all that the namespace has. `word` is its name.
+pub async fn among(visit: &Visit, slug: Option<&str>, word: &'static str) -> Result<(Shell, Place)> {
+    if let Some(slug) = slug {
+        return around(visit, slug, "Analytics").await;
+    }
+    let above = if word == "Analytics" { Vec::new() } else { vec![("Analytics", "/analytics".to_owned())] };
+    let shell = visit.shell(Noun::Analytics, "", word).await?.on_the_way(&above, word);
+    let place = Place { slug: String::new(), name: word.to_owned(), url: String::new(), tabs: Vec::new() };
     Ok((shell, place))
 }

@@ -15,7 +15,7 @@ use crate::{
         dto::{Call, Token, UpdateToken, UsageRow},
         tokens,
     },
-    domain::scope::Scope,
+    domain::{clock::Timestamp, scope::Scope},
     error::Result,
     web::{
         page,
@@ -73,6 +73,7 @@ struct Page {
     tools: Vec<UsageRow>,
     made: u64,
     failed: u64,
+    counted_from: Timestamp,
     usual: u32,
     form: Form,
     problem: String,
@@ -84,6 +85,17 @@ impl Page {
     }
     fn all(&self) -> String {
         format!("/workspaces/{}/tokens", self.place.slug)
+    }
+    /// The calls that were counted, with these filters.
+    fn behind(&self, filters: &[(&str, &str)]) -> String {
+        let filters = [&[("user", self.token.name.as_str())], filters].concat();
+        show::figures::behind(&self.place.base(), self.counted_from, &filters)
+    }
+    fn behind_calls(&self, failed: bool) -> String {
+        self.behind(if failed { &[("show", "failed")] } else { &[] })
+    }
+    fn behind_tool(&self, row: &UsageRow) -> String {
+        self.behind(&[("tool", &row.tool)])
     }
     /// What its calls are with.
     fn client(&self) -> Option<&str> {
@@ -106,14 +118,27 @@ async fn build(visit: &Visit, slug: &str, id: &str, look: Look) -> Result<Page> 
     let asked = CallQuery { user: user.clone(), limit: Some(CALLS), ..CallQuery::default() };
     let calls = calls::list(actors, by, Some(slug), &asked).await?.data;
     let used = analytics::usage(actors, by, slug, &UsageQuery { user, ..UsageQuery::default() }).await?;
-    let mut tools = used.data;
+    let (mut tools, counted_from) = (used.data, used.from);
     let made = tools.iter().map(|row| row.calls).sum();
     let failed = tools.iter().map(|row| row.errors).sum();
     tools.sort_by_key(|row| std::cmp::Reverse(row.calls));
     tools.truncate(TOOLS);
     let form = Form::of(token.scope.as_ref());
     let usual = actors.config.limits.requests_per_minute;
-    Ok(Page { shell, place, look, token, calls, tools, made, failed, usual, form, problem: String::new() })
+    Ok(Page {
+        shell,
+        place,
+        look,
+        token,
+        calls,
+        tools,
+        made,
+        failed,
+        counted_from,
+        usual,
+        form,
+        problem: String::new(),
+    })
 }
 
 /// Shows it.

@@ -98,6 +98,7 @@ struct Page {
     all: u64,
     /// How many there are of those that are shown, on all pages.
     fitting: usize,
+    counted_from: Timestamp,
     seats: Seats,
     form: Form,
     problem: String,
@@ -119,6 +120,11 @@ impl Page {
     fn link(&self, more: &str) -> String {
         let all = if self.look.show == "all" { "show=all&" } else { "" };
         format!("/workspaces/{}/tokens?{all}{more}", self.place.slug)
+    }
+    /// The calls that were counted for a token.
+    fn behind(&self, token: &Token) -> String {
+        let base = self.place.base();
+        show::figures::behind(&base, self.counted_from, &[("user", &token.name)])
     }
     /// The page after this one, if there is one.
     fn more(&self) -> Option<String> {
@@ -161,6 +167,7 @@ async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
     let listed = tokens::newest(visit.actors(), &visit.by, slug, look.show == "all").await?;
     let used = analytics::usage(visit.actors(), &visit.by, slug, &UsageQuery::default()).await?;
     let mut calls: HashMap<String, u64> = HashMap::new();
+    let counted_from = used.from;
     used.data.into_iter().for_each(|row| *calls.entry(row.user).or_default() += row.calls);
     let wanted = look.q.to_lowercase();
     let fits = |token: &Token| wanted.is_empty() || token.name.to_lowercase().contains(&wanted);
@@ -182,6 +189,7 @@ async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
         rows,
         all: listed.ever,
         fitting,
+        counted_from,
         seats: listed.seats,
         form: Form::default(),
         problem: String::new(),
