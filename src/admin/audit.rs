@@ -256,7 +256,7 @@ fn reply(page: Page<AuditEntry>, format: Format) -> Reply {
         let (at, times) = (csv::moment(Some(entry.at)), csv::number(entry.times));
         vec![at, entry.actor, entry.kind, entry.action, entry.target, skill, request, times]
     });
-    csv::answer("audit", &COLUMNS, rows)
+    csv::answer("audit", &COLUMNS, rows, page.next_cursor)
 }
 
 /// Who did what

@@ -376,7 +376,7 @@ struct Examined {
 impl Examined {
     /// What is wrong with its audit log, for people.
     fn broken(&self) -> Option<String> {
-        self.verdict.as_ref()?.broken.map(|(seq, flaw)| flaw.explain(seq))
+        self.verdict.as_ref()?.broken.as_ref().map(|(seq, flaw)| flaw.explain(*seq))
     }
 }
 
