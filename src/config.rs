@@ -218,8 +218,7 @@ pub struct LimitsConfig {
     pub admin_requests_per_minute: u32,
     /// Pages of the dashboard per session in any 60 s.
     pub pages_per_minute: u32,
-    /// API keys and sessions of which the admin API counts requests at once, and sessions of which pages are; more get 503
-    /// until some have been quiet for 60 s.
+    /// Keys and sessions of which the admin API counts requests at once, and sessions of which pages are; more get 503.
     pub admin_keys: usize,
     /// Days that the session id of an older revision is believed; clients then begin a new one by themselves.
     pub session_days: u32,

@@ -26,12 +26,12 @@ use crate::{
     error::{Error, Result},
 };
 
-/// The lock's number; that of migrations is another.
-const LOCK: i64 = 7_016_996_765_293_437_282;
+/// The lock's number; migrations have the one that ends in 281 (`connect`), the adding up of calls the one in 282 (`sums`).
+const LOCK: i64 = 7_016_996_765_293_437_283;
 /// The rows of the lock in Postgres' list of locks.
 const LOCKED: &str = "l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 \
      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-     AND ((l.classid::bigint << 32) | l.objid::bigint) = 7016996765293437282";
+     AND ((l.classid::bigint << 32) | l.objid::bigint) = 7016996765293437283";
 /// Between two attempts while another gateway still has it.
 const PAUSE: Duration = Duration::from_millis(250);
 /// Postgres notices within some 25 s that a holder's machine is gone.

@@ -1,4 +1,4 @@
-//! S-86: a backup restores to the gateway that was copied, with its key and with no other, and holds nothing in clear.
+//! A backup restores to the gateway that was copied, with its key and with no other, and holds nothing in clear.
 
 use std::{
     fs,
@@ -128,6 +128,7 @@ fn a_restored_gateway_is_the_one_that_was_copied() {
     assert_eq!(verdict["intact"], json!(true), "{verdict}");
 }
 
+/// S-86: the key is looked at before anything else.
 #[test]
 fn a_wrong_or_missing_key_is_refused_by_its_id_before_anything_is_written() {
     let (place, _upstream) = toy(TestGateway::setup().env("WORKFLOW_SECRETS_KEY", KEY));
@@ -175,6 +176,7 @@ fn a_wrong_or_missing_key_is_refused_by_its_id_before_anything_is_written() {
     restored.editor("eng", &place.token.raw).call("toy__echo", json!({})).expect(200).result();
 }
 
+/// S-86: nothing in it opens anything.
 #[test]
 fn neither_the_key_nor_anything_in_clear_is_in_a_backup() {
     let (place, _upstream) = toy(TestGateway::setup());

@@ -14,6 +14,8 @@ use crate::support::{
 /// What each role may do, as the documentation shows it.
 const DOCUMENTED: &str = include_str!("rights.txt");
 const ROLES: [&str; 4] = ["owner", "admin", "member", "viewer"];
+/// Who has them; the owner is there from the start.
+const NAMES: [&str; 4] = ["acme", "ada", "max", "vic"];
 /// Actors belong to the installation, not to a namespace.
 const OF_THE_INSTALLATION: &str = "/actors";
 
@@ -208,8 +210,10 @@ fn start() -> (TestGateway, Upstream) {
 
 /// The owner, and somebody in each of the other roles.
 fn team(gateway: &TestGateway) -> [(&'static str, Admin); 4] {
+    let mut names = NAMES.into_iter();
     ROLES.map(|role| {
-        let who = if role == "owner" { gateway.admin() } else { gateway.member(role, role, None).0 };
+        let name = names.next().expect("a name for each role");
+        let who = if role == "owner" { gateway.admin() } else { gateway.member(name, role, None).0 };
         (role, who)
     })
 }
