@@ -57,6 +57,7 @@ impl Authority {
 
 async fn rename(tx: &Tx, RenameNamespace { name, by }: RenameNamespace, now: Timestamp) -> Result<AccountRecord> {
     by.require(Role::Owner)?;
+    tx.acts(&by);
     if by.account != by.namespace {
         return Err(err::forbidden("A namespace is renamed by the account that it belongs to"));
     }

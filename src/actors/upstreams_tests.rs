@@ -272,7 +272,8 @@ async fn an_http_sse_server_answers_each_call_on_its_own_channel() {
         let progress = events.next().await.unwrap().unwrap();
         let answer = events.next().await.unwrap().unwrap();
         for event in [&progress, &answer] {
-            assert!(String::from_utf8_lossy(&event.data).contains(&id));
+            let text = String::from_utf8_lossy(&event.data);
+            assert!(text.contains(&id), "{id}: {text}");
         }
         events.finish();
     });

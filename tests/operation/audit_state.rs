@@ -111,9 +111,13 @@ fn removed_rows_are_found(setup: Setup, url: &str) {
     let api = || place.admin.post("/audit:verify", json!({ "with_state": true })).expect(200).json();
     let gone = |path: &str| assert!(place.admin.delete(path).status < 300, "{path}");
     let key = |name: &str| place.admin.post("/api-keys", json!({ "name": name })).expect(201).json();
+    let own = |workspace: &str, name: &str| {
+        let path = format!("/mcp-servers/toy/secrets?workspace={workspace}");
+        place.admin.post(&path, json!({ "name": name, "value": "a-value" })).expect(201);
+    };
     place.admin.server("toy", "http://127.0.0.1:9/mcp");
     place.admin.secret("toy", "KEY", "a-value");
-    place.admin.secret_with("toy", json!({ "name": "OWN", "value": "a-value", "workspace": "eng" }));
+    own("eng", "OWN");
     place.admin.token("eng", "Kept");
     let old = place.admin.token("eng", "Old");
     place.admin.revoke("eng", &old.id);
@@ -130,7 +134,7 @@ fn removed_rows_are_found(setup: Setup, url: &str) {
     // What goes in order goes with what it belongs to, and is not missed.
     place.admin.workspace("gone");
     place.admin.token("gone", "Gone");
-    place.admin.secret_with("toy", json!({ "name": "KEY", "value": "a-value", "workspace": "gone" }));
+    own("gone", "KEY");
     gone("/workspaces/gone");
     place.admin.server("lost", "http://127.0.0.1:9/mcp");
     place.admin.secret("lost", "LOST", "a-value");

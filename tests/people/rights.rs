@@ -170,6 +170,7 @@ impl<'a> Namespace<'a> {
             "UpdateTools" => json!({ "tools": ["echo"], "enabled": false }),
             "UpdateToken" => json!({ "scope": {} }),
             "RevokeByName" => json!({ "name": format!("t{n}") }),
+            "RenameAccount" => json!({ "name": self.name }),
             "ApplyDiet" | "RotateToken" | "VerifyAudit" => json!({}),
             other => panic!("{other}: say here what a good one is"),
         }
