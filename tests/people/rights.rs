@@ -11,7 +11,7 @@ use crate::support::{
     servers,
 };
 
-/// What each role may do, as the documentation shows it.
+/// What each role may do with what the owner made: `yes`, `no` (403), `unknown` (404), or another status.
 const DOCUMENTED: &str = include_str!("rights.txt");
 const ROLES: [&str; 4] = ["owner", "admin", "member", "viewer"];
 /// Who has them; the owner is there from the start.
@@ -166,7 +166,7 @@ impl<'a> Namespace<'a> {
             "UpdateWorkspace" => json!({ "name": "Renamed" }),
             "InstallServer" => json!({ "server": server }),
             "UpdateInstallation" => json!({ "enabled": false }),
-            "DecidePins" => json!({ "tools": ["echo"] }),
+            "DecidePins" => json!({ "tools": [{ "tool": "echo", "fingerprint": "1a2b3c4d5e6f" }] }),
             "UpdateTools" => json!({ "tools": ["echo"], "enabled": false }),
             "UpdateToken" => json!({ "scope": {} }),
             "RevokeByName" => json!({ "name": format!("t{n}") }),
@@ -186,6 +186,7 @@ fn package(name: &str, version: &str) -> Value {
 /// The status and body; of a stream that was begun, its status.
 fn asked(who: &Admin, method: &'static str, path: &str, body: Option<&Value>) -> (u16, String) {
     let request = who.request(method, path, body);
+    let request = if path.contains("/calls/stream") { request.with("accept", "text/event-stream") } else { request };
     if path.contains("/calls/stream") && request.open(who.address).status == 200 {
         return (200, String::new());
     }
@@ -200,11 +201,8 @@ fn within(namespace: &str, path: &str) -> String {
 
 fn start() -> (TestGateway, Upstream) {
     let much = 1_000_000;
-    let gateway = setup()
-        .set("limits.admin_requests_per_minute", much)
-        .set("people.open_requests_per_minute", much)
-        .set("upstream.list_wait_seconds", 0)
-        .start();
+    let gateway =
+        setup().set("limits.admin_requests_per_minute", much).set("people.open_requests_per_minute", much).start();
     gateway.admin().post("/account/password", json!({ "new": PASSWORD })).expect(200);
     (gateway, servers::plain(&["echo"]))
 }
