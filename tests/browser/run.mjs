@@ -450,7 +450,7 @@ const FLOWS = {
     await page.keyboard.press("Control+k");
     await page.locator("#palette[open]").waitFor();
     await page.keyboard.type("hub");
-    await page.waitForFunction(() => document.querySelectorAll("#hits .hit").length === 1);
+    await page.waitForFunction(() => document.querySelector("#hits .hit")?.textContent.includes("Hub"));
     await page.keyboard.press("Enter");
     await page.locator("h1", { hasText: "Hub" }).waitFor();
     await page.locator("dialog#palette[open]").waitFor({ state: "detached" });
