@@ -6,7 +6,7 @@ use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection
 
 use crate::support::{TestGateway, database::fresh_postgres, place_with, process::Setup, until};
 
-const LOCK: &str = "7016996765293437282";
+const LOCK: &str = "7016996765293437283";
 const KEY: &str = "5d0c83f1a96e274b8be1d7360f94ca28e35b716d0a82fc49917ed4053b6f28ac";
 
 fn on(url: &str) -> Setup {
