@@ -148,7 +148,7 @@ async fn a_tool_that_is_new_or_has_another_name_now_is_not_called_unused() {
 
 #[actix_web::test]
 async fn tools_that_nobody_used_are_found_switched_off_and_back_on() {
-    let (gateway, workspace, server) = gateway(Config::default()).await;
+    let (gateway, workspace, server) = Box::pin(gateway(Config::default())).await;
     let path = "/workspaces/engineering/diet";
     let young = gateway.get(path).await;
     assert_eq!((young.status, &young.body["unused_tools"]), (200, &json!(0)), "{young:?}");
@@ -192,7 +192,7 @@ async fn tools_that_nobody_used_are_found_switched_off_and_back_on() {
 async fn where_calls_are_not_recorded_no_tool_is_unused() {
     let mut config = Config::default();
     config.analytics.enabled = false;
-    let (gateway, _, _) = gateway(config).await;
+    let (gateway, _, _) = Box::pin(gateway(config)).await;
     age(&gateway).await;
     let diet = gateway.get("/workspaces/engineering/diet").await.body;
     assert_eq!((&diet["recorded"], &diet["unused_tools"]), (&json!(false), &json!(0)), "{diet}");

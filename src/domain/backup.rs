@@ -225,7 +225,7 @@ mod tests {
         let [ours, theirs] = [7, 8].map(|byte| AuditKey { version: 1, key: Zeroizing::new([byte; 32]) });
         let said = seal(&ours, b"list");
         assert!(is_sealed(&[theirs.clone(), ours.clone()], b"list", &said));
-        assert!(!is_sealed(&[ours.clone()], b"lisT", &said));
+        assert!(!is_sealed(std::slice::from_ref(&ours), b"lisT", &said));
         assert!(!is_sealed(&[theirs], b"list", &said));
         assert!(!is_sealed(&[ours], b"list", ""));
     }

@@ -13,7 +13,7 @@ use entities::tool_call_sum::{Column, Entity, Model};
 use futures_util::TryStreamExt as _;
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, EntityTrait, QueryFilter,
-    QueryOrder, TransactionTrait as _, Value,
+    QueryOrder, Value,
 };
 use uuid::Uuid;
 
@@ -366,7 +366,7 @@ pub(super) async fn complete(db: &DatabaseConnection) -> Result<()> {
     if of.is_empty() {
         return Ok(());
     }
-    let tx = db.begin().await?;
+    let tx = super::begin(db).await?;
     for workspace in of {
         for cut in Cut::ALL {
             complete_weeks(&tx, workspace, cut).await?;
