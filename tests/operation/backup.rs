@@ -155,7 +155,7 @@ fn a_wrong_or_missing_key_is_refused_by_its_id_before_anything_is_written() {
         assert_eq!(setup.data_dir().exists(), there, "nothing was written");
         if there {
             let left: Vec<_> = fs::read_dir(setup.data_dir()).unwrap().map(|entry| entry.unwrap().path()).collect();
-            assert_eq!(left, [key_file.clone()]);
+            assert_eq!(left, std::slice::from_ref(&key_file));
         }
     }
 
@@ -186,7 +186,7 @@ fn neither_the_key_nor_anything_in_clear_is_in_a_backup() {
     create(setup, &file, &["--with-analytics"]);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let left: Vec<_> = fs::read_dir(shelf.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(left, [file.clone()], "nothing else is left behind");
+    assert_eq!(left, std::slice::from_ref(&file), "nothing else is left behind");
 
     let packed = fs::read(&file).unwrap();
     let mut unpacked = Vec::new();
