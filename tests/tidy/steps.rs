@@ -40,7 +40,7 @@ fn a_step_beside_others_that_fails_fails_the_run_and_is_named_and_shown() {
 
 #[test]
 fn a_step_that_fails_ends_those_beside_it() {
-    let begun = std::time::Instant::now();
+    let begun = aerostack::domain::clock::instant();
     let (said, well) = run("build() { echo begun; sleep 300 & echo \"process $!\"; wait; }\n\
          beside 'release build' build\n\
          step clippy\n\
