@@ -65,7 +65,7 @@ fn write_and_kill(test: &str, url: &str, folder: &Path, acks: usize) -> Vec<Stri
         .env(FOLDER, folder)
         .env(URL, url)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
     let mut seen = Vec::new();
