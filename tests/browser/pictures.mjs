@@ -25,7 +25,7 @@ const PICTURES = {
     await page.click("button:has-text('Call tool')");
     await page.locator("#answer .state.run").waitFor();
   }],
-  dark: ["/overview", async () => {}],
+  dark: ["/overview", async (page) => page.locator("figure[data-chart] canvas").first().waitFor()],
 };
 
 const gateway = await Gateway.start(options);
