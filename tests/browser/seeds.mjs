@@ -11,6 +11,7 @@ export const SEED_FLOWS = {
   async "Navigate to Workspaces > engineering > Analytics: volume, per user, per tool, error rates, latency percentiles"({ watched, gateway }) {
     const page = await watched.signedIn();
     await page.click("nav[aria-label=Main] >> text=Workspaces");
+    await page.locator("h1", { hasText: "Workspaces" }).waitFor();
     await page.click("main >> text=engineering");
     await page.click("nav[aria-label=engineering] >> text=Analytics");
     await page.waitForURL("**/workspaces/engineering/analytics");
@@ -77,6 +78,7 @@ export const SEED_FLOWS = {
   async "Workspace Audit: who installed what, and who called what"({ watched, gateway }) {
     const page = await watched.signedIn();
     await page.click("nav[aria-label=Main] >> text=Workspaces");
+    await page.locator("h1", { hasText: "Workspaces" }).waitFor();
     await page.click("main >> text=engineering");
     await page.click("nav[aria-label=engineering] >> text=Workspace Audit");
     await page.waitForURL("**/workspaces/engineering/audit");
