@@ -143,7 +143,12 @@ impl Backlog {
 
     fn empty_lanes(&self, queue: &mut Queue) {
         for lane in &self.lanes {
-            let calls = std::mem::take(&mut *lane.lock());
+            let mut lane = lane.lock();
+            if lane.is_empty() {
+                continue;
+            }
+            let calls = std::mem::replace(&mut *lane, Vec::with_capacity(LANE_CALLS));
+            drop(lane);
             self.take(queue, calls);
         }
     }

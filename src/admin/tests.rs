@@ -2,7 +2,6 @@
 
 mod figures;
 mod heads;
-mod matrix;
 mod own_calls;
 mod refusals;
 mod registry;

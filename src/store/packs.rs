@@ -5,7 +5,11 @@
 //! The form: a version; who called what, each combination once; then the calls, each with the number of its combination.
 //! Numbers are LEB128.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::HashMap,
+    hash::{Hash, Hasher},
+    ops::Range,
+};
 
 use entities::tool_call_pack::{ActiveModel, Column, Entity, Model};
 use futures_util::TryStreamExt as _;
@@ -48,11 +52,20 @@ struct Who {
 }
 
 /// The same while it is only looked at.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq)]
 struct WhoseCall<'e> {
     ids: [Uuid; 3],
     account: Option<Uuid>,
     texts: [&'e str; 5],
+}
+
+/// Of what differs most: every call is looked up by this.
+impl Hash for WhoseCall<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let ([_workspace, token, _server], [.., tool]) = (&self.ids, &self.texts);
+        token.hash(state);
+        tool.hash(state);
+    }
 }
 
 impl<'e> WhoseCall<'e> {

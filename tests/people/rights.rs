@@ -191,6 +191,8 @@ fn asked(who: &Admin, method: &'static str, path: &str, body: Option<&Value>) ->
         return (200, String::new());
     }
     let answer = request.send(who.address);
+    let problem = answer.header("content-type") == Some("application/problem+json");
+    assert_eq!(problem, answer.status >= 400, "{method} {path}: {}", answer.text());
     (answer.status, answer.text())
 }
 
