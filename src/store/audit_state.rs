@@ -2,7 +2,10 @@
 //! intact; but entries about a secret, a token, an API key or a member name its id, those about a secret the version of
 //! its value too, those about a member the role, and so the two can be compared. What the log does not know any more (its entries were pruned) is not judged.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    str::FromStr,
+};
 
 use entities::audit_entry;
 use sea_orm::ConnectionTrait;
@@ -71,6 +74,7 @@ impl StateSaid {
     /// Takes note of a genuine entry.
     pub(super) fn hear(&mut self, row: &audit_entry::Model, seq: u64, meta: &Meta) {
         let text = |name: &str| meta.detail.get(name).and_then(Value::as_str);
+        self.hear_of_others(seq, meta);
         let server = text("server").and_then(|id| id.parse().ok());
         let workspace = text("workspace_id").and_then(|id| id.parse().ok());
         let version = meta.detail.get("value_version").and_then(Value::as_u64);
@@ -104,6 +108,27 @@ impl StateSaid {
         };
         if let Some(id) = id {
             self.things.insert((thing, namespace, id), Said { seq, target, version, role, ended, server, workspace });
+        }
+    }
+
+    /// Takes note of tokens and keys that were revoked with something else: with their member, or with a key that was lost.
+    fn hear_of_others(&mut self, seq: u64, meta: &Meta) {
+        let tokens =
+            ids::<TokenId>(meta, "token_ids").into_iter().map(|id| (Thing::Token, id.0, format!("token {id}")));
+        let keys =
+            ids::<ApiKeyId>(meta, "key_ids").into_iter().map(|id| (Thing::ApiKey, id.0, format!("API key {id}")));
+        for (thing, id, target) in tokens.chain(keys) {
+            let said = self.things.entry((thing, Uuid::nil(), id)).or_insert_with(|| Said {
+                seq,
+                // What it is called was said in an entry that is pruned.
+                target,
+                version: None,
+                role: None,
+                ended: true,
+                server: None,
+                workspace: None,
+            });
+            (said.seq, said.ended) = (seq, true);
         }
     }
 
@@ -158,6 +183,12 @@ impl Said {
             Standing::Role(stored) => self.ended || self.role.as_ref().is_some_and(|said| stored != said),
         }
     }
+}
+
+/// What an entry lists by id.
+fn ids<T: FromStr>(meta: &Meta, name: &str) -> Vec<T> {
+    let listed = meta.detail.get(name).and_then(Value::as_array);
+    listed.into_iter().flatten().filter_map(|id| id.as_str()?.parse().ok()).collect()
 }
 
 fn keep_first(first: &mut Option<(u64, Flaw)>, seq: u64, flaw: Flaw) {

@@ -92,6 +92,15 @@ const REMOVED: &[(&str, &str, &str)] = &[
     ("DELETE FROM api_keys WHERE name = 'ci'", "row_missing", "API key \"ci\", which entry"),
     ("UPDATE workspace_tokens SET revoked_at = NULL WHERE name = 'Old'", "rolled_back", "token \"Old\", which entry"),
     ("UPDATE api_keys SET revoked_at = NULL WHERE name = 'old ci'", "rolled_back", "API key \"old ci\", which entry"),
+    // Revoked with their member, and by the operator.
+    ("UPDATE workspace_tokens SET revoked_at = NULL WHERE name = 'gone'", "rolled_back", "token \"gone\", which entry"),
+    ("UPDATE api_keys SET revoked_at = NULL WHERE name = 'theirs'", "rolled_back", "API key \"theirs\", which entry"),
+    (
+        "UPDATE api_keys SET revoked_at = NULL WHERE name = 'test' AND account_id = \
+         (SELECT id FROM accounts WHERE username = 'vic')",
+        "rolled_back",
+        "API key \"test\", which entry",
+    ),
     ("DELETE FROM members WHERE role = 'viewer'", "row_missing", "member vic@example.com, which entry"),
     ("UPDATE members SET role = 'owner' WHERE role = 'viewer'", "rolled_back", "member vic@example.com, which entry"),
     (
@@ -128,7 +137,11 @@ fn removed_rows_are_found(setup: Setup, url: &str) {
     place.gateway.member("vic", "member", None);
     let lower = place.admin.patch("/team/members/vic", json!({ "role": "viewer" }));
     assert_eq!(lower.status, 200, "{}", lower.text());
-    place.gateway.member("gone", "member", None);
+    let reset = ["admin", "reset-key", "--account", "vic", "--revoke-others", "--data-dir"];
+    let reset = setup.command().args(reset).arg(&data).output().unwrap();
+    assert!(reset.status.success(), "{}", said(&reset));
+    let (theirs, _) = place.gateway.member("gone", "member", Some("eng"));
+    theirs.post("/api-keys?namespace=admin", json!({ "name": "theirs" })).expect(201);
     gone("/team/members/gone");
 
     // What goes in order goes with what it belongs to, and is not missed.
