@@ -128,6 +128,7 @@ async fn make(opened: &Opened, file: &Path, at: Timestamp, (with_analytics, forc
     }
     let covered =
         serde_json::to_vec_pretty(&manifest).map_err(|cause| Error::internal("writing the list of a backup", cause))?;
+    must_be_readable(&manifest, &covered, config)?;
     let key = newest(&seen.audit_keys)?;
     let written = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder);
     let written = written.map_err(|cause| unusable(folder, "written", &cause))?;
@@ -151,6 +152,20 @@ async fn make(opened: &Opened, file: &Path, at: Timestamp, (with_analytics, forc
         audit_entries: seen.verdict.map_or(0, |verdict| verdict.checked),
         audit_broken,
     })
+}
+
+/// Refuses what would not be read again under the same limits.
+fn must_be_readable(manifest: &Manifest, covered: &[u8], config: &Config) -> Result<()> {
+    let limits = &config.backup;
+    let list_fits = u64::try_from(covered.len()).is_ok_and(|bytes| bytes <= limits.manifest_bytes);
+    let all_fits = manifest.unpacked().is_some_and(|bytes| bytes <= limits.unpacked_bytes);
+    let limit = match (list_fits, all_fits) {
+        (true, true) => return Ok(()),
+        (false, _) => "backup.manifest_bytes",
+        (true, false) => "backup.unpacked_bytes",
+    };
+    Err(err::validation(format!("The backup would be larger than {limit}, and not be read again"))
+        .with_hint("Raise it here, and where the backup is checked and restored"))
 }
 
 /// Gives a finished backup its name: all of it is there, or nothing.
