@@ -303,8 +303,7 @@ async fn put_back(file: &Path, data_dir: &Path, config: &Config) -> Result<Resto
     seen.store.close().await;
     noted?;
     must_be_empty(data_dir, staging.path().file_name())?;
-    move_in(staging.path(), data_dir).map_err(|cause| unusable(data_dir, "written", &cause))?;
-    sync(data_dir)?;
+    move_in(staging.path(), data_dir)?;
     let manifest = archive.manifest;
     Ok(Restored {
         data_dir: data_dir.display().to_string(),
@@ -317,15 +316,20 @@ async fn put_back(file: &Path, data_dir: &Path, config: &Config) -> Result<Resto
     })
 }
 
-/// The main database comes last: a folder without it was not restored.
-fn move_in(staging: &Path, data_dir: &Path) -> io::Result<()> {
+/// The main database comes last, when all else is on the disk: a folder without it was not restored.
+fn move_in(staging: &Path, data_dir: &Path) -> Result<()> {
+    let failed = |cause: io::Error| unusable(data_dir, "written", &cause);
+    let give = |name: &OsStr| std::fs::rename(staging.join(name), data_dir.join(name)).map_err(failed);
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(staging)? {
-        names.push(entry?.file_name());
+    for entry in std::fs::read_dir(staging).map_err(failed)? {
+        names.push(entry.map_err(failed)?.file_name());
     }
-    names.retain(|name| name != LOCK);
-    names.sort_by_key(|name| name == STATE);
-    names.iter().try_for_each(|name| std::fs::rename(staging.join(name), data_dir.join(name)))
+    names.retain(|name| name != LOCK && name != STATE);
+    sync(&staging.join(PROGRAMS))?;
+    names.iter().try_for_each(|name| give(name))?;
+    sync(data_dir)?;
+    give(OsStr::new(STATE))?;
+    sync(data_dir)
 }
 
 /// Refuses a folder in which something is, but for the key's file and `ours`.
