@@ -283,7 +283,8 @@ pub async fn update(actors: &Actors, by: &Principal, slug: &str, input: UpdateSe
     if spec == known.spec && title == known.title {
         return Ok(dto(known, installed));
     }
-    let record = actors.catalog.apply(ChangeServer { server, title, spec, by: by.clone() }).await?;
+    let change = ChangeServer { server, made_of: Some(known.revision), title, spec, by: by.clone() };
+    let record = actors.catalog.apply(change).await?;
     Ok(dto(record, installed))
 }
 
