@@ -1,6 +1,7 @@
 //! Is what is stored what the audit log says of it? A row that somebody wrote back or removed by SQL leaves the log
 //! intact; but entries about a secret, a token, an API key or a member name its id, those about a secret the version of
-//! its value too, those about a member the role, and so the two can be compared. What the log does not know any more (its entries were pruned) is not judged.
+//! its value too, those about a token what tells its value from others, those about a member the role, and so the two can
+//! be compared. What the log does not know any more (its entries were pruned) is not judged.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -41,7 +42,9 @@ type Key = (Thing, Uuid, Uuid);
 enum Standing {
     /// Of a secret: the version of its value.
     Version(u64),
-    /// Of a token or key: whether it was revoked.
+    /// Of a token: whether it was revoked, and what tells its value from others.
+    Token(bool, String),
+    /// Of a key: whether it was revoked.
     Revoked(bool),
     /// Of a member: the role.
     Role(String),
@@ -64,6 +67,8 @@ struct Said {
     version: Option<u64>,
     /// A member's role.
     role: Option<String>,
+    /// What tells a token's value from others.
+    hash: Option<String>,
     /// Deleted (a secret of the same name that is set later has another id), revoked, or out.
     ended: bool,
     server: Option<ServerId>,
@@ -107,7 +112,10 @@ impl StateSaid {
             Thing::Member => format!("member {name}"),
         };
         if let Some(id) = id {
-            self.things.insert((thing, namespace, id), Said { seq, target, version, role, ended, server, workspace });
+            let key = (thing, namespace, id);
+            // Not every act gives a token another value.
+            let hash = text("hash").map(str::to_owned).or_else(|| self.things.get(&key)?.hash.clone());
+            self.things.insert(key, Said { seq, target, version, role, hash, ended, server, workspace });
         }
     }
 
@@ -124,6 +132,7 @@ impl StateSaid {
                 target,
                 version: None,
                 role: None,
+                hash: None,
                 ended: true,
                 server: None,
                 workspace: None,
@@ -179,6 +188,9 @@ impl Said {
     fn is_put_back(&self, standing: &Standing) -> bool {
         match standing {
             Standing::Version(stored) => self.ended || self.version.is_some_and(|said| *stored < said),
+            Standing::Token(revoked, stored) => {
+                (self.ended && !revoked) || self.hash.as_ref().is_some_and(|said| stored != said)
+            }
             Standing::Revoked(revoked) => self.ended && !revoked,
             Standing::Role(stored) => self.ended || self.role.as_ref().is_some_and(|said| stored != said),
         }
@@ -207,7 +219,7 @@ async fn page(db: &impl ConnectionTrait, thing: Thing, after: Option<Key>) -> Re
         }
         Thing::Token => {
             let rows = tokens::revoked(db, id.map(TokenId), PAGE).await?;
-            rows.into_iter().map(|(id, revoked)| (own(id.0), Standing::Revoked(revoked))).collect()
+            rows.into_iter().map(|(id, revoked, hash)| (own(id.0), Standing::Token(revoked, hash))).collect()
         }
         Thing::ApiKey => {
             let rows = api_keys::revoked(db, id.map(ApiKeyId), PAGE).await?;
