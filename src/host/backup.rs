@@ -82,7 +82,10 @@ pub(super) async fn create(creation: Creation) -> Result<Made> {
     }
     let opened = Opened::open(&creation.installation).await?;
     let made = make(&opened, &file, at, (creation.with_analytics, creation.force)).await;
-    opened.store.close().await;
+    // What took too long may still be running: it ends with this process, and is not waited for.
+    if made.is_ok() {
+        opened.store.close().await;
+    }
     made
 }
 
@@ -412,13 +415,9 @@ async fn examine(folder: &Path, key_dir: Option<&Path>, config: &Config) -> Resu
             "Looking through the database took longer than backup.check_seconds",
         ))
     });
-    match looked {
-        Ok((key_ids, audit_keys, end, verdict)) => Ok(Examined { store, key_ids, audit_keys, end, verdict }),
-        Err(failed) => {
-            store.close().await;
-            Err(failed)
-        }
-    }
+    // It is not closed on failure: that would wait for a look that took too long.
+    let (key_ids, audit_keys, end, verdict) = looked?;
+    Ok(Examined { store, key_ids, audit_keys, end, verdict })
 }
 
 type Looked = (Vec<String>, Vec<AuditKey>, End, Option<Verdict>);
