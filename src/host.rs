@@ -183,13 +183,15 @@ impl Opened {
         let (id, username, hash) = (account.id, account.username.clone(), fresh.hash);
         let write = self.store.write(move |tx| {
             Box::pin(async move {
-                let mut revoked = 0;
+                let mut ids = Vec::new();
                 for other in api_keys::list(tx.conn(), id).await?.into_iter().filter(|_| revoke_others) {
-                    revoked += u64::from(api_keys::revoke(tx, id, other.id, now).await?.is_some());
+                    ids.extend(api_keys::revoke(tx, id, other.id, now).await?.map(|gone| gone.id.to_string()));
                 }
+                let revoked = u64::try_from(ids.len()).unwrap_or(u64::MAX);
                 api_keys::insert(tx, &record, &hash).await?;
                 let entry = AuditEntry::by_actor(id, OPERATOR, "api_key_reset", ("account", &username));
-                tx.audit(entry.with("key", record.id.to_string()).with("revoked", revoked)).await?;
+                let entry = entry.with("key", record.id.to_string()).with("revoked", revoked);
+                tx.audit(entry.with("key_ids", ids)).await?;
                 Ok(revoked)
             })
         });

@@ -375,7 +375,7 @@ pub(super) async fn insert_token(
         return Err(plan.exceeded(&format!("active tokens in {}", workspace.slug), used, limit));
     }
     tokens::insert(tx, record, hash).await?;
-    tx.audit(entry(&workspace, by, "token_created", record)).await?;
+    tx.audit(entry(&workspace, by, "token_created", record).with("hash", tokens::told_by(&hash.0))).await?;
     tx.change("token", record.id).await?;
     Ok(workspace)
 }

@@ -179,7 +179,8 @@ async fn take_out(tx: &Tx, by: &Principal, account: AccountId, now: Timestamp) -
             dead.push(token);
         }
     }
-    let keys = api_keys::revoke_in(tx, account, by.namespace, now).await?;
+    let key_ids = api_keys::revoke_in(tx, account, by.namespace, now).await?;
+    let keys = u64::try_from(key_ids.len()).unwrap_or(u64::MAX);
     let sessions = sign_ins::end_all(tx, account, None, now).await?;
     let invites = invites::revoke(tx, by.namespace, Whose::By(account), now).await?;
     accounts::remove_member(tx, by.namespace, account).await?;
@@ -190,7 +191,13 @@ async fn take_out(tx: &Tx, by: &Principal, account: AccountId, now: Timestamp) -
         if entry.workspaces.contains(&workspace) { entry } else { entry.in_workspace(workspace) }
     });
     let entry = entry.with("tokens_revoked", names).with("keys_revoked", keys);
+    // By id too, so that one that is put back in force by hand is found out.
+    let entry = entry.with("token_ids", texts(dead.iter().map(|token| token.id))).with("key_ids", texts(key_ids));
     tx.audit(entry.with("sessions_ended", sessions).with("invites_revoked", invites)).await?;
     tx.change("member", account).await?;
     Ok(Left { member, tokens: dead, all_tokens, keys, sessions, invites, at: now })
+}
+
+fn texts(ids: impl IntoIterator<Item: ToString>) -> Vec<String> {
+    ids.into_iter().map(|id| id.to_string()).collect()
 }

@@ -39,6 +39,9 @@ pub async fn in_use(db: &impl ConnectionTrait, namespace: AccountId, now: Timest
         Some("it has members")
     } else if invites::count_open(db, namespace, now).await? > 0 {
         Some("somebody is invited")
+    } else if accounts::namespaces_of(db, namespace).await?.iter().any(|(other, _)| other.id != namespace) {
+        // Audit logs and lists of members elsewhere name its account by it.
+        Some("its account is a member of another namespace")
     } else {
         None
     })

@@ -88,12 +88,13 @@ impl Authority {
 
 async fn replace(tx: &Tx, wanted: &RotateToken, value: NewValue, now: Timestamp) -> Result<(TokenHash, TokenRecord)> {
     let workspace = workspace_of(tx, wanted.workspace).await?;
+    let told_by = tokens::told_by(&value.hash.0);
     let replaced = tokens::replace_value(tx, workspace.id, wanted.token, value, now).await?;
     let (old, record) = replaced.ok_or_else(|| {
         err::not_found("No such active token in this workspace")
             .with_hint("A revoked or expired token cannot come back: create a new one")
     })?;
-    let mut said = entry(&workspace, &wanted.by, "token_rotated", &record);
+    let mut said = entry(&workspace, &wanted.by, "token_rotated", &record).with("hash", told_by);
     if let Some(until) = record.previous_until {
         said = said.with("previous_until", until.to_rfc3339());
     }

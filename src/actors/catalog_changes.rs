@@ -8,7 +8,7 @@ use crate::{
     actors::catalog_skills::SkillVersion,
     domain::{
         definition::{Fingerprint, PinMode},
-        ids::{ServerId, WorkspaceId},
+        ids::{RevisionId, ServerId, WorkspaceId},
         role::Principal,
         server::ServerSpec,
         slug::Slug,
@@ -77,6 +77,9 @@ pub struct AddServer {
 pub struct ChangeServer {
     /// Which.
     pub server: ServerId,
+    /// The revision that this was made of, so that what somebody else has changed meanwhile is not undone; none: whatever
+    /// there is.
+    pub made_of: Option<RevisionId>,
     /// Its display name.
     pub title: String,
     /// Where it is and how to talk to it.

@@ -60,6 +60,11 @@ impl Handler<ChangeServer> for WorkspaceCatalog {
         let known = self.books.server(change.server).cloned();
         let work = async move {
             let known = known.ok_or_else(|| err::not_found("No such MCP server"))?;
+            // Whoever says what they have seen is judged by that, at the commit.
+            if change.made_of.is_some_and(|seen| seen != known.revision) && change.by.seen.is_none() {
+                return Err(err::conflict(format!("{} was changed by somebody else just now", known.slug))
+                    .with_hint("look at it as it is now, and change it again"));
+            }
             let record = ServerRecord {
                 title: change.title,
                 kind: change.spec.kind().into(),

@@ -37,9 +37,13 @@ impl Handler<Withhold> for WorkspaceCatalog {
     type Result = Reply<()>;
     fn handle(&mut self, _: Withhold, _: &mut Context<Self>) -> Self::Result {
         let store = self.store.clone();
-        self.changing(async move { settle(&store).await }, |books, off| {
-            off.into_iter().for_each(|record| books.replace_installation(record));
-        })
+        // Whoever looks every half minute does not wait for what became of it.
+        let work = async move {
+            settle(&store).await.inspect_err(|error| {
+                tracing::error!(%error, "skills that are not shared any more are still on; it is tried again");
+            })
+        };
+        self.changing(work, |books, off| off.into_iter().for_each(|record| books.replace_installation(record)))
     }
 }
 

@@ -65,7 +65,9 @@ impl Actors {
                 return Err(err::conflict(format!("there is another MCP server \"{slug}\" already")));
             }
             Some(known) if known.spec != defined.spec || known.title != title => {
-                self.catalog.apply(ChangeServer { server: known.id, title, spec: defined.spec, by }).await?;
+                self.catalog
+                    .apply(ChangeServer { server: known.id, made_of: None, title, spec: defined.spec, by })
+                    .await?;
                 reloaded.changed.push(slug.to_string());
             }
             Some(_) => {}

@@ -147,6 +147,24 @@ async fn a_tool_that_is_new_or_has_another_name_now_is_not_called_unused() {
 }
 
 #[actix_web::test]
+async fn a_tool_that_was_called_by_an_alias_that_is_gone_is_not_called_unused() {
+    let (gateway, workspace, server) = Box::pin(gateway(Config::default())).await;
+    age(&gateway).await;
+    let at = "/workspaces/engineering/servers/toolbox-mcp/tools";
+    let alias = |alias: &str| json!({ "tools": ["renamed"], "alias": alias });
+    assert_eq!(gateway.patch(at, alias("another_name")).await.status, 200);
+    gateway.actors.analytics.record(call(workspace, server, "another_name", 3));
+    gateway.actors.analytics.sink().ask(Flush, std::time::Duration::from_secs(5)).await.unwrap();
+    assert_eq!(gateway.patch(at, alias("")).await.status, 200);
+    let diet = gateway.get("/workspaces/engineering/diet").await.body;
+    assert_eq!(
+        worth(&diet),
+        json!([["idle", "unused", 0], ["renamed", "too_new", 0], ["used", "unused", 0]]),
+        "{diet}"
+    );
+}
+
+#[actix_web::test]
 async fn tools_that_nobody_used_are_found_switched_off_and_back_on() {
     let (gateway, workspace, server) = Box::pin(gateway(Config::default())).await;
     let path = "/workspaces/engineering/diet";

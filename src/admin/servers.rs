@@ -46,6 +46,8 @@ use crate::{
 const LONGEST_WAIT: u64 = 3600;
 const LONGEST_CALL: u64 = 86_400;
 const MOST_CALLS: u64 = 10_000;
+/// What stands for the values of a URL's query where it is shown.
+const MASKED: &str = "***";
 /// Parts of query parameters' names that mean their value opens something.
 const CREDENTIALS: &[&str] =
     &["key", "token", "secret", "passw", "pwd", "auth", "credential", "signature", "sig", "jwt"];
@@ -92,7 +94,7 @@ fn shown_url(url: &Url) -> String {
     }
     let mut shown = url.clone();
     let names: Vec<String> = url.query_pairs().map(|(name, _)| name.into_owned()).collect();
-    shown.query_pairs_mut().clear().extend_pairs(names.iter().map(|name| (name.as_str(), "***")));
+    shown.query_pairs_mut().clear().extend_pairs(names.iter().map(|name| (name.as_str(), MASKED)));
     shown.to_string()
 }
 
@@ -173,6 +175,7 @@ pub async fn add(actors: &Actors, by: &Principal, input: AddServer) -> Result<Se
 /// Where a server is to be: checked like that of a new one.
 pub fn reach_at(actors: &Actors, url: &str) -> Result<ServerSpec> {
     refuse_credentials(url)?;
+    refuse_masked(url)?;
     let spec = ServerSpec::for_url(url)?;
     actors.upstreams.policy().parse_url(url).map_err(|refusal| refusal.into_validation())?;
     Ok(spec)
@@ -227,6 +230,15 @@ fn refuse_credentials(url: &str) -> Result<()> {
     }
 }
 
+/// An address that was changed as it is shown would lose the values that are not.
+fn refuse_masked(url: &str) -> Result<()> {
+    match Url::parse(url).is_ok_and(|url| url.query_pairs().any(|(_, value)| value == MASKED)) {
+        true => Err(err::validation(format!("The URL has {MASKED} where a value of its query is not shown"))
+            .with_hint("write the value itself")),
+        false => Ok(()),
+    }
+}
+
 /// Changes a definition. It is a new revision of it, which every installation uses from its next call on. At another
 /// origin its secrets wait to be set again.
 ///
@@ -271,7 +283,8 @@ pub async fn update(actors: &Actors, by: &Principal, slug: &str, input: UpdateSe
     if spec == known.spec && title == known.title {
         return Ok(dto(known, installed));
     }
-    let record = actors.catalog.apply(ChangeServer { server, title, spec, by: by.clone() }).await?;
+    let change = ChangeServer { server, made_of: Some(known.revision), title, spec, by: by.clone() };
+    let record = actors.catalog.apply(change).await?;
     Ok(dto(record, installed))
 }
 

@@ -127,24 +127,28 @@ impl Config {
             "server.ops_bind must be an address such as 127.0.0.1:8788",
         );
         self.people_problems(&mut problems);
-        problems.extend(self.days_problems());
+        problems.extend(self.times_problems());
         problems
     }
 
-    /// Days are subtracted from the present: what reaches beyond all time is a typing error.
-    fn days_problems(&self) -> Vec<String> {
+    /// Days, hours and minutes are added to the present or subtracted: what reaches beyond all time is a typing error.
+    fn times_problems(&self) -> Vec<String> {
         let kept = self.analytics.retention_days;
         let none =
             (kept == 0).then(|| "analytics.retention_days must be 1 at least: 0 would delete every call".to_owned());
+        let (hours, minutes) = (MOST_DAYS * 24, MOST_DAYS * 24 * 60);
         let all = [
-            ("analytics.retention_days", kept),
-            ("audit.retention_days", self.audit.retention_days),
-            ("limits.token_expiry_warning_days", self.limits.token_expiry_warning_days),
-            ("limits.session_days", self.limits.session_days),
-            ("people.session_days", self.people.session_days),
+            ("analytics.retention_days", kept, MOST_DAYS),
+            ("audit.retention_days", self.audit.retention_days, MOST_DAYS),
+            ("limits.token_expiry_warning_days", self.limits.token_expiry_warning_days, MOST_DAYS),
+            ("limits.session_days", self.limits.session_days, MOST_DAYS),
+            ("people.session_days", self.people.session_days, MOST_DAYS),
+            ("people.invite_hours", self.people.invite_hours, hours),
+            ("people.login_minutes", self.people.login_minutes, minutes),
+            ("people.session_idle_minutes", self.people.session_idle_minutes, minutes),
         ];
-        let too_many = all.into_iter().filter(|(_, days)| *days > MOST_DAYS);
-        none.into_iter().chain(too_many.map(|(name, _)| format!("{name} may be {MOST_DAYS} at most"))).collect()
+        let too_many = all.into_iter().filter(|(_, said, most)| said > most);
+        none.into_iter().chain(too_many.map(|(name, _, most)| format!("{name} may be {most} at most"))).collect()
     }
 }
 
@@ -312,6 +316,9 @@ mod tests {
             ("AEROSTACK_AUDIT_RETENTION_DAYS", "4000000000", "36500 at most"),
             ("AEROSTACK_LIMITS_TOKEN_EXPIRY_WARNING_DAYS", "4000000000", "36500 at most"),
             ("AEROSTACK_PEOPLE_SESSION_DAYS", "4000000000", "36500 at most"),
+            ("AEROSTACK_PEOPLE_INVITE_HOURS", "4000000000", "876000 at most"),
+            ("AEROSTACK_PEOPLE_LOGIN_MINUTES", "4000000000", "52560000 at most"),
+            ("AEROSTACK_PEOPLE_SESSION_IDLE_MINUTES", "4000000000", "52560000 at most"),
         ] {
             let error = load(&[(setting, days)]).unwrap_err();
             assert!(error.message().contains(said), "{setting}: {error}");

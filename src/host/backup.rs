@@ -82,7 +82,10 @@ pub(super) async fn create(creation: Creation) -> Result<Made> {
     }
     let opened = Opened::open(&creation.installation).await?;
     let made = make(&opened, &file, at, (creation.with_analytics, creation.force)).await;
-    opened.store.close().await;
+    // What took too long may still be running: it ends with this process, and is not waited for.
+    if made.is_ok() {
+        opened.store.close().await;
+    }
     made
 }
 
@@ -128,6 +131,7 @@ async fn make(opened: &Opened, file: &Path, at: Timestamp, (with_analytics, forc
     }
     let covered =
         serde_json::to_vec_pretty(&manifest).map_err(|cause| Error::internal("writing the list of a backup", cause))?;
+    must_be_readable(&manifest, &covered, config)?;
     let key = newest(&seen.audit_keys)?;
     let written = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder);
     let written = written.map_err(|cause| unusable(folder, "written", &cause))?;
@@ -151,6 +155,20 @@ async fn make(opened: &Opened, file: &Path, at: Timestamp, (with_analytics, forc
         audit_entries: seen.verdict.map_or(0, |verdict| verdict.checked),
         audit_broken,
     })
+}
+
+/// Refuses what would not be read again under the same limits.
+fn must_be_readable(manifest: &Manifest, covered: &[u8], config: &Config) -> Result<()> {
+    let limits = &config.backup;
+    let list_fits = u64::try_from(covered.len()).is_ok_and(|bytes| bytes <= limits.manifest_bytes);
+    let all_fits = manifest.unpacked().is_some_and(|bytes| bytes <= limits.unpacked_bytes);
+    let limit = match (list_fits, all_fits) {
+        (true, true) => return Ok(()),
+        (false, _) => "backup.manifest_bytes",
+        (true, false) => "backup.unpacked_bytes",
+    };
+    Err(err::validation(format!("The backup would be larger than {limit}, and not be read again"))
+        .with_hint("Raise it here, and where the backup is checked and restored"))
 }
 
 /// Gives a finished backup its name: all of it is there, or nothing.
@@ -288,8 +306,7 @@ async fn put_back(file: &Path, data_dir: &Path, config: &Config) -> Result<Resto
     seen.store.close().await;
     noted?;
     must_be_empty(data_dir, staging.path().file_name())?;
-    move_in(staging.path(), data_dir).map_err(|cause| unusable(data_dir, "written", &cause))?;
-    sync(data_dir)?;
+    move_in(staging.path(), data_dir)?;
     let manifest = archive.manifest;
     Ok(Restored {
         data_dir: data_dir.display().to_string(),
@@ -302,15 +319,20 @@ async fn put_back(file: &Path, data_dir: &Path, config: &Config) -> Result<Resto
     })
 }
 
-/// The main database comes last: a folder without it was not restored.
-fn move_in(staging: &Path, data_dir: &Path) -> io::Result<()> {
+/// The main database comes last, when all else is on the disk: a folder without it was not restored.
+fn move_in(staging: &Path, data_dir: &Path) -> Result<()> {
+    let failed = |cause: io::Error| unusable(data_dir, "written", &cause);
+    let give = |name: &OsStr| std::fs::rename(staging.join(name), data_dir.join(name)).map_err(failed);
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(staging)? {
-        names.push(entry?.file_name());
+    for entry in std::fs::read_dir(staging).map_err(failed)? {
+        names.push(entry.map_err(failed)?.file_name());
     }
-    names.retain(|name| name != LOCK);
-    names.sort_by_key(|name| name == STATE);
-    names.iter().try_for_each(|name| std::fs::rename(staging.join(name), data_dir.join(name)))
+    names.retain(|name| name != LOCK && name != STATE);
+    sync(&staging.join(PROGRAMS))?;
+    names.iter().try_for_each(|name| give(name))?;
+    sync(data_dir)?;
+    give(OsStr::new(STATE))?;
+    sync(data_dir)
 }
 
 /// Refuses a folder in which something is, but for the key's file and `ours`.
@@ -393,13 +415,9 @@ async fn examine(folder: &Path, key_dir: Option<&Path>, config: &Config) -> Resu
             "Looking through the database took longer than backup.check_seconds",
         ))
     });
-    match looked {
-        Ok((key_ids, audit_keys, end, verdict)) => Ok(Examined { store, key_ids, audit_keys, end, verdict }),
-        Err(failed) => {
-            store.close().await;
-            Err(failed)
-        }
-    }
+    // It is not closed on failure: that would wait for a look that took too long.
+    let (key_ids, audit_keys, end, verdict) = looked?;
+    Ok(Examined { store, key_ids, audit_keys, end, verdict })
 }
 
 type Looked = (Vec<String>, Vec<AuditKey>, End, Option<Verdict>);

@@ -2,7 +2,8 @@
 
 use entities::api_key;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set, Unchanged,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    Unchanged,
 };
 
 use crate::{
@@ -114,17 +115,23 @@ pub async fn revoke(tx: &Tx, account: AccountId, id: ApiKeyId, at: Timestamp) ->
     record(api_key::Model { revoked_at: Some(stored(at)), ..row }).map(Some)
 }
 
-/// Revokes all keys of an account whose namespace this is; gives back how many there were.
-pub async fn revoke_in(tx: &Tx, account: AccountId, namespace: AccountId, at: Timestamp) -> Result<u64> {
-    let row = api_key::ActiveModel { revoked_at: Set(Some(stored(at))), ..Default::default() };
-    let done = api_key::Entity::update_many()
-        .set(row)
-        .filter(api_key::Column::AccountId.eq(account.0))
-        .filter(api_key::Column::NamespaceId.eq(namespace.0))
-        .filter(api_key::Column::RevokedAt.is_null())
-        .exec(tx.conn())
+/// Revokes all keys of an account whose namespace this is; gives back which they were.
+pub async fn revoke_in(tx: &Tx, account: AccountId, namespace: AccountId, at: Timestamp) -> Result<Vec<ApiKeyId>> {
+    let theirs = Condition::all()
+        .add(api_key::Column::AccountId.eq(account.0))
+        .add(api_key::Column::NamespaceId.eq(namespace.0))
+        .add(api_key::Column::RevokedAt.is_null());
+    let ids: Vec<uuid::Uuid> = api_key::Entity::find()
+        .select_only()
+        .column(api_key::Column::Id)
+        .filter(theirs.clone())
+        .order_by_asc(api_key::Column::Id)
+        .into_tuple()
+        .all(tx.conn())
         .await?;
-    Ok(done.rows_affected)
+    let row = api_key::ActiveModel { revoked_at: Set(Some(stored(at))), ..Default::default() };
+    api_key::Entity::update_many().set(row).filter(theirs).exec(tx.conn()).await?;
+    Ok(ids.into_iter().map(ApiKeyId).collect())
 }
 
 /// Whether each key of the installation was revoked, in order of id, after `after`, at most `limit`. Nothing else of the

@@ -1,8 +1,12 @@
 //! Is what is stored what the audit log says of it? A row that somebody wrote back or removed by SQL leaves the log
 //! intact; but entries about a secret, a token, an API key or a member name its id, those about a secret the version of
-//! its value too, those about a member the role, and so the two can be compared. What the log does not know any more (its entries were pruned) is not judged.
+//! its value too, those about a token what tells its value from others, those about a member the role, and so the two can
+//! be compared. What the log does not know any more (its entries were pruned) is not judged.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    str::FromStr,
+};
 
 use entities::audit_entry;
 use sea_orm::ConnectionTrait;
@@ -38,7 +42,9 @@ type Key = (Thing, Uuid, Uuid);
 enum Standing {
     /// Of a secret: the version of its value.
     Version(u64),
-    /// Of a token or key: whether it was revoked.
+    /// Of a token: whether it was revoked, and what tells its value from others.
+    Token(bool, String),
+    /// Of a key: whether it was revoked.
     Revoked(bool),
     /// Of a member: the role.
     Role(String),
@@ -61,6 +67,8 @@ struct Said {
     version: Option<u64>,
     /// A member's role.
     role: Option<String>,
+    /// What tells a token's value from others.
+    hash: Option<String>,
     /// Deleted (a secret of the same name that is set later has another id), revoked, or out.
     ended: bool,
     server: Option<ServerId>,
@@ -71,6 +79,7 @@ impl StateSaid {
     /// Takes note of a genuine entry.
     pub(super) fn hear(&mut self, row: &audit_entry::Model, seq: u64, meta: &Meta) {
         let text = |name: &str| meta.detail.get(name).and_then(Value::as_str);
+        self.hear_of_others(seq, meta);
         let server = text("server").and_then(|id| id.parse().ok());
         let workspace = text("workspace_id").and_then(|id| id.parse().ok());
         let version = meta.detail.get("value_version").and_then(Value::as_u64);
@@ -103,7 +112,32 @@ impl StateSaid {
             Thing::Member => format!("member {name}"),
         };
         if let Some(id) = id {
-            self.things.insert((thing, namespace, id), Said { seq, target, version, role, ended, server, workspace });
+            let key = (thing, namespace, id);
+            // Not every act gives a token another value.
+            let hash = text("hash").map(str::to_owned).or_else(|| self.things.get(&key)?.hash.clone());
+            self.things.insert(key, Said { seq, target, version, role, hash, ended, server, workspace });
+        }
+    }
+
+    /// Takes note of tokens and keys that were revoked with something else: with their member, or with a key that was lost.
+    fn hear_of_others(&mut self, seq: u64, meta: &Meta) {
+        let tokens =
+            ids::<TokenId>(meta, "token_ids").into_iter().map(|id| (Thing::Token, id.0, format!("token {id}")));
+        let keys =
+            ids::<ApiKeyId>(meta, "key_ids").into_iter().map(|id| (Thing::ApiKey, id.0, format!("API key {id}")));
+        for (thing, id, target) in tokens.chain(keys) {
+            let said = self.things.entry((thing, Uuid::nil(), id)).or_insert_with(|| Said {
+                seq,
+                // What it is called was said in an entry that is pruned.
+                target,
+                version: None,
+                role: None,
+                hash: None,
+                ended: true,
+                server: None,
+                workspace: None,
+            });
+            (said.seq, said.ended) = (seq, true);
         }
     }
 
@@ -154,10 +188,19 @@ impl Said {
     fn is_put_back(&self, standing: &Standing) -> bool {
         match standing {
             Standing::Version(stored) => self.ended || self.version.is_some_and(|said| *stored < said),
+            Standing::Token(revoked, stored) => {
+                (self.ended && !revoked) || self.hash.as_ref().is_some_and(|said| stored != said)
+            }
             Standing::Revoked(revoked) => self.ended && !revoked,
             Standing::Role(stored) => self.ended || self.role.as_ref().is_some_and(|said| stored != said),
         }
     }
+}
+
+/// What an entry lists by id.
+fn ids<T: FromStr>(meta: &Meta, name: &str) -> Vec<T> {
+    let listed = meta.detail.get(name).and_then(Value::as_array);
+    listed.into_iter().flatten().filter_map(|id| id.as_str()?.parse().ok()).collect()
 }
 
 fn keep_first(first: &mut Option<(u64, Flaw)>, seq: u64, flaw: Flaw) {
@@ -176,7 +219,7 @@ async fn page(db: &impl ConnectionTrait, thing: Thing, after: Option<Key>) -> Re
         }
         Thing::Token => {
             let rows = tokens::revoked(db, id.map(TokenId), PAGE).await?;
-            rows.into_iter().map(|(id, revoked)| (own(id.0), Standing::Revoked(revoked))).collect()
+            rows.into_iter().map(|(id, revoked, hash)| (own(id.0), Standing::Token(revoked, hash))).collect()
         }
         Thing::ApiKey => {
             let rows = api_keys::revoked(db, id.map(ApiKeyId), PAGE).await?;

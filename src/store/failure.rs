@@ -7,8 +7,8 @@ use crate::error::{Error, ErrorCode, Result, err};
 
 impl From<DbErr> for Error {
     fn from(cause: DbErr) -> Self {
-        if holds_nul(&cause) {
-            return Error::new(ErrorCode::InvalidRequest, "A text holds a NUL character, which no text here does");
+        if let Some(unfit) = unfit(&cause) {
+            return Error::new(ErrorCode::InvalidRequest, unfit);
         }
         match cause.sql_err() {
             Some(SqlErr::UniqueConstraintViolation(_)) => return err::conflict("It exists already"),
@@ -38,12 +38,18 @@ pub(crate) fn on_conflict<T>(result: std::result::Result<T, DbErr>, explain: imp
     })
 }
 
-/// Whether Postgres refuses a value because it is no text there: SQLite would just not find it.
-fn holds_nul(cause: &DbErr) -> bool {
+/// What is wrong with a value that Postgres refuses because there is no such text or moment there: SQLite would just not
+/// find it.
+fn unfit(cause: &DbErr) -> Option<&'static str> {
     let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = cause else {
-        return false;
+        return None;
     };
-    matches!(source.as_ref(), sqlx::Error::Database(database) if database.code().as_deref() == Some("22021"))
+    let sqlx::Error::Database(database) = source.as_ref() else { return None };
+    match database.code().as_deref() {
+        Some("22021") => Some("A text holds a NUL character, which no text here does"),
+        Some("22008") => Some("A moment is before or after all that can be kept"),
+        _ => None,
+    }
 }
 
 /// Whether the same statement may succeed later: locked, full, read-only, unreachable, cancelled.

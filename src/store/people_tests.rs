@@ -158,8 +158,9 @@ on_both_databases! {
                 };
                 api_keys::insert(tx, &record, &generate(Credential::Aak).hash).await?;
             }
-            assert_eq!(api_keys::revoke_in(tx, alice, acme, now).await?, 1);
+            let revoked = api_keys::revoke_in(tx, alice, acme, now).await?;
             let left = api_keys::list(tx.conn(), alice).await?;
+            assert!(left.iter().filter(|key| key.bound).map(|key| key.id).eq(revoked), "which they were is told");
             assert_eq!(left.iter().filter(|key| key.is_active(now)).count(), 1);
             assert!(left.iter().any(|key| key.bound && !key.is_active(now)));
             assert!(api_keys::list(tx.conn(), acme).await?.iter().all(|key| key.is_active(now)));

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{
+        audit_checkpoint::hex,
         clock::{self, Timestamp},
         ids::{AccountId, TokenId, WorkspaceId},
         scope::Scope,
@@ -205,17 +206,28 @@ pub async fn revoke(
     Ok(Some((hash, record(workspace_token::Model { revoked_at: Some(stored(at)), ..row })?)))
 }
 
-/// Whether each token of the installation was revoked, in order of id, after `after`, at most `limit`. Nothing else of
-/// the rows is read, so that one that was damaged does not hide the others.
-pub async fn revoked(db: &impl ConnectionTrait, after: Option<TokenId>, limit: u64) -> Result<Vec<(TokenId, bool)>> {
+/// Whether each token of the installation was revoked, and what tells its value from others, in order of id, after `after`,
+/// at most `limit`. Nothing else of the rows is read, so that one that was damaged does not hide the others.
+pub async fn revoked(
+    db: &impl ConnectionTrait,
+    after: Option<TokenId>,
+    limit: u64,
+) -> Result<Vec<(TokenId, bool, String)>> {
     use workspace_token::Column;
 
-    let mut query = workspace_token::Entity::find().select_only().column(Column::Id).column(Column::RevokedAt);
+    let mut query =
+        workspace_token::Entity::find().select_only().columns([Column::Id, Column::RevokedAt, Column::Hash]);
     if let Some(after) = after {
         query = query.filter(Column::Id.gt(after.0));
     }
-    let rows: Vec<(Uuid, Option<Timestamp>)> = query.order_by_asc(Column::Id).limit(limit).into_tuple().all(db).await?;
-    Ok(rows.into_iter().map(|(id, at)| (TokenId(id), at.is_some())).collect())
+    let rows: Vec<(Uuid, Option<Timestamp>, Vec<u8>)> =
+        query.order_by_asc(Column::Id).limit(limit).into_tuple().all(db).await?;
+    Ok(rows.into_iter().map(|(id, at, hash)| (TokenId(id), at.is_some(), told_by(&hash))).collect())
+}
+
+/// What tells one value of a token from another in the audit log: the beginning of its hash, hexadecimal.
+pub fn told_by(hash: &[u8]) -> String {
+    hex(hash.get(..8).unwrap_or_default())
 }
 
 /// Changes a token of a workspace that was not revoked; the row as it was, if there is one.

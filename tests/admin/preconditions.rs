@@ -52,6 +52,28 @@ fn of_many_who_have_seen_the_same_one_changes_it_on_postgres_too() {
     of_many_one_changes_it(TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url));
 }
 
+/// Without a tag, too: each changes what they name, and undoes nothing that another has changed at the same moment.
+#[test]
+fn two_who_change_different_parts_of_a_server_at_once_keep_both() {
+    let place = place_with(TestGateway::setup().set("limits.admin_requests_per_minute", 10_000), &[]);
+    let admin = &place.admin;
+    admin.server("toy", "http://127.0.0.1:9/mcp");
+    let change = |body: Value| {
+        let answer = std::iter::repeat_with(|| admin.patch("/mcp-servers/toy", body.clone()));
+        let answer = answer.take(50).find(|answer| answer.status != 409).expect("its turn");
+        answer.expect(200);
+    };
+    for round in 1..=40 {
+        thread::scope(|scope| {
+            scope.spawn(|| change(json!({ "url": format!("http://127.0.0.1:9/{round}") })));
+            scope.spawn(|| change(json!({ "timeout_seconds": round })));
+        });
+        let known = admin.get("/mcp-servers/toy").expect(200).json();
+        assert_eq!(known["url"], json!(format!("http://127.0.0.1:9/{round}")), "{known}");
+        assert_eq!(known["timeout_seconds"], json!(round), "{known}");
+    }
+}
+
 #[test]
 fn every_single_thing_has_a_tag_and_is_removed_only_as_it_was_seen() {
     let place = place_with(TestGateway::setup(), &[]);

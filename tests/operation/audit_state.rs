@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::audit::{said, sql, sqlite};
-use crate::support::{TestGateway, database::fresh_postgres, place_with, process::Setup};
+use crate::support::{Admin, TestGateway, database::fresh_postgres, place_with, process::Setup};
 
 const KEEP: &str = "CREATE TABLE kept AS SELECT * FROM mcp_workspace_secrets";
 const PUT_BACK: &str = "DELETE FROM mcp_workspace_secrets WHERE name IN (SELECT name FROM kept);
@@ -92,6 +92,21 @@ const REMOVED: &[(&str, &str, &str)] = &[
     ("DELETE FROM api_keys WHERE name = 'ci'", "row_missing", "API key \"ci\", which entry"),
     ("UPDATE workspace_tokens SET revoked_at = NULL WHERE name = 'Old'", "rolled_back", "token \"Old\", which entry"),
     ("UPDATE api_keys SET revoked_at = NULL WHERE name = 'old ci'", "rolled_back", "API key \"old ci\", which entry"),
+    // A value that was replaced works again.
+    (
+        "DELETE FROM workspace_tokens WHERE name = 'Turned'; INSERT INTO workspace_tokens SELECT * FROM turned",
+        "rolled_back",
+        "token \"Turned\", which entry",
+    ),
+    // Revoked with their member, and by the operator.
+    ("UPDATE workspace_tokens SET revoked_at = NULL WHERE name = 'gone'", "rolled_back", "token \"gone\", which entry"),
+    ("UPDATE api_keys SET revoked_at = NULL WHERE name = 'theirs'", "rolled_back", "API key \"theirs\", which entry"),
+    (
+        "UPDATE api_keys SET revoked_at = NULL WHERE name = 'test' AND account_id = \
+         (SELECT id FROM accounts WHERE username = 'vic')",
+        "rolled_back",
+        "API key \"test\", which entry",
+    ),
     ("DELETE FROM members WHERE role = 'viewer'", "row_missing", "member vic@example.com, which entry"),
     ("UPDATE members SET role = 'owner' WHERE role = 'viewer'", "rolled_back", "member vic@example.com, which entry"),
     (
@@ -101,6 +116,16 @@ const REMOVED: &[(&str, &str, &str)] = &[
         "member gone@example.com, which entry",
     ),
 ];
+
+/// A token that got another value, and a scope later. The row that it had before is kept.
+fn turn(admin: &Admin, url: &str) {
+    let at = format!("/workspaces/eng/tokens/{}", admin.token("eng", "Turned").id);
+    sql(url, "CREATE TABLE turned AS SELECT * FROM workspace_tokens WHERE name = 'Turned'");
+    let scope = json!({ "scope": { "read_only": true } });
+    for done in [admin.post(&format!("{at}/rotate"), json!({})), admin.patch(&at, scope)] {
+        assert!(done.status < 300, "{}", done.text());
+    }
+}
 
 /// Each change is made alone: what it touches is kept aside and put back afterwards.
 fn removed_rows_are_found(setup: Setup, url: &str) {
@@ -121,6 +146,7 @@ fn removed_rows_are_found(setup: Setup, url: &str) {
     place.admin.token("eng", "Kept");
     let old = place.admin.token("eng", "Old");
     place.admin.revoke("eng", &old.id);
+    turn(&place.admin, url);
     key("ci");
     let old = key("old ci");
     gone(&format!("/api-keys/{}", old["id"].as_str().unwrap()));
@@ -128,7 +154,11 @@ fn removed_rows_are_found(setup: Setup, url: &str) {
     place.gateway.member("vic", "member", None);
     let lower = place.admin.patch("/team/members/vic", json!({ "role": "viewer" }));
     assert_eq!(lower.status, 200, "{}", lower.text());
-    place.gateway.member("gone", "member", None);
+    let reset = ["admin", "reset-key", "--account", "vic", "--revoke-others", "--data-dir"];
+    let reset = setup.command().args(reset).arg(&data).output().unwrap();
+    assert!(reset.status.success(), "{}", said(&reset));
+    let (theirs, _) = place.gateway.member("gone", "member", Some("eng"));
+    theirs.post("/api-keys?namespace=admin", json!({ "name": "theirs" })).expect(201);
     gone("/team/members/gone");
 
     // What goes in order goes with what it belongs to, and is not missed.

@@ -335,6 +335,22 @@ fn what_is_there_is_not_overwritten() {
 }
 
 #[test]
+fn no_backup_is_made_that_its_own_limits_would_not_let_in_again() {
+    let (place, _upstream) = toy(TestGateway::setup());
+    let (setup, shelf) = (&place.gateway.setup, shelf());
+    let (file, data_dir) = (shelf.path().join("b.tar.gz"), setup.data_dir());
+    for limit in ["backup.manifest_bytes", "backup.unpacked_bytes"] {
+        let small = setup.clone().set(limit, 200);
+        let output = backup(&small, &["create", text(&file), "--data-dir", text(&data_dir)]);
+        assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+        assert!(said(&output).contains(limit), "{}", said(&output));
+    }
+    assert_eq!(fs::read_dir(shelf.path()).unwrap().count(), 0, "nothing is left behind");
+    assert_eq!(actions(&place.admin, "backup_created"), 0);
+    create(setup, &file, &[]);
+}
+
+#[test]
 fn on_postgres_it_says_what_to_run_instead() {
     let Some(url) = fresh_postgres() else { return };
     let (place, _upstream) = toy(TestGateway::setup().env("AEROSTACK_DATABASE_URL", &url));

@@ -200,10 +200,14 @@ fn a_namespace_is_renamed_while_nothing_goes_by_it() {
     let page = browser.get("/overview").expect(200).text();
     assert!(page.contains("its name stays") && !page.contains("namespace-name"), "{page}");
     browser.submit("/overview", &[("name", "initech")]).expect(409);
-    gateway.member("mia", "member", None);
+    let (at_home, _) = gateway.member("mia", "member", None);
     let mut mia = Browser::new(gateway.address);
     mia.sign_in("mia", PASSWORD);
     mia.submit("/overview", &[("name", "initech")]).expect(403);
+    // A member's deeds are told under their name: it is not another one tomorrow.
+    let refused = at_home.post("/account/name", json!({ "name": "initech" })).expect(409).text();
+    assert!(refused.contains("a member of another namespace"), "{refused}");
+    assert_eq!(at_home.get("/whoami").json()["username"], json!("mia"));
     assert!(!mia.get("/overview").text().contains("Your admin key"));
 }
 

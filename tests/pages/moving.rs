@@ -64,6 +64,13 @@ fn a_move_is_checked_like_a_new_server_and_on_the_same_origin_keeps_the_secrets(
     let shown = known()["url"].clone();
     assert_eq!(shown, json!("http://127.0.0.1:9/other?profile=***"));
     owner.patch("/mcp-servers/github-mcp", json!({ "url": shown, "title": "Same" })).expect(200);
+    // With another path the value behind the mask would be lost.
+    let other = json!({ "url": "http://127.0.0.1:9/third?profile=***" });
+    let refused = owner.patch("/mcp-servers/github-mcp", other).expect(422).text();
+    assert!(refused.contains("a value of its query is not shown"), "{refused}");
+    let form = [("do", "save"), ("url", "http://127.0.0.1:9/third?profile=***"), ("title", "G"), ("protocol", "auto")];
+    assert!(browser.submit(at, &form).expect(422).text().contains("a value of its query is not shown"));
+    assert_eq!(known()["url"], shown);
     gateway.member("mia", "member", None).0.patch("/mcp-servers/github-mcp", json!({ "url": "https://a.example/" }));
     assert_eq!(known()["url"], shown);
 }

@@ -277,7 +277,9 @@ fn alike(answer: (u16, String), differ: &[(String, String)]) -> (u16, Value) {
 
 /// The last thing that the audit of a namespace says.
 fn last_entry(owner: &Admin) -> Value {
-    owner.get("/audit?kind=admin&limit=1").expect(200).json()["data"][0]["id"].clone()
+    let last = owner.get("/audit?kind=admin&limit=1").expect(200).json()["data"][0].clone();
+    assert!(last["at"].is_string(), "{last}");
+    last
 }
 
 #[test]

@@ -161,6 +161,9 @@ async fn a_list_of_thousands_is_right(url: String) {
     assert_eq!(lately, expected(0..SKILLS, |at| at >= 45));
     let newest = all_of(&gateway, &format!("{}&version=latest&limit=9", later(45))).await;
     assert_eq!(newest, expected(0..SKILLS, |at| at == 47));
+    // Long before Postgres' first moment: everything, or the caller's mistake, and no failure of the database.
+    let ever = gateway.send(TestRequest::get().uri("/v0.1/servers?updated_since=-10000-01-01T00:00:00Z")).await;
+    assert!(ever.status < 500, "{ever:?}");
     // The newest version is older than what was published last.
     assert_eq!(all_of(&gateway, &format!("{}&version=latest&limit=9", later(48))).await, []);
 }
