@@ -114,19 +114,21 @@ impl Alone {
         }
     }
 
-    /// Why this gateway must end, if it must. `known` is the newest change that another process wrote before.
+    /// Why this gateway must end, if it must. `known` is the newest change when the lock was last seen held: what another
+    /// process writes afterwards is newer, and what there was before is never looked through again.
     async fn look(&self, node: Uuid, known: &mut Option<i64>) -> std::result::Result<Option<String>, DbErr> {
         if !self.holds().await? {
             if !self.lock().await? {
                 return Ok(Some(format!("another gateway has taken the database over: {}", self.holder().await?)));
             }
-            // Known since the lock was last seen held.
-            if known.is_some() && *known != Some(self.newest_of_others(node).await?) {
+            if let Some(known) = *known
+                && self.others_wrote_after(known, node).await?
+            {
                 return Ok(Some("another gateway has used the database meanwhile".to_owned()));
             }
             tracing::warn!("the connection that holds the database was lost; it is held again");
         }
-        *known = Some(self.newest_of_others(node).await?);
+        *known = Some(self.newest().await?);
         Ok(None)
     }
 
@@ -160,10 +162,14 @@ impl Alone {
         Ok(named.unwrap_or_else(|| "one that this user may not see".to_owned()))
     }
 
-    async fn newest_of_others(&self, node: Uuid) -> std::result::Result<i64, DbErr> {
-        let others = change_log::Entity::find().filter(change_log::Column::NodeId.ne(node));
-        let newest = others.order_by_desc(change_log::Column::Seq).one(&self.db).await?;
+    async fn newest(&self) -> std::result::Result<i64, DbErr> {
+        let newest = change_log::Entity::find().order_by_desc(change_log::Column::Seq).one(&self.db).await?;
         Ok(newest.map_or(0, |row| row.seq))
+    }
+
+    async fn others_wrote_after(&self, known: i64, node: Uuid) -> std::result::Result<bool, DbErr> {
+        let newer = change_log::Entity::find().filter(change_log::Column::Seq.gt(known));
+        Ok(newer.filter(change_log::Column::NodeId.ne(node)).one(&self.db).await?.is_some())
     }
 
     /// Gives the lock back, after everything else of the database was closed.
