@@ -57,7 +57,14 @@ pub fn read_one(data_dir: &Path, slug: &str) -> Result<Defined> {
 /// Every server that is defined there, and what is wrong with the files that define none.
 pub fn read_all(data_dir: &Path) -> (Vec<(Slug, Defined)>, Vec<String>) {
     let (mut found, mut problems) = (Vec::new(), Vec::new());
-    let Ok(entries) = std::fs::read_dir(path(data_dir)) else { return (found, problems) };
+    let entries = match std::fs::read_dir(path(data_dir)) {
+        Ok(entries) => entries,
+        Err(cause) if cause.kind() == ErrorKind::NotFound => return (found, problems),
+        Err(cause) => {
+            problems.push(format!("{} cannot be read: {cause}", path(data_dir).display()));
+            return (found, problems);
+        }
+    };
     let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     for name in names.iter().filter_map(|name| name.strip_suffix(".toml")).take(FILES) {
@@ -74,6 +81,16 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn a_folder_that_is_none_is_a_problem_and_one_that_is_not_there_is_none() {
+        let data = tempfile::tempdir().unwrap();
+        assert!(read_all(data.path()).1.is_empty());
+        std::fs::write(path(data.path()), "no folder").unwrap();
+        let (found, problems) = read_all(data.path());
+        assert!(found.is_empty() && problems.len() == 1, "{problems:?}");
+        assert!(problems[0].contains("servers.d cannot be read"), "{problems:?}");
+    }
 
     #[test]
     fn files_that_others_could_have_written_define_nothing() {
