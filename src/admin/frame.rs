@@ -101,7 +101,14 @@ async fn answered(
         Err(refused) => Ok(request.into_response(problem(&refused, path, id))),
         Ok(Begun::Replay(answer)) => Ok(request.into_response(answer)),
         Ok(Begun::Plain) => Ok(explained(next.call(request).await?, path, id)),
-        Ok(Begun::First(retry)) => Ok(retry.finish(explained(next.call(request).await?, path, id)).await),
+        Ok(Begun::First(retry)) => {
+            let (doing, path, id) = (next.call(request), path.to_owned(), id.to_owned());
+            let finished = async move { Ok(retry.finish(explained(doing.await?, &path, &id)).await) };
+            // A client that leaves takes this future with it. What was begun under a key is finished all the same, so that
+            // whoever repeats the request gets its answer.
+            let finished = actix_rt::spawn(finished).await;
+            finished.unwrap_or_else(|cause| Err(Refusal(Error::internal("finishing a request", cause)).into()))
+        }
     }
 }
 

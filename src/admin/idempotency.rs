@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: a POST that is repeated because its answer was lost is done once. The place for the answer is taken
-//! in the database before anything is done, so that a gateway that ends in between does not do it twice. What an answer
-//! shows only once (a token's value, a key, a link) is not kept: whoever repeats gets the id.
+//! in the database before anything is done, so that a gateway that ends in between does not do it twice. A client that
+//! leaves ends nothing: what it began is finished, and its answer kept. What an answer shows only once (a token's value,
+//! a key, a link) is not kept: whoever repeats gets the id.
 
 use actix_web::{
     HttpMessage as _, HttpResponse, HttpResponseBuilder,
