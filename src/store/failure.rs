@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorCode, Result, err};
 
 impl From<DbErr> for Error {
     fn from(cause: DbErr) -> Self {
-        if holds_nul(&cause) {
+        if is_refused(&cause, &NUL) {
             return Error::new(ErrorCode::InvalidRequest, "A text holds a NUL character, which no text here does");
         }
         match cause.sql_err() {
@@ -16,6 +16,11 @@ impl From<DbErr> for Error {
                 return err::conflict("It refers to something that does not exist (any more)");
             }
             _ => {}
+        }
+        if is_refused(&cause, &LATE) {
+            tracing::warn!(%cause, "a statement took too long");
+            return unavailable("The database took too long and was stopped")
+                .with_hint("If it goes on like that, ask about less: a shorter time, or one person, server or tool");
         }
         if is_passing(&cause) {
             tracing::warn!(%cause, "the database does not answer");
@@ -38,12 +43,18 @@ pub(crate) fn on_conflict<T>(result: std::result::Result<T, DbErr>, explain: imp
     })
 }
 
-/// Whether Postgres refuses a value because it is no text there: SQLite would just not find it.
-fn holds_nul(cause: &DbErr) -> bool {
+/// What Postgres says to a value that is no text there: SQLite would just not find it.
+const NUL: [&str; 1] = ["22021"];
+/// What SQLite and Postgres say when they ended a statement because its time was over.
+const LATE: [&str; 2] = ["9", "57014"];
+
+/// Whether a database refused a statement with one of these codes.
+fn is_refused(cause: &DbErr, codes: &[&str]) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = cause else {
         return false;
     };
-    matches!(source.as_ref(), sqlx::Error::Database(database) if database.code().as_deref() == Some("22021"))
+    matches!(source.as_ref(), sqlx::Error::Database(database)
+        if database.code().is_some_and(|code| codes.contains(&code.as_ref())))
 }
 
 /// Whether the same statement may succeed later: locked, full, read-only, unreachable, cancelled.
