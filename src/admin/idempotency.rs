@@ -50,11 +50,14 @@ pub(super) struct Retry {
     id: String,
 }
 
+/// Whether a request is to be done once.
+pub(super) fn is_wanted(request: &ServiceRequest) -> bool {
+    request.method() == Method::POST && request.headers().contains_key(HEADER)
+}
+
 /// Looks whether a request was made before.
 pub(super) async fn begin(request: &mut ServiceRequest) -> Result<Begun> {
-    let Some(key) = request.headers().get(HEADER).filter(|_| request.method() == Method::POST) else {
-        return Ok(Begun::Plain);
-    };
+    let Some(key) = request.headers().get(HEADER) else { return Ok(Begun::Plain) };
     let key = key.to_str().ok().filter(|key| (1..=LONGEST).contains(&key.len())).map(str::to_owned);
     let key = key.ok_or_else(|| {
         Error::new(ErrorCode::InvalidRequest, format!("An Idempotency-Key has 1 to {LONGEST} visible characters"))
