@@ -133,7 +133,7 @@ pub struct DatabaseConfig {
     pub acquire_timeout_seconds: u64,
     /// Seconds a locked SQLite database is waited for.
     pub busy_timeout_seconds: u64,
-    /// Seconds a statement may take (Postgres).
+    /// Seconds a statement may take on Postgres, and one that reads statistics on SQLite.
     pub statement_timeout_seconds: u64,
     /// Whether other gateways are kept off the same Postgres database; off: a token revoked at one goes on at the others.
     pub exclusive: bool,

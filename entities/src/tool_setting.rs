@@ -17,6 +17,8 @@ pub struct Model {
     /// The name clients see instead; unique in the workspace.
     pub alias: Option<String>,
     pub updated_at: DateTimeUtc,
+    /// When its alias last changed, an alias that was taken away included.
+    pub renamed_at: Option<DateTimeUtc>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

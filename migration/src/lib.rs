@@ -15,6 +15,7 @@ mod m20261128_000002_call_packs;
 mod m20261128_000003_due_work;
 mod m20261129_000001_call_weeks;
 mod m20261129_000001_tools_first_seen;
+mod m20261130_000001_tools_renamed;
 mod table;
 
 pub use sea_orm_migration::MigratorTrait;
@@ -38,6 +39,7 @@ impl MigratorTrait for State {
             Box::new(m20261127_000002_skills::Migration),
             Box::new(m20261128_000003_due_work::Migration),
             Box::new(m20261129_000001_tools_first_seen::Migration),
+            Box::new(m20261130_000001_tools_renamed::Migration),
         ]
     }
     fn migration_table_name() -> DynIden {

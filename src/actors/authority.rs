@@ -20,6 +20,7 @@ use crate::{
     },
     config::PeopleConfig,
     domain::{
+        clock::Timestamp,
         ids::{AccountId, ApiKeyId, SessionId, TokenId, WorkspaceId},
         plan::Plan,
         role::Principal,
@@ -340,13 +341,22 @@ impl Authority {
     }
 }
 
-/// The whole rule of issuing, under the workspace's lock: what is counted and compared still holds at the commit.
+/// The whole rule of issuing: the row and its audit entry.
 pub(super) async fn insert_token(
     tx: &Tx,
     record: &TokenRecord,
     by: &Principal,
     hash: &TokenHash,
 ) -> Result<WorkspaceRecord> {
+    let workspace = may_begin(tx, record, record.created_at).await?;
+    tokens::insert(tx, record, hash).await?;
+    tx.audit(entry(&workspace, by, "token_created", record).with("hash", tokens::told_by(&hash.0))).await?;
+    tx.change("token", record.id).await?;
+    Ok(workspace)
+}
+
+/// Whether a token may begin to work, under its workspace's lock: what is counted and compared still holds at the commit.
+pub(super) async fn may_begin(tx: &Tx, record: &TokenRecord, at: Timestamp) -> Result<WorkspaceRecord> {
     if record.member.is_some() {
         // Before the workspace, as everywhere: whoever is removed at this moment gets no token any more.
         let namespace = workspace_of(tx, record.workspace).await?.namespace;
@@ -359,7 +369,8 @@ pub(super) async fn insert_token(
     {
         return Err(err::not_found("The account this token is for is not a member of the namespace"));
     }
-    let active = tokens::list_active(tx.conn(), workspace.id, record.created_at).await?;
+    let mut active = tokens::list_active(tx.conn(), workspace.id, at).await?;
+    active.retain(|other| other.id != record.id);
     let wanted = token_rules::folded(&record.name);
     if let Some(same) = active.iter().find(|token| token_rules::folded(&token.name) == wanted) {
         let known = format!("An active token of this workspace is already called \"{}\"", same.name);
@@ -374,9 +385,6 @@ pub(super) async fn insert_token(
     if let Some(limit) = plan.tokens().filter(|limit| used >= *limit) {
         return Err(plan.exceeded(&format!("active tokens in {}", workspace.slug), used, limit));
     }
-    tokens::insert(tx, record, hash).await?;
-    tx.audit(entry(&workspace, by, "token_created", record).with("hash", tokens::told_by(&hash.0))).await?;
-    tx.change("token", record.id).await?;
     Ok(workspace)
 }
 

@@ -5,12 +5,7 @@ use sea_orm::ConnectionTrait;
 
 use crate::{
     actors::authority::Authority,
-    domain::{
-        clock::Timestamp,
-        ids::AccountId,
-        role::{Principal, Role},
-        slug::Slug,
-    },
+    domain::{clock::Timestamp, ids::AccountId, role::Principal, slug::Slug},
     error::{Result, err},
     store::{
         Tx,
@@ -25,7 +20,7 @@ use crate::{
 pub struct RenameNamespace {
     /// The name from now on.
     pub name: Slug,
-    /// Who does it: its owner.
+    /// Who does it: its owner, as the caller has made sure.
     pub by: Principal,
 }
 
@@ -59,7 +54,6 @@ impl Authority {
 }
 
 async fn rename(tx: &Tx, RenameNamespace { name, by }: RenameNamespace, now: Timestamp) -> Result<AccountRecord> {
-    by.require(Role::Owner)?;
     tx.acts(&by);
     if by.account != by.namespace {
         return Err(err::forbidden("A namespace is renamed by the account that it belongs to"));

@@ -1,4 +1,4 @@
-//! Another value for a token, and tokens whose time is nearly over.
+//! Another value for a token, another life for one whose time is over, and tokens whose time is nearly over.
 //!
 //! A rotated token keeps its id, and with it its name, scope, window and sessions. The value before works until the
 //! overlap ends; ending it is a withdrawal like any other, so nothing is accepted or written for it afterwards. At most
@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 
 use crate::{
     actors::{
-        authority::{Authority, IssuedToken, entry, workspace_of},
+        authority::{Authority, IssuedToken, entry, may_begin, workspace_of},
         token_rules,
     },
     domain::{
@@ -42,7 +42,37 @@ pub struct RotateToken {
     pub by: Principal,
 }
 
+/// A token that the gateway keeps for somebody and that is to work again, whether its time is over or not.
+#[derive(Debug, Clone)]
+pub struct RenewToken {
+    /// Its workspace (a token of another one is unknown).
+    pub workspace: WorkspaceId,
+    /// The token, one that was made to end.
+    pub token: TokenId,
+    /// Its life from now on.
+    pub life_seconds: u64,
+    /// Who does it.
+    pub by: Principal,
+}
+
 impl Authority {
+    /// Gives a token another value and another life under the rule of a new one; a value that still works is dead when
+    /// this returns. What is known of its calls stays with it, and however often somebody comes back, there is one row.
+    pub(super) async fn renew(&self, wanted: RenewToken) -> Result<IssuedToken> {
+        self.until_settled().await;
+        let (token, now) = (wanted.token, self.ledger.now());
+        let until = token_rules::expiry(now, Some(wanted.life_seconds))?;
+        let fresh = token::generate(Credential::Mwt);
+        let value = NewValue { hash: fresh.hash, hint: fresh.hint, previous_until: None };
+        let written =
+            self.store.write(move |tx| Box::pin(async move { prolong(tx, &wanted, value, (now, until)).await })).await;
+        // When the database does not say whether it committed, its next use finds out what it is by now.
+        if !matches!(&written, Err(refused) if refused.code() == ErrorCode::NotFound) {
+            self.end(self.ledger.withdraw([token])).await;
+        }
+        Ok(IssuedToken { record: written?, raw: fresh.raw })
+    }
+
     /// Gives a token a new value; name, scope, limit and window stay. Without an overlap the old value is dead when this
     /// returns, its streams are cut; with one, only a value that an earlier rotation had kept is.
     pub(super) async fn rotate(&self, wanted: RotateToken) -> Result<IssuedToken> {
@@ -101,6 +131,28 @@ async fn replace(tx: &Tx, wanted: &RotateToken, value: NewValue, now: Timestamp)
     tx.audit(said).await?;
     tx.change("token", wanted.token).await?;
     Ok((old, record))
+}
+
+async fn prolong(
+    tx: &Tx,
+    wanted: &RenewToken,
+    value: NewValue,
+    (now, until): (Timestamp, Option<Timestamp>),
+) -> Result<TokenRecord> {
+    let known = tokens::get(tx.conn(), wanted.workspace, wanted.token).await?;
+    let lasting = |record: &TokenRecord| record.revoked_at.is_none() && record.expires_at.is_some();
+    let unknown = || err::not_found("No such token in this workspace that could work again");
+    let known = known.filter(lasting).ok_or_else(unknown)?;
+    let workspace = may_begin(tx, &known, now).await?;
+    let told_by = tokens::told_by(&value.hash.0);
+    let record = tokens::renew(tx, workspace.id, wanted.token, value, until).await?.ok_or_else(unknown)?;
+    let mut said = entry(&workspace, &wanted.by, "token_rotated", &record).with("hash", told_by);
+    if let Some(until) = record.expires_at {
+        said = said.with("expires_at", until.to_rfc3339());
+    }
+    tx.audit(said).await?;
+    tx.change("token", wanted.token).await?;
+    Ok(record)
 }
 
 /// How long before its end a token counts as one that expires soon.

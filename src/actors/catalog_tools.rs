@@ -247,8 +247,8 @@ impl Handler<UpdateInstallation> for WorkspaceCatalog {
 }
 
 impl WorkspaceCatalog {
-    /// The rows that a change of tools leads to.
-    fn plan_tools(&self, change: &SetTools) -> Result<(Vec<ToolSetting>, Slug)> {
+    /// The rows that a change of tools leads to, each with the alias from before.
+    fn plan_tools(&self, change: &SetTools) -> Result<(Vec<(ToolSetting, Option<String>)>, Slug)> {
         let (record, slug) = self.installed(change.workspace, change.server)?;
         let policy = self.books.policy(record.id);
         if change.alias.is_some() && change.tools.len() != 1 {
@@ -256,18 +256,20 @@ impl WorkspaceCatalog {
         }
         let mut settings = Vec::with_capacity(change.tools.len());
         for tool in &change.tools {
-            let (enabled, mut alias) = policy.setting_of(tool);
+            let (enabled, before) = policy.setting_of(tool);
+            let mut alias = before.clone();
             if let Some(wanted) = &change.alias {
                 alias = wanted.clone().filter(|alias| *alias != tool_name::plain(&record.exposed_prefix, tool));
                 self.check_alias(change, tool, alias.as_deref())?;
             }
-            settings.push(ToolSetting {
+            let setting = ToolSetting {
                 installation: record.id,
                 workspace: record.workspace,
                 tool: tool.clone(),
                 enabled: change.enabled.unwrap_or(enabled),
                 alias,
-            });
+            };
+            settings.push((setting, before));
         }
         Ok((settings, slug))
     }
@@ -304,8 +306,8 @@ impl Handler<SetTools> for WorkspaceCatalog {
                 .write(move |tx| {
                     Box::pin(async move {
                         tx.acts(&change.by);
-                        for setting in &settings {
-                            tool_settings::put(tx, setting).await?;
+                        for (setting, before) in &settings {
+                            tool_settings::put(tx, setting, setting.alias != *before).await?;
                             let target = format!("{slug}/{}", setting.tool);
                             let entry = |action| {
                                 AuditEntry::new(&change.by, action, ("tool", &target)).in_workspace(change.workspace)
@@ -315,7 +317,9 @@ impl Handler<SetTools> for WorkspaceCatalog {
                             }
                             if change.alias.is_some() {
                                 let alias = setting.alias.clone().unwrap_or_default();
-                                tx.audit(entry("tool_alias_changed").with("alias", alias)).await?;
+                                let before = before.clone().unwrap_or_default();
+                                tx.audit(entry("tool_alias_changed").with("alias", alias).with("before", before))
+                                    .await?;
                             }
                             tx.change("installation", setting.installation).await?;
                         }
@@ -324,7 +328,7 @@ impl Handler<SetTools> for WorkspaceCatalog {
                 })
                 .await
         };
-        self.changing(work, |books, settings| settings.iter().for_each(|setting| books.set_tool(setting)))
+        self.changing(work, |books, settings| settings.iter().for_each(|(setting, _)| books.set_tool(setting)))
     }
 }
 

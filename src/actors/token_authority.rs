@@ -22,7 +22,7 @@ use tokio::sync::watch;
 pub use crate::actors::{
     authority::{IssueToken, IssuedToken, NameToken, ScopeToken},
     authority_keys::{Asked, IssueApiKey, IssuedApiKey, RevokeApiKey},
-    authority_rotation::RotateToken,
+    authority_rotation::{RenewToken, RotateToken},
 };
 use crate::{
     actors::{
@@ -156,6 +156,11 @@ impl Tokens {
     /// returns.
     pub async fn rotate(&self, token: RotateToken) -> Result<IssuedToken> {
         self.ask(Rotate(token)).await
+    }
+
+    /// Gives a token that was made to end a new value and another life, also when its time is over.
+    pub async fn renew(&self, token: RenewToken) -> Result<IssuedToken> {
+        self.ask(Renew(token)).await
     }
 
     /// Gives a token another scope. When this returns, every call and list is decided by it.
@@ -325,6 +330,7 @@ requests! {
     Issue(IssueToken) -> IssuedToken = issue;
     Revoke(NameToken) -> TokenRecord = revoke;
     Rotate(RotateToken) -> IssuedToken = rotate;
+    Renew(RenewToken) -> IssuedToken = renew;
     Rescope(ScopeToken) -> TokenRecord = rescope;
     FindApiKey(Asked) -> Option<Principal> = find_api_key;
     IssueKey(IssueApiKey) -> IssuedApiKey = issue_api_key;

@@ -9,7 +9,7 @@ use super::{
     credential_fixture::{CLIENT, World, on_both_in_actix, runtime, stored_anywhere},
     grant::Grant,
     supervisor::drain,
-    token_authority::{Asked, IssueApiKey, IssueToken, IssuedToken, RevokeApiKey, RotateToken, Tokens},
+    token_authority::{Asked, IssueApiKey, IssueToken, IssuedToken, RenewToken, RevokeApiKey, RotateToken, Tokens},
 };
 use crate::{
     domain::{
@@ -156,6 +156,33 @@ on_both_in_actix! {
         assert_eq!(world.audit().await.last().unwrap(), "token_rotated: Alice");
         tokens.revoke(world.named(old.record.id)).await.unwrap();
         assert_eq!(tokens.rotate(rotate(0)).await.err().unwrap().code(), ErrorCode::NotFound);
+    }
+
+    async fn a_token_whose_time_is_over_works_again_under_the_rule_of_a_new_one(store) {
+        let (world, runtime) = (World::new(&store, "free").await, runtime());
+        let tokens = world.tokens(&runtime).await;
+        let (id, old) = insert_behind(&world, "Alice", Some(-1)).await;
+        let renew = |token| RenewToken { workspace: world.workspace, token, life_seconds: 60, by: world.by.clone() };
+        let new = tokens.renew(renew(id)).await.unwrap();
+        let grant = works(&tokens, "engineering", &hash(&new)).await.unwrap();
+        assert_eq!((grant.token, works(&tokens, "engineering", &old).await.is_none()), (id, true));
+        assert_eq!(world.audit().await.last().unwrap(), "token_rotated: Alice");
+        let newer = tokens.renew(renew(id)).await.unwrap();
+        assert!(is_dead(&grant) && works(&tokens, "engineering", &hash(&newer)).await.is_some());
+        // It takes a place of the plan again, and its name.
+        let (other, _) = insert_behind(&world, "alice ", Some(-1)).await;
+        assert_eq!(tokens.renew(renew(other)).await.err().unwrap().code(), ErrorCode::Conflict);
+        let (full, _) = insert_behind(&world, "Bob", Some(-1)).await;
+        for name in ["1", "2"] {
+            world.issue(&tokens, name).await.unwrap();
+        }
+        assert_eq!(tokens.renew(renew(full)).await.err().unwrap().code(), ErrorCode::PlanLimit);
+        // What was revoked, or is to last, is not brought back.
+        tokens.revoke(world.named(id)).await.unwrap();
+        let (endless, _) = insert_behind(&world, "Carol", None).await;
+        for token in [id, endless, TokenId::generate()] {
+            assert_eq!(tokens.renew(renew(token)).await.err().unwrap().code(), ErrorCode::NotFound);
+        }
     }
 
     async fn in_an_overlap_both_values_work_and_a_revocation_ends_both(store) {

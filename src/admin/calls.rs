@@ -79,7 +79,7 @@ pub struct CallQuery {
     /// Minutes by which the time zone of `hour` and `weekday` is ahead of UTC.
     #[serde(default)]
     pub utc_offset_minutes: i32,
-    /// The same as `outcome=failed`.
+    /// The same as `outcome=failed`; with `outcome=tool_error` or `error` nothing is added.
     #[serde(default)]
     pub failed: bool,
     /// How far back: `1h`, `24h`, `7d`, …; everything that is kept unless given.
@@ -134,6 +134,9 @@ pub async fn list(actors: &Actors, by: &Principal, workspace: Option<&str>, quer
     };
     let asked = Asked::of(actors, by, question).await?;
     let ended = match (query.outcome, query.failed) {
+        (Some(WantedOutcome::Ok), true) => {
+            return Err(err::validation("No call ended well and failed: give outcome=ok or failed=true, not both"));
+        }
         (Some(wanted), _) => Some(wanted.into()),
         (None, true) => Some(Ended::Failed),
         (None, false) => None,

@@ -41,7 +41,8 @@ pub fn answer(name: &str, columns: &[&str], rows: impl Iterator<Item = Vec<Strin
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     writer.write_record(columns).map_err(failed)?;
     for row in rows {
-        let safe = |cell: &String| if cell.parse::<i64>().is_ok() { cell.clone() } else { csv_safe(cell) };
+        let is_number = |cell: &str| !cell.starts_with('+') && cell.parse::<i64>().is_ok();
+        let safe = |cell: &String| if is_number(cell) { cell.clone() } else { csv_safe(cell) };
         writer.write_record(row.iter().map(safe)).map_err(failed)?;
     }
     let bytes = writer.into_inner().map_err(|cause| Error::internal("writing CSV", cause))?;
@@ -53,4 +54,24 @@ pub fn answer(name: &str, columns: &[&str], rows: impl Iterator<Item = Vec<Strin
         answer.extensions_mut().insert(NextPage(cursor));
     }
     Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::MessageBody as _;
+
+    use super::*;
+
+    #[test]
+    fn what_a_cell_holds_stays_in_it_and_is_no_formula() {
+        let cells = ["=1+1", "+1", "-32011", "a;=cmd()", "a,\"b\"\r\n=c", " @x", "a\rb", "", "'x"];
+        let row = cells.map(str::to_owned).to_vec();
+        let answer = answer("x", &["c"; 9], [row].into_iter(), None).unwrap();
+        let bytes = answer.into_body().try_into_bytes().unwrap();
+        let mut reader = csv::Reader::from_reader(&bytes[..]);
+        let read: Vec<String> = reader.records().next().unwrap().unwrap().iter().map(str::to_owned).collect();
+        let safe = ["'=1+1", "'+1", "-32011", "a;'=cmd()", "a,\"b\"\r\n'=c", "' @x", "a\rb", "", "'x"];
+        assert_eq!(read, safe);
+        assert!(bytes.ends_with(b"\r\n") && !bytes.starts_with("\u{feff}".as_bytes()));
+    }
 }

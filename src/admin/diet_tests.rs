@@ -142,6 +142,17 @@ async fn a_tool_that_is_new_or_has_another_name_now_is_not_called_unused() {
     let known =
         json!([["idle", "unused", 0], ["renamed", "too_new", 0], ["used", "too_new", 0], ["added", "too_new", 0]]);
     assert_eq!(worth(&diet), known, "{diet}");
+    // Its alias is taken away again: what was called by it was this tool, and nobody can tell.
+    assert_eq!(gateway.patch(&format!("{at}/tools"), json!({ "tools": ["renamed"], "alias": "" })).await.status, 200);
+    assert_eq!(worth(&gateway.get("/workspaces/engineering/diet").await.body), known);
+    let changes = gateway.actors.store.read(|db| async move {
+        use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+
+        use entities::audit_entry::{Column, Entity};
+        Ok(Entity::find().filter(Column::Action.eq("tool_alias_changed")).all(&db).await?)
+    });
+    let last = changes.await.unwrap().pop().unwrap().meta;
+    assert!(last.contains(r#""alias":"""#) && last.contains(r#""before":"another_name""#), "{last}");
     let applied = gateway.post("/workspaces/engineering/diet:apply", json!({})).await.body;
     assert_eq!(applied["switched_off"], json!([{ "server": "toolbox-mcp", "tools": ["idle"] }]), "{applied}");
 }

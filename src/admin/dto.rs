@@ -83,7 +83,7 @@ pub struct WhoAmI {
     pub plan: String,
     /// Id of the API key used.
     pub api_key: Option<String>,
-    /// Every namespace this account is a member of.
+    /// Every namespace that this account is a member of and its API key reaches, with the role it has there.
     #[serde(default)]
     pub namespaces: Vec<Membership>,
     /// Under which URL editors and people reach this gateway.

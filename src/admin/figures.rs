@@ -1,7 +1,10 @@
 //! Figures for a stretch of time: volume, errors and latencies over time, a heat map, and tables of users, tools, servers
 //! and workspaces. For one workspace, or for all of a namespace.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{
+    cmp::{Ordering, Reverse},
+    collections::BTreeMap,
+};
 
 use actix_web::{
     HttpResponse,
@@ -332,41 +335,56 @@ pub async fn table(
             sums: sums(&figures),
         })
         .collect();
-    sort(&mut rows, query.sort, query.reverse);
-    let odd = |_| Error::new(ErrorCode::InvalidRequest, "The cursor is not one of ours");
-    let skipped = query.cursor.as_deref().map(decode_cursor).transpose()?;
-    let skipped: usize = skipped.map(|text| text.parse().map_err(odd)).transpose()?.unwrap_or(0);
-    let all = rows.len();
-    let data: Vec<SubjectRow> =
-        rows.into_iter().skip(skipped).take(query.limit.unwrap_or(ROWS).clamp(1, MOST_ROWS)).collect();
-    let next = skipped.saturating_add(data.len());
+    let order = |a: Standing<'_>, b: Standing<'_>| compare(a, b, query.sort == SortBy::Name, query.reverse);
+    rows.sort_by(|a, b| order(standing(a, query.sort), standing(b, query.sort)));
+    let all = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    if let Some(cursor) = query.cursor.as_deref().map(decode_cursor).transpose()? {
+        let odd = || Error::new(ErrorCode::InvalidRequest, "The cursor is not one of ours");
+        let (weight, name) = cursor.split_once('.').ok_or_else(odd)?;
+        let after = (weight.parse::<u64>().map_err(|_no_number| odd())?, name);
+        rows.retain(|row| order(standing(row, query.sort), after).is_gt());
+    }
+    let limit = query.limit.unwrap_or(ROWS).clamp(1, MOST_ROWS);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = rows.last().filter(|_| more).map(|last| standing(last, query.sort));
     Ok(SubjectTable {
         by: query.by,
         from: filter.span.from(),
         to: filter.span.to(),
-        rows: u64::try_from(all).unwrap_or(u64::MAX),
-        next_cursor: (next < all).then(|| encode_cursor(&next.to_string())),
-        data,
+        rows: all,
+        next_cursor: next.map(|(weight, name)| encode_cursor(&format!("{weight}.{name}"))),
+        data: rows,
     })
 }
 
+/// Where a row stands: by what the table is sorted by, and by its name. A page begins behind where the last row of the
+/// page before stood then, so that calls which move rows meanwhile show none of them twice.
+type Standing<'r> = (u64, &'r str);
+
+fn standing(row: &SubjectRow, by: SortBy) -> Standing<'_> {
+    let sums = &row.sums;
+    // What there is not comes after zero.
+    let or_none = |value: Option<u64>| value.map_or(0, |value| value.saturating_add(1));
+    let weight = match by {
+        SortBy::Calls => sums.calls,
+        SortBy::Errors => sums.errors,
+        // Of numbers that are not negative, the bits are in the same order.
+        SortBy::ErrorRate => sums.error_rate.to_bits(),
+        SortBy::P50 => or_none(sums.p50_us),
+        SortBy::P95 => or_none(sums.p95_us),
+        SortBy::P99 => or_none(sums.p99_us),
+        SortBy::LastCall => or_none(sums.last_call.and_then(|at| u64::try_from(at.timestamp_micros()).ok())),
+        SortBy::Name => 0,
+    };
+    (weight, &row.name)
+}
+
 /// Largest first, names from A to Z; equal ones by name.
-fn sort(rows: &mut [SubjectRow], by: SortBy, reverse: bool) {
-    rows.sort_by(|a, b| {
-        let (x, y) = (&a.sums, &b.sums);
-        let order = match by {
-            SortBy::Calls => y.calls.cmp(&x.calls),
-            SortBy::Errors => y.errors.cmp(&x.errors),
-            SortBy::ErrorRate => y.error_rate.total_cmp(&x.error_rate),
-            SortBy::P50 => y.p50_us.cmp(&x.p50_us),
-            SortBy::P95 => y.p95_us.cmp(&x.p95_us),
-            SortBy::P99 => y.p99_us.cmp(&x.p99_us),
-            SortBy::LastCall => y.last_call.cmp(&x.last_call),
-            SortBy::Name => a.name.to_lowercase().cmp(&b.name.to_lowercase()),
-        };
-        let order = if reverse { order.reverse() } else { order };
-        order.then_with(|| a.name.cmp(&b.name))
-    });
+fn compare(a: Standing<'_>, b: Standing<'_>, by_name: bool, reverse: bool) -> Ordering {
+    let order = if by_name { a.1.to_lowercase().cmp(&b.1.to_lowercase()) } else { b.0.cmp(&a.0) };
+    let order = if reverse { order.reverse() } else { order };
+    order.then_with(|| a.1.cmp(b.1))
 }
 
 const COLUMNS: [&str; 10] = [

@@ -92,16 +92,31 @@ fn log_change(method: &Method, response: &ServiceResponse<BoxBody>, id: &str) {
 
 /// The route's answer, or the one that the same request got before.
 async fn answered(
-    mut request: ServiceRequest,
+    request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
     path: &str,
     id: &str,
 ) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    if !idempotency::is_wanted(&request) {
+        return Ok(explained(next.call(request).await?, path, id));
+    }
+    // A client that leaves takes this future with it. What is begun under a key is finished all the same, so that whoever
+    // repeats the request gets its answer.
+    let finished = actix_rt::spawn(once(request, next, path.to_owned(), id.to_owned())).await;
+    finished.unwrap_or_else(|cause| Err(Refusal(Error::internal("finishing a request", cause)).into()))
+}
+
+async fn once(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+    path: String,
+    id: String,
+) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
     match idempotency::begin(&mut request).await {
-        Err(refused) => Ok(request.into_response(problem(&refused, path, id))),
+        Err(refused) => Ok(request.into_response(problem(&refused, &path, &id))),
         Ok(Begun::Replay(answer)) => Ok(request.into_response(answer)),
-        Ok(Begun::Plain) => Ok(explained(next.call(request).await?, path, id)),
-        Ok(Begun::First(retry)) => Ok(retry.finish(explained(next.call(request).await?, path, id)).await),
+        Ok(Begun::Plain) => Ok(explained(next.call(request).await?, &path, &id)),
+        Ok(Begun::First(retry)) => Ok(retry.finish(explained(next.call(request).await?, &path, &id)).await),
     }
 }
 

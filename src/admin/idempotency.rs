@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: a POST that is repeated because its answer was lost is done once. The place for the answer is taken
-//! in the database before anything is done, so that a gateway that ends in between does not do it twice. What an answer
-//! shows only once (a token's value, a key, a link) is not kept: whoever repeats gets the id.
+//! in the database before anything is done, so that a gateway that ends in between does not do it twice. A client that
+//! leaves ends nothing: what it began is finished, and its answer kept. What an answer shows only once (a token's value,
+//! a key, a link) is not kept: whoever repeats gets the id.
 
 use actix_web::{
     HttpMessage as _, HttpResponse, HttpResponseBuilder,
@@ -49,11 +50,14 @@ pub(super) struct Retry {
     id: String,
 }
 
+/// Whether a request is to be done once.
+pub(super) fn is_wanted(request: &ServiceRequest) -> bool {
+    request.method() == Method::POST && request.headers().contains_key(HEADER)
+}
+
 /// Looks whether a request was made before.
 pub(super) async fn begin(request: &mut ServiceRequest) -> Result<Begun> {
-    let Some(key) = request.headers().get(HEADER).filter(|_| request.method() == Method::POST) else {
-        return Ok(Begun::Plain);
-    };
+    let Some(key) = request.headers().get(HEADER) else { return Ok(Begun::Plain) };
     let key = key.to_str().ok().filter(|key| (1..=LONGEST).contains(&key.len())).map(str::to_owned);
     let key = key.ok_or_else(|| {
         Error::new(ErrorCode::InvalidRequest, format!("An Idempotency-Key has 1 to {LONGEST} visible characters"))

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use crate::{
     actors::{
         Actors,
-        token_authority::{IssueToken, IssuedToken, NameToken, RotateToken},
+        token_authority::{IssueToken, IssuedToken, RenewToken},
     },
     admin::{Admin, discovery, workspaces},
     domain::{
@@ -23,12 +23,15 @@ use crate::{
         scope::Scope,
     },
     error::Result,
-    store::{tokens, workspaces::WorkspaceRecord},
+    store::{
+        tokens::{self, TokenRecord},
+        workspaces::WorkspaceRecord,
+    },
 };
 
 /// How long a token lives, in seconds.
 const LIFE_SECONDS: u64 = 3600;
-/// A token with less time left than this is replaced: a call must not be cut by its end.
+/// A token with less time left than this gets more: a call must not be cut by its end.
 const SPARE: TimeDelta = TimeDelta::seconds(120);
 /// Tokens that are kept; more people at once get another value for theirs.
 const KEPT: usize = 1024;
@@ -64,7 +67,7 @@ impl OwnTokens {
     }
 }
 
-/// The caller's own token for a workspace: the one at hand, the same with another value, or a new one.
+/// The caller's own token for a workspace: the value at hand, another one and another hour, or their first.
 ///
 /// # Errors
 /// `forbidden` for viewers, `not_found` for a foreign workspace, `plan_limit` when no token may be added.
@@ -79,7 +82,7 @@ pub async fn own_token(admin: &Admin, by: &Principal, slug: &str) -> Result<Secr
     if let Some(one) = kept.as_ref().filter(usable) {
         return Ok(one.raw.clone());
     }
-    let IssuedToken { record, raw } = fresh(actors, by, &workspace, now).await?;
+    let IssuedToken { record, raw } = fresh(actors, by, &workspace).await?;
     *kept = record.expires_at.map(|until| Kept { token: record.id, raw: raw.clone(), until });
     Ok(raw)
 }
@@ -91,18 +94,15 @@ pub async fn forget_token(admin: &Admin, by: &Principal, slug: &str) -> Result<(
     Ok(())
 }
 
-async fn fresh(actors: &Actors, by: &Principal, workspace: &WorkspaceRecord, now: Timestamp) -> Result<IssuedToken> {
+/// Their token with another value, or their first one. It is the same one for years, so that there is one for each person
+/// and workspace, and every call made with it is known as theirs.
+async fn fresh(actors: &Actors, by: &Principal, workspace: &WorkspaceRecord) -> Result<IssuedToken> {
     let (place, by) = (workspace.id, by.clone());
     let name = format!("{} (Playground)", by.username);
-    let active = actors.store.read(move |db| async move { tokens::list_active(&db, place, now).await }).await?;
-    let known = active.into_iter().find(|record| record.member == Some(by.account) && record.name == name);
-    if let Some(record) = known {
-        let token = record.id;
-        if record.expires_at.is_none_or(|end| now + SPARE < end) {
-            let rotation = RotateToken { workspace: place, token, overlap_seconds: 0, by };
-            return actors.tokens.rotate(rotation).await;
-        }
-        actors.tokens.revoke(NameToken { workspace: place, token, by: by.clone() }).await?;
+    let (whose, known_as) = ((place, by.account), name.clone());
+    let known = actors.store.read(move |db| async move { tokens::latest_of(&db, whose, &known_as).await }).await?;
+    if let Some(TokenRecord { id: token, .. }) = known {
+        return actors.tokens.renew(RenewToken { workspace: place, token, life_seconds: LIFE_SECONDS, by }).await;
     }
     let wanted = IssueToken {
         workspace: place,

@@ -17,7 +17,10 @@ use crate::{
         role::{Principal, Role},
     },
     error::{Result, err},
-    store::accounts::{self, AccountRecord},
+    store::{
+        accounts::{self, AccountRecord},
+        api_keys,
+    },
 };
 
 /// The account whose namespace is acted in.
@@ -29,11 +32,21 @@ pub async fn namespace(actors: &Actors, by: &Principal) -> Result<AccountRecord>
 
 /// Who acts.
 pub async fn whoami(actors: &Actors, by: &Principal) -> Result<WhoAmI> {
-    let (namespace, account) = (namespace(actors, by).await?, by.account);
-    let memberships = actors.store.read(move |db| async move { accounts::namespaces_of(&db, account).await }).await?;
+    let (namespace, account, key) = (namespace(actors, by).await?, by.account, by.api_key);
+    let read = actors.store.read(move |db| async move {
+        let key = match key {
+            Some(key) => api_keys::get(&db, account, key).await?,
+            None => None,
+        };
+        Ok((accounts::namespaces_of(&db, account).await?, key))
+    });
+    let (mut memberships, key) = read.await?;
+    // A key that is lost tells no more than it opens.
+    memberships.retain(|(there, _)| key.as_ref().is_none_or(|key| !key.bound || there.id == by.namespace));
+    let most = key.and_then(|key| key.max_role);
     let membership = |(namespace, role): (AccountRecord, Role)| Membership {
         namespace: namespace.username,
-        role: role.as_str().into(),
+        role: most.map_or(role, |most| most.min(role)).as_str().into(),
     };
     Ok(WhoAmI {
         account: by.account.to_string(),

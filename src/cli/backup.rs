@@ -26,7 +26,7 @@ pub const EXAMPLES: &str = "Examples:
 pub enum BackupCommand {
     /// Copy the state into one file, while the gateway runs; the key is not in it
     #[command(
-        after_help = "Examples:\n  aerostack backup create --data-dir /var/lib/aerostack\n  aerostack backup create /backups --with-analytics --data-dir /var/lib/aerostack\n  aerostack backup create /backups/latest.tar.gz --force --data-dir /var/lib/aerostack\n\nIt needs room for a copy of the databases beside the file. If it is killed, files named .aerostack-backup.* are left there, which can be removed.\n\nExit status: 0 made, 1 not made, 2 not possible as typed, or the state is in Postgres"
+        after_help = "Examples:\n  aerostack backup create --data-dir /var/lib/aerostack\n  aerostack backup create /backups --with-analytics --data-dir /var/lib/aerostack\n  aerostack backup create /backups/latest.tar.gz --force --data-dir /var/lib/aerostack\n\nconfig.toml and servers.d are copied as they are, with what is written there in clear (in audit.checkpoint_command, say): only its owner may read the backup.\n\nIt needs room for a copy of the databases beside the file. If it is killed, files named .aerostack-backup.* are left there, which can be removed.\n\nExit status: 0 made, 1 not made, 2 not possible as typed, or the state is in Postgres"
     )]
     Create {
         /// File, or a folder [default: aerostack-TIME.backup.tar.gz in the present folder]

@@ -21,12 +21,22 @@ pub fn visible(text: &str) -> String {
     })
 }
 
-/// A CSV cell that no spreadsheet takes for a formula (S-83).
+/// Characters with which spreadsheets begin a formula, and their wide forms.
+const FORMULA: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+
+/// A CSV cell that no spreadsheet takes for a formula (S-83): neither what it begins with, be it behind spaces or a byte
+/// order mark, nor what follows a separator at which some spreadsheets cut a cell in two.
 pub fn csv_safe(text: &str) -> String {
-    match text.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠') => format!("'{text}"),
-        _ => text.to_owned(),
+    let mut safe = String::with_capacity(text.len() + 1);
+    for piece in text.split_inclusive([';', '\t', '\r', '\n']) {
+        let begins = piece.trim_start_matches(|c: char| c == ' ' || (is_invisible(c) && !"\t\r\n".contains(c)));
+        let at_once = safe.is_empty() && begins.starts_with(['\t', '\r', '\n']);
+        if at_once || begins.starts_with(FORMULA) {
+            safe.push('\'');
+        }
+        safe.push_str(piece);
     }
+    safe
 }
 
 #[cfg(test)]
@@ -42,9 +52,16 @@ mod tests {
 
     #[test]
     fn formulas_become_text() {
-        for bad in ["=HYPERLINK(1)", "+1", "-1+cmd", "@SUM", "\t=1", "＝1"] {
-            assert_eq!(csv_safe(bad), format!("'{bad}"));
+        for bad in
+            ["=HYPERLINK(1)", "+1", "-1+cmd", "@SUM", "\tx", "\rx", "\nx", "＝1", "  =1", "\u{feff}=1", "\u{200b} @a"]
+        {
+            assert_eq!(csv_safe(bad), format!("'{bad}"), "{bad:?}");
         }
-        assert_eq!(csv_safe("Alice"), "Alice");
+        for (cut, safe) in [("a;=1", "a;'=1"), ("a\tb; +1", "a\tb;' +1"), ("a\n@b", "a\n'@b"), ("\t=1", "'\t'=1")] {
+            assert_eq!(csv_safe(cut), safe);
+        }
+        for fine in ["Alice", "", "a=b; c-d", "O'Brien; \"Ltd\", Köln", "2026-03-15T14:32:00Z", " x"] {
+            assert_eq!(csv_safe(fine), fine);
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! `backup create`, `verify` and `restore`. A backup is made beside the gateway that runs, from consistent copies of its
-//! databases; it holds no key and nothing in clear. What it is good for is seen when it is made: the copies are opened,
-//! looked through and their audit log is checked before the file gets its name. An audit log that is broken is copied and
-//! restored all the same, and said: it may be the only one there is.
+//! databases; it holds no key and no secret in clear. `config.toml` and `servers.d` are copied as they are: no setting holds
+//! a secret of an installation on SQLite, and what somebody wrote into a command line all the same is for the owner of the
+//! file only, like the file it is from. What it is good for is seen when it is made: the copies are opened, looked through
+//! and their audit log is checked before the file gets its name. An audit log that is broken is copied and restored all
+//! the same, and said: it may be the only one there is.
 //!
 //! A restored installation is the one that was copied: its tokens, keys and sessions are in force as they were, its audit
 //! log goes on where the copy ended, with an entry that says so. Checkpoints that were kept outside hold up to that entry;

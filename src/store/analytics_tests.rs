@@ -6,7 +6,7 @@ use crate::{
     domain::{
         clock::{self, Timestamp},
         ids::{CallId, ServerId, TokenId, WorkspaceId},
-        span::{HOUR_US, Span, WEEK_HOURS, WeekHour},
+        span::{HOUR_US, Span, WEEK_HOURS, WEEK_US, WeekHour},
     },
     store::{
         Store,
@@ -338,6 +338,24 @@ on_both_databases! {
         let rows = read(&store, within(workspace, now - hours(24 * 100), now + hours(1)), FULL).await;
         assert_eq!(rows[0].1.calls, 2);
         assert_eq!(read(&store, within(workspace, lately - hours(1), now), ALL).await[0].1.calls, 2);
+    }
+
+    async fn a_week_that_was_pruned_half_is_not_shown_as_a_whole_one_when_more_is_kept_later(store: TestStore) {
+        let (workspace, token, now) = (WorkspaceId::generate(), TokenId::generate(), clock::now());
+        let begins = (now - hours(24 * 60)).timestamp_micros().div_euclid(WEEK_US) * WEEK_US;
+        let begins = Timestamp::from_timestamp_micros(begins).unwrap();
+        let at = |day: i64| event(workspace, token, begins + hours(24 * day + 1), "t", Outcome::Ok);
+        put(&store, (0..7).map(at).chain([event(workspace, token, now, "t", Outcome::Ok)]).collect()).await;
+        let filter = within(workspace, begins - hours(24 * 14), now + hours(1));
+        let by_day = By { step_us: Some(filter.span.step_us()), ..ALL };
+        for (days_gone, left) in [(0, 8), (3, 5), (7, 1)] {
+            while pruned(&store, begins + hours(24 * days_gone), now, 100).await > 0 {}
+            for by in [ALL, FULL, By { tool: true, ..ALL }, by_day] {
+                let rows = read(&store, filter.clone(), by).await;
+                let counted: u64 = rows.iter().map(|(_, figures)| figures.calls).sum();
+                assert_eq!(counted, left, "{days_gone} days are gone, by {by:?}");
+            }
+        }
     }
 
     async fn two_writers_of_the_same_hour_lose_nothing(store: TestStore) {

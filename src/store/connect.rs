@@ -11,13 +11,16 @@ use migration::MigratorTrait;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr, EntityTrait, Set,
     sea_query::OnConflict,
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        self,
+        sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous},
+    },
 };
 use uuid::Uuid;
 
 use crate::{
     config::DatabaseConfig,
-    domain::audit_chain,
+    domain::{audit_chain, clock},
     error::{Error, ErrorCode, Result},
     store::{
         failure::unavailable,
@@ -76,8 +79,7 @@ pub(super) async fn open_beside(config: DatabaseConfig, data_dir: PathBuf) -> Re
                 .with_hint("Name the gateway's data folder, or its database.url"));
         }
         let [state, analytics] = files;
-        let state = sqlite_pools(&config, &state, SqliteSynchronous::Full).await?;
-        (state, sqlite_pools(&config, &analytics, SqliteSynchronous::Normal).await?)
+        (state_pools(&config, &state).await?, analytics_pools(&config, &analytics).await?)
     } else {
         postgres_pools(&config).await?
     };
@@ -94,17 +96,45 @@ pub(super) async fn open_beside(config: DatabaseConfig, data_dir: PathBuf) -> Re
 async fn open_sqlite(config: &DatabaseConfig, data_dir: &Path) -> Result<Opened> {
     let lock = FolderLock::take(data_dir)?;
     let path = data_dir.join("aerostack.db");
-    let state = sqlite_pools(config, &path, SqliteSynchronous::Full).await?;
+    let state = state_pools(config, &path).await?;
     migrate::<migration::State>(&state.write, &path.display().to_string()).await?;
     let instance = first_rows(&state.write).await?;
     let path = data_dir.join("analytics.db");
-    let analytics = sqlite_pools(config, &path, SqliteSynchronous::Normal).await?;
+    let analytics = analytics_pools(config, &path).await?;
     migrate::<migration::Analytics>(&analytics.write, &path.display().to_string()).await?;
     sums::complete(&analytics.write).await?;
     Ok(Opened { state, analytics, lock: Some(lock), instance })
 }
 
-async fn sqlite_pools(config: &DatabaseConfig, path: &Path, synchronous: SqliteSynchronous) -> Result<Pools> {
+/// What is read of the state is found by its key.
+async fn state_pools(config: &DatabaseConfig, path: &Path) -> Result<Pools> {
+    sqlite_pools(config, path, SqliteSynchronous::Full, None).await
+}
+
+/// What is read of the statistics may be much: each read has the time that a statement has on Postgres, where none is no
+/// limit.
+async fn analytics_pools(config: &DatabaseConfig, path: &Path) -> Result<Pools> {
+    let limit = Duration::from_secs(config.statement_timeout_seconds);
+    sqlite_pools(config, path, SqliteSynchronous::Normal, Some(limit).filter(|limit| !limit.is_zero())).await
+}
+
+/// Instructions of SQLite's machine between two looks at the clock: well under a millisecond.
+const BETWEEN_LOOKS: i32 = 10_000;
+
+/// Ends what is done with a connection from now on when `limit` is over; the connection can be used again then. Called
+/// whenever one is handed out.
+async fn bound(connection: &mut SqliteConnection, limit: Duration) -> std::result::Result<(), sqlx::Error> {
+    let begun = clock::instant();
+    connection.lock_handle().await?.set_progress_handler(BETWEEN_LOOKS, move || begun.elapsed() < limit);
+    Ok(())
+}
+
+async fn sqlite_pools(
+    config: &DatabaseConfig,
+    path: &Path,
+    synchronous: SqliteSynchronous,
+    reads_within: Option<Duration>,
+) -> Result<Pools> {
     lock::touch(path)?;
     let connect = async |connections: u32, query_only: bool| {
         let (path, busy) = (path.to_owned(), Duration::from_secs(config.busy_timeout_seconds));
@@ -121,6 +151,18 @@ async fn sqlite_pools(config: &DatabaseConfig, path: &Path, synchronous: SqliteS
                 .pragma("journal_size_limit", "67108864");
             if query_only { options.pragma("query_only", "ON") } else { options }
         });
+        if let Some(limit) = reads_within.filter(|_| query_only) {
+            options.map_sqlx_sqlite_pool_opts(move |pool| {
+                pool.after_connect(move |connection, _| Box::pin(bound(connection, limit))).before_acquire(
+                    move |connection, _| {
+                        Box::pin(async move {
+                            bound(connection, limit).await?;
+                            Ok(true)
+                        })
+                    },
+                )
+            });
+        }
         Database::connect(options).await
     };
     let named = |cause: DbErr| unavailable(format!("Cannot open {}: {cause}", path.display()));

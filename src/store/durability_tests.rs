@@ -161,13 +161,49 @@ fn an_acknowledged_write_is_synced_first() {
 fn a_statement_that_takes_too_long_is_ended_and_the_pool_lives_on() {
     run(async {
         let Some(url) = testing::postgres_url().await else { return };
-        let folder = tempfile::tempdir().unwrap();
-        let config = DatabaseConfig { statement_timeout_seconds: 1, max_connections: 1, ..config(&url) };
-        let store = Store::open(&config, folder.path()).await.unwrap();
+        let (store, _folder) = hurried(&url).await;
         let slow = store.read(|db| async move { Ok(db.execute_unprepared("SELECT pg_sleep(60)").await.map(drop)?) });
         assert_eq!(slow.await.unwrap_err().code(), ErrorCode::StoreUnavailable);
         store.ping().await.unwrap();
     });
+}
+
+/// A store with one connection for each purpose, on which a statement may take a second.
+async fn hurried(url: &str) -> (Store, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = DatabaseConfig { statement_timeout_seconds: 1, max_connections: 1, ..config(url) };
+    (Store::open(&config, folder.path()).await.unwrap(), folder)
+}
+
+fn a_read_of_statistics_ends(url: Option<String>) {
+    run(async {
+        let Some(url) = url else { return };
+        let (store, _folder) = hurried(&url).await;
+        // Gives its one row after some hours.
+        let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000000000) \
+             SELECT MAX(i) FROM n";
+        for _ in 0..2 {
+            let slow = store.analytics(move |db| async move {
+                let statement = Statement::from_string(db.get_database_backend(), endless);
+                Ok(db.query_one_raw(statement).await.map(drop)?)
+            });
+            let error = tokio::time::timeout(Duration::from_secs(30), slow).await.expect("it is stopped").unwrap_err();
+            assert_eq!(error.code(), ErrorCode::StoreUnavailable);
+            assert!(error.message().contains("took too long") && error.hint().is_some(), "{error:?}");
+        }
+        let quick = store.analytics(|db| async move { Ok(db.execute_unprepared("SELECT 1").await.map(drop)?) });
+        tokio::time::timeout(Duration::from_secs(30), quick).await.expect("the connection is free").unwrap();
+    });
+}
+
+#[test]
+fn a_read_of_statistics_that_takes_too_long_is_ended_and_its_connection_is_free_on_sqlite() {
+    a_read_of_statistics_ends(Some(String::new()));
+}
+
+#[test]
+fn a_read_of_statistics_that_takes_too_long_is_ended_and_its_connection_is_free_on_postgres() {
+    a_read_of_statistics_ends(run(testing::postgres_url()));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! What a database failure means to the caller: a conflict, "come back in a second", or our own fault.
 //! Messages of the driver are logged, never shown: they may quote values.
 
+use std::borrow::Cow;
+
 use sea_orm::{DbErr, RuntimeErr, SqlErr, sqlx};
 
 use crate::error::{Error, ErrorCode, Result, err};
@@ -16,6 +18,11 @@ impl From<DbErr> for Error {
                 return err::conflict("It refers to something that does not exist (any more)");
             }
             _ => {}
+        }
+        if is_late(&cause) {
+            tracing::warn!(%cause, "a statement took too long");
+            return unavailable("The database took too long and was stopped")
+                .with_hint("If it goes on like that, ask about less: a shorter time, or one person, server or tool");
         }
         if is_passing(&cause) {
             tracing::warn!(%cause, "the database does not answer");
@@ -41,15 +48,25 @@ pub(crate) fn on_conflict<T>(result: std::result::Result<T, DbErr>, explain: imp
 /// What is wrong with a value that Postgres refuses because there is no such text or moment there: SQLite would just not
 /// find it.
 fn unfit(cause: &DbErr) -> Option<&'static str> {
-    let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = cause else {
-        return None;
-    };
-    let sqlx::Error::Database(database) = source.as_ref() else { return None };
-    match database.code().as_deref() {
+    match refusal(cause).as_deref() {
         Some("22021") => Some("A text holds a NUL character, which no text here does"),
         Some("22008") => Some("A moment is before or after all that can be kept"),
         _ => None,
     }
+}
+
+/// Whether SQLite or Postgres ended a statement because its time was over.
+fn is_late(cause: &DbErr) -> bool {
+    matches!(refusal(cause).as_deref(), Some("9" | "57014"))
+}
+
+/// The code with which a database refused a statement.
+fn refusal(cause: &DbErr) -> Option<Cow<'_, str>> {
+    let (DbErr::Exec(RuntimeErr::SqlxError(source)) | DbErr::Query(RuntimeErr::SqlxError(source))) = cause else {
+        return None;
+    };
+    let sqlx::Error::Database(database) = source.as_ref() else { return None };
+    database.code()
 }
 
 /// Whether the same statement may succeed later: locked, full, read-only, unreachable, cancelled.

@@ -15,7 +15,7 @@ use crate::{
 
 /// Held while the databases of a data folder are open.
 #[derive(Debug)]
-pub(super) struct FolderLock(#[expect(dead_code, reason = "held, never read")] File);
+pub(super) struct FolderLock(File);
 
 impl FolderLock {
     /// Makes the folder if needed (only its owner may look in) and locks it.
@@ -32,6 +32,16 @@ impl FolderLock {
         }
         write_pid(&mut file).map_err(|cause| unusable(&path, &cause))?;
         Ok(FolderLock(file))
+    }
+}
+
+impl Drop for FolderLock {
+    /// Gives the folder free at once. Closing the file would not: a process that is being started at this moment has a
+    /// copy of every open file until it runs its program.
+    fn drop(&mut self) {
+        if let Err(cause) = self.0.unlock() {
+            tracing::warn!(%cause, "the lock of the data folder ends with this process");
+        }
     }
 }
 
@@ -76,5 +86,15 @@ mod tests {
         assert!(refused.message().contains(&format!("process {}", std::process::id())), "{refused}");
         drop(first);
         FolderLock::take(folder.path()).unwrap();
+    }
+    #[test]
+    fn a_folder_is_free_when_its_holder_lets_go_even_if_the_file_is_still_open_somewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = FolderLock::take(folder.path()).unwrap();
+        // As a child has it between its fork and its program.
+        let inherited = lock.0.try_clone().unwrap();
+        drop(lock);
+        FolderLock::take(folder.path()).unwrap();
+        drop(inherited);
     }
 }

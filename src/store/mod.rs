@@ -196,6 +196,10 @@ impl Store {
     }
 
     /// Runs queries on the analytics database. On SQLite these connections refuse to write.
+    ///
+    /// # Errors
+    /// Those of `work`; `store_unavailable` when a query takes longer than `database.statement_timeout_seconds`, which
+    /// ends it.
     pub async fn analytics<T, F, Fut>(&self, work: F) -> Result<T>
     where
         F: FnOnce(DatabaseConnection) -> Fut,

@@ -1,7 +1,7 @@
 //! What is decided about tools, on both databases.
 
 use crate::{
-    domain::{definition::Fingerprint, ids::InstallationId},
+    domain::{clock, definition::Fingerprint, ids::InstallationId},
     error::ErrorCode,
     store::{
         Store,
@@ -43,7 +43,7 @@ fn definition(tool: &str, text: &str) -> Definition {
 
 async fn put(store: &Store, setting: &ToolSetting) -> crate::error::Result<()> {
     let row = setting.clone();
-    store.upkeep(move |tx| Box::pin(async move { tool_settings::put(tx, &row).await })).await
+    store.upkeep(move |tx| Box::pin(async move { tool_settings::put(tx, &row, false).await })).await
 }
 
 async fn pins(store: &Store, id: InstallationId) -> Vec<tool_pins::PinDetail> {
@@ -66,6 +66,26 @@ on_both_databases! {
         let read = store.read(move |db| async move { tool_settings::of_installation(&db, id).await }).await.unwrap();
         assert_eq!(read, [setting(&here, "b", false, Some("x")), setting(&here, "c", false, None)]);
         assert_eq!(store.read(|db| async move { tool_settings::all(&db).await }).await.unwrap().len(), 3);
+    }
+
+    async fn that_an_alias_was_taken_away_is_known_for_as_long_as_the_tool_is_installed(store: TestStore) {
+        let (here, begun) = (installed(&store, "here").await, clock::now());
+        let (id, workspace) = (here.id, here.workspace);
+        let renamed = async || {
+            let since = begun - chrono::TimeDelta::seconds(1);
+            let read = store.read(move |db| async move { tool_settings::renamed_after(&db, workspace, since).await });
+            read.await.unwrap()
+        };
+        for (alias, changed) in [(Some("x"), true), (None, true), (None, false)] {
+            let row = setting(&here, "a", true, alias);
+            store.upkeep(move |tx| Box::pin(async move { tool_settings::put(tx, &row, changed).await })).await.unwrap();
+            assert_eq!(renamed().await, [(id, "a".to_owned())], "{alias:?}");
+        }
+        put(&store, &setting(&here, "b", false, None)).await.unwrap();
+        put(&store, &setting(&here, "b", true, None)).await.unwrap();
+        assert_eq!(renamed().await.len(), 1, "a switch is no other name");
+        let read = store.read(move |db| async move { tool_settings::of_installation(&db, id).await }).await.unwrap();
+        assert_eq!(read, [setting(&here, "a", true, None)]);
     }
 
     async fn a_decision_is_about_the_very_definition_that_waits(store: TestStore) {

@@ -18,7 +18,10 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
-    domain::span::{DAY_US, HOUR_US, MINUTE_US, WEEK_US},
+    domain::{
+        ids::WorkspaceId,
+        span::{DAY_US, HOUR_US, MINUTE_US, WEEK_US},
+    },
     error::Result,
     store::{
         analytics::{Outcome, ToolCallEvent},
@@ -355,6 +358,17 @@ async fn workspaces(db: &impl ConnectionTrait, grain: Grain, before: i64) -> Res
     sql.words(" AND slot < ").value(before);
     let rows = db.query_all_raw(sql.finish()).await?;
     Ok(rows.iter().map(|row| row.try_get("", "workspace_id")).collect::<Result<_, DbErr>>()?)
+}
+
+/// When the oldest day begins that these workspaces have sums of, in microseconds since 1970: what was before it was
+/// pruned, or never was. Without any, after everything.
+pub(super) async fn first_day(db: &impl ConnectionTrait, of: &[WorkspaceId]) -> Result<i64> {
+    let mut sql = Sql::new(db.get_database_backend());
+    sql.words("SELECT MIN(slot) AS slot FROM tool_call_sums WHERE workspace_id IN ").values(of.iter().map(|id| id.0));
+    sql.words(" AND cut = ").value(Cut::All.column()).words(" AND grain = ").value(Grain::Day.column());
+    let row = db.query_one_raw(sql.finish()).await?;
+    let slot = row.map(|row| row.try_get::<Option<i64>>("", "slot")).transpose()?.flatten();
+    Ok(slot.map_or(i64::MAX, |slot| slot.saturating_mul(DAY_US)))
 }
 
 /// Sums up days to weeks where an earlier version has written days only. From then on each call is added to both.

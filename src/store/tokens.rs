@@ -300,6 +300,49 @@ pub async fn replace_value(
     Ok(Some((old, record(row)?)))
 }
 
+/// Gives a token that was not revoked a new value and another end; the values it had are unknown from the commit on.
+/// `None` when there is no such token.
+pub async fn renew(
+    tx: &Tx,
+    workspace: WorkspaceId,
+    id: TokenId,
+    value: NewValue,
+    until: Option<Timestamp>,
+) -> Result<Option<TokenRecord>> {
+    let renewed = workspace_token::ActiveModel {
+        hash: Set(value.hash.0.to_vec()),
+        hint: Set(value.hint),
+        expires_at: Set(until.map(stored)),
+        previous_hash: Set(None),
+        previous_until: Set(None),
+        ..Default::default()
+    };
+    match change(tx, workspace, id, renewed).await? {
+        Some(_) => get(tx.conn(), workspace, id).await,
+        None => Ok(None),
+    }
+}
+
+/// The newest token of that name that was issued to an account for a time, whether its time is over or not.
+pub async fn latest_of(
+    db: &impl ConnectionTrait,
+    (workspace, member): (WorkspaceId, AccountId),
+    name: &str,
+) -> Result<Option<TokenRecord>> {
+    use workspace_token::Column;
+
+    let row = workspace_token::Entity::find()
+        .filter(Column::WorkspaceId.eq(workspace.0))
+        .filter(Column::MemberId.eq(member.0))
+        .filter(Column::Name.eq(name))
+        .filter(Column::RevokedAt.is_null())
+        .filter(Column::ExpiresAt.is_not_null())
+        .order_by_desc(Column::Id)
+        .one(db)
+        .await?;
+    row.map(record).transpose()
+}
+
 /// Tokens of the installation whose time is over between two moments, with their workspaces' slugs, soonest first, at
 /// most `limit`.
 pub async fn expiring(

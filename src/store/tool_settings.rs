@@ -1,5 +1,5 @@
 //! Switches and aliases of tools. Written by the WorkspaceCatalog only. A tool without a row is on and has its plain
-//! name; a row that says just that is deleted.
+//! name; a row that says just that is deleted, unless it says when an alias was taken away.
 
 use entities::tool_setting;
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, Set, sea_query::OnConflict};
@@ -28,27 +28,35 @@ pub struct ToolSetting {
     pub alias: Option<String>,
 }
 
-/// Writes a setting. Conflict when another tool of the workspace has the alias.
-pub async fn put(tx: &Tx, setting: &ToolSetting) -> Result<()> {
-    if setting.enabled && setting.alias.is_none() {
-        tool_setting::Entity::delete_by_id((setting.installation.0, setting.tool.clone())).exec(tx.conn()).await?;
-        return Ok(());
-    }
+/// Writes a setting; `renamed`: its alias is another one than before, or none any more. Conflict when another tool of
+/// the workspace has the alias.
+pub async fn put(tx: &Tx, setting: &ToolSetting, renamed: bool) -> Result<()> {
+    use tool_setting::Column;
+
+    let now = stored(clock::now());
     let row = tool_setting::ActiveModel {
         installation_id: Set(setting.installation.0),
         tool: Set(setting.tool.clone()),
         workspace_id: Set(setting.workspace.0),
         enabled: Set(setting.enabled),
         alias: Set(setting.alias.clone()),
-        updated_at: Set(stored(clock::now())),
+        updated_at: Set(now),
+        renamed_at: Set(renamed.then_some(now)),
     };
-    let changed = OnConflict::columns([tool_setting::Column::InstallationId, tool_setting::Column::Tool])
-        .update_columns([tool_setting::Column::Enabled, tool_setting::Column::Alias, tool_setting::Column::UpdatedAt])
-        .to_owned();
+    let columns =
+        [Column::Enabled, Column::Alias, Column::UpdatedAt].into_iter().chain(renamed.then_some(Column::RenamedAt));
+    let changed = OnConflict::columns([Column::InstallationId, Column::Tool]).update_columns(columns).to_owned();
     let written = tool_setting::Entity::insert(row).on_conflict(changed).exec_without_returning(tx.conn()).await;
     on_conflict(written.map(drop), || {
         err::conflict(format!("Another tool here is called \"{}\"", setting.alias.as_deref().unwrap_or_default()))
-    })
+    })?;
+    tool_setting::Entity::delete_by_id((setting.installation.0, setting.tool.clone()))
+        .filter(Column::Enabled.eq(true))
+        .filter(Column::Alias.is_null())
+        .filter(Column::RenamedAt.is_null())
+        .exec(tx.conn())
+        .await?;
+    Ok(())
 }
 
 /// Every setting there is (for the catalogue's first snapshot).
@@ -71,7 +79,7 @@ pub async fn of_installation(db: &impl ConnectionTrait, installation: Installati
     Ok(rows.into_iter().map(setting).collect())
 }
 
-/// The tools of a workspace whose alias was decided about since a moment.
+/// The tools of a workspace whose alias changed since a moment, or was taken away.
 pub async fn renamed_after(
     db: &impl ConnectionTrait,
     workspace: WorkspaceId,
@@ -79,8 +87,7 @@ pub async fn renamed_after(
 ) -> Result<Vec<(InstallationId, String)>> {
     let rows = tool_setting::Entity::find()
         .filter(tool_setting::Column::WorkspaceId.eq(workspace.0))
-        .filter(tool_setting::Column::Alias.is_not_null())
-        .filter(tool_setting::Column::UpdatedAt.gt(stored(moment)))
+        .filter(tool_setting::Column::RenamedAt.gt(stored(moment)))
         .all(db)
         .await?;
     Ok(rows.into_iter().map(|row| (InstallationId(row.installation_id), row.tool)).collect())

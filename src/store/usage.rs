@@ -17,7 +17,7 @@ use crate::{
         column::unsigned,
         histogram::Histogram,
         sql::Sql,
-        sums::{Cut, Grain},
+        sums::{self, Cut, Grain},
     },
 };
 
@@ -223,7 +223,13 @@ pub async fn figures(db: &DatabaseConnection, filter: &UsageFilter, by: By) -> R
     if filter.which.is_nothing() {
         return Ok(Vec::new());
     }
-    for piece in pieces(&filter.span, by.step_us) {
+    let mut pieces = pieces(&filter.span, filter.span.from_us(), by.step_us);
+    if pieces.iter().any(|piece| piece.grain == Grain::Week) {
+        // A week keeps its sum until all of it is too old, and some days of it may be gone.
+        let first = sums::first_day(db, &filter.which.workspaces).await?;
+        pieces = self::pieces(&filter.span, first, by.step_us);
+    }
+    for piece in pieces {
         for row in db.query_all_raw(statement(db.get_database_backend(), filter, by, piece)).await? {
             let figures = Figures::read(&row, by.detail)?;
             found.entry(group(&row, by)?).or_default().merge(&figures);
@@ -240,8 +246,8 @@ struct Piece {
     to: i64,
 }
 
-/// Which slots make up a span: the longest there are within the steps that are told apart.
-fn pieces(span: &Span, step_us: Option<i64>) -> Vec<Piece> {
+/// Which slots make up a span from `from_us` on: the longest there are within the steps that are told apart.
+fn pieces(span: &Span, from_us: i64, step_us: Option<i64>) -> Vec<Piece> {
     // Weeks begin where no step does.
     let longest = step_us.map_or(WEEK_US, |step| step.min(DAY_US));
     // Where minutes are gone, steps are of hours.
@@ -249,7 +255,7 @@ fn pieces(span: &Span, step_us: Option<i64>) -> Vec<Piece> {
     let grains: Vec<Grain> =
         Grain::ALL.into_iter().rev().filter(|grain| grain.us() <= longest && there(*grain)).collect();
     let mut pieces = Vec::new();
-    cover(&grains, span.from_us()..span.to_us(), &mut pieces);
+    cover(&grains, from_us.clamp(span.from_us(), span.to_us())..span.to_us(), &mut pieces);
     pieces
 }
 
@@ -348,7 +354,10 @@ mod tests {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let now = at("2026-03-15T14:32:40Z");
         let shape = |span: &Span, step: Option<i64>| {
-            pieces(span, step).iter().map(|piece| (piece.grain, piece.to - piece.from)).collect::<Vec<_>>()
+            pieces(span, span.from_us(), step)
+                .iter()
+                .map(|piece| (piece.grain, piece.to - piece.from))
+                .collect::<Vec<_>>()
         };
         let hour = Span::holding(now - chrono::TimeDelta::hours(1), now, now);
         assert_eq!(shape(&hour, None), [(Grain::Minute, 61)]);
@@ -362,5 +371,8 @@ mod tests {
         let season = Span::holding(now - chrono::TimeDelta::days(90), now, now);
         assert_eq!(shape(&season, Some(season.step_us())), [(Grain::Day, 91)]);
         assert_eq!(shape(&season, None), [(Grain::Day, 3), (Grain::Week, 12), (Grain::Day, 4)]);
+        let later = pieces(&season, season.from_us() + 5 * DAY_US, None);
+        assert_eq!(later.iter().map(|piece| piece.to - piece.from).collect::<Vec<_>>(), [5, 11, 4]);
+        assert!(pieces(&season, i64::MAX, None).is_empty(), "nothing is there");
     }
 }

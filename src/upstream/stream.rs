@@ -126,7 +126,7 @@ impl EventStream {
     /// Waits until the server has taken the message (an event without data) or says something, which is then given
     /// first.
     pub async fn begun(mut self) -> Result<Self, UpstreamError> {
-        let Some(first) = self.next().await? else { return Err(UpstreamError::Cut) };
+        let Some(first) = self.heard().await? else { return Err(UpstreamError::Cut) };
         self.first = Some(first).filter(Event::is_message);
         Ok(self)
     }
@@ -136,8 +136,18 @@ impl EventStream {
         self.permit = Some(permit);
     }
 
-    /// The next event that has data; `None` when the stream ended (before the answer, if it has not been seen).
+    /// The next event that has data; `None` when the stream ended (before the answer, if it has not been seen). That a
+    /// message was taken may be heard after the first words of its answer, and is none.
     pub async fn next(&mut self) -> Result<Option<Event>, UpstreamError> {
+        loop {
+            match self.heard().await? {
+                Some(event) if event.data.is_empty() => {}
+                next => return Ok(next),
+            }
+        }
+    }
+
+    async fn heard(&mut self) -> Result<Option<Event>, UpstreamError> {
         if let Some(first) = self.first.take() {
             let next = Ok(Some(first));
             self.report(&next);
@@ -395,5 +405,25 @@ mod tests {
         let passed = (0..10_000).filter(|_| !flood.is_excess(&note)).count();
         assert!((500..600).contains(&passed), "{passed}");
         assert!(!flood.is_excess(&event(r#"{"jsonrpc":"2.0","id":"a","result":{}}"#)));
+    }
+    #[actix_rt::test]
+    async fn that_a_message_was_taken_is_no_event_of_its_answer_whenever_it_is_heard() {
+        let (progress, answer) = ("{\"method\":\"notifications/progress\"}", "{\"result\":{}}");
+        for told in 0..=2 {
+            let (send, events) = mpsc::channel(8);
+            let mut said = vec![event(progress), event(answer)];
+            said.insert(told, Event::default());
+            for event in said {
+                send.try_send(Ok(event)).unwrap();
+            }
+            drop(send);
+            let limits = StreamLimits::of(&UpstreamConfig::default());
+            let stream = EventStream::relayed(events, limits, Patience::within(Duration::from_secs(60)));
+            let mut stream = stream.begun().await.unwrap();
+            for wanted in [progress, answer] {
+                assert_eq!(&stream.next().await.unwrap().unwrap().data[..], wanted.as_bytes(), "told as number {told}");
+            }
+            assert!(stream.next().await.unwrap().is_none());
+        }
     }
 }

@@ -4,6 +4,7 @@ mod canary;
 mod listing;
 mod preconditions;
 mod registry;
+mod repeating;
 mod rotation;
 mod secrets;
 mod ssrf;

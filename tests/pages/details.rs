@@ -29,6 +29,11 @@ fn the_page_of_a_token_says_what_it_may_and_changes_it() {
     assert!(browser.get(&format!("{at}?revoke")).expect(200).text().contains("Revoke Alice Chen"));
     assert!(browser.get(&format!("{at}?rotate")).expect(200).text().contains("Rotate Alice Chen"));
     let all = "/workspaces/engineering/tokens";
+    // An overlap that is none: the form is there again and says so.
+    for (bad, why) in [("soon", "must be a whole number"), ("99999999", "is too long")] {
+        let text = browser.submit(all, &[("do", "rotate"), ("id", &token.id), ("overlap", bad)]).expect(422).text();
+        assert!(text.contains(why) && text.contains("value=\"rotate\">Rotate Alice Chen"), "{bad}: {text}");
+    }
     let text = browser.submit(all, &[("do", "rotate"), ("id", &token.id), ("overlap", "3600")]).expect(200).text();
     assert!(text.contains("Shown once."), "{text}");
     assert!(browser.get(&at).expect(200).text().contains("Old value"));

@@ -88,6 +88,28 @@ fn a_call_from_the_playground_is_a_call_like_any_other() {
 }
 
 #[test]
+fn somebody_who_comes_back_every_day_has_one_token_and_all_their_calls() {
+    let (upstream, _) = described(vec![tool()]);
+    let (mut gateway, mut browser) = furnished(setup(), &upstream);
+    for _ in 0..3 {
+        browser.submit(AT, &[("arg.title", "x")]).expect(200);
+        // The next day.
+        gateway.look_back("UPDATE workspace_tokens SET expires_at = '2020-01-01T00:00:00+00:00'");
+        gateway.restart();
+    }
+    assert_eq!((upstream.calls().len(), own_tokens(&gateway).len()), (3, 0));
+    browser.submit(AT, &[("arg.title", "x")]).expect(200);
+    let owner = gateway.admin();
+    let listed = owner.get("/workspaces/engineering/tokens").expect(200).json();
+    assert_eq!(listed["data"].as_array().map(Vec::len), Some(1), "{listed}");
+    assert_eq!((&listed["data"][0]["active"], &listed["seats"]["used"]), (&json!(true), &json!(1)), "{listed}");
+    let calls = || owner.get("/workspaces/engineering/calls?user=acme%20(Playground)").json()["data"].clone();
+    wait::until("all calls are listed", || calls().as_array().is_some_and(|all| all.len() == 4));
+    let verdict = owner.post("/audit:verify", json!({ "with_state": true })).expect(200).json();
+    assert_eq!(verdict["intact"], json!(true), "{verdict}");
+}
+
+#[test]
 fn what_a_server_says_of_a_secret_reaches_no_page() {
     let upstream = modern(&["create_issue"], |seen, conn| {
         let heard = seen.header("authorization").unwrap_or_default().to_owned();

@@ -82,7 +82,14 @@ fn foreign_is_unknown(setup: Setup) {
     // A key that is bound stays at home.
     let bound = alice.post("/api-keys?namespace=acme", json!({ "name": "b", "bound": true })).expect(201).json();
     let bound = gateway.with_key(bound["key"].as_str().unwrap());
-    assert_eq!(bound.get("/whoami").expect(200).json()["namespace"], "acme");
+    let said = bound.get("/whoami").expect(200).json();
+    assert_eq!(said["namespace"], "acme");
+    assert_eq!(said["namespaces"], json!([{ "namespace": "acme", "role": "member" }]), "it tells of no other");
+    assert_eq!(alice.get("/whoami").json()["namespaces"].as_array().unwrap().len(), 2);
+    let viewing = alice.post("/api-keys", json!({ "name": "v", "role": "viewer" })).expect(201).json();
+    let said = gateway.with_key(viewing["key"].as_str().unwrap()).get("/whoami").expect(200).json();
+    let roles: Vec<_> = said["namespaces"].as_array().unwrap().iter().map(|one| one["role"].clone()).collect();
+    assert_eq!(roles, ["viewer", "viewer"], "no more than the key");
     bound.get("/whoami?namespace=alice").expect(404);
 }
 

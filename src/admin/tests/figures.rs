@@ -149,7 +149,7 @@ async fn rule(gateway: Gateway) {
         ("workspace=sales", 4),
         ("server=crm-mcp&outcome=ok", 7),
         ("outcome=failed", 3),
-        ("outcome=tool_error&user=Alice", 2),
+        ("outcome=tool_error&failed=true&user=Alice", 2),
         ("outcome=error", 1),
         ("period=1h", 12),
         ("period=1h&user=Bob", 0),
@@ -165,6 +165,7 @@ async fn rule(gateway: Gateway) {
     assert_eq!((&overview["expiring"][0]["user"], &overview["recorded"]), (&json!("Bob"), &json!(true)));
     office.own_only().await;
     office.csv().await;
+    office.pages_while_calls_arrive().await;
     office.refused().await;
     office.odd_texts().await;
     office.today_begins_at_midnight().await;
@@ -231,6 +232,32 @@ impl Office {
         assert!(text("/workspaces/sales/analytics?format=csv").await.contains("\r\nCarol,crm__find,crm-mcp,4,0,20"));
     }
 
+    /// Who was on a page is not on the next one, whoever comes first by then.
+    async fn pages_while_calls_arrive(&self) {
+        let at = "/workspaces/engineering/analytics/table?by=user&limit=1";
+        let first = self.gateway.get(at).await.body;
+        assert_eq!(rows(&first), json!([["Alice", 8, 2]]));
+        let (workspace, dan) = issue(&self.gateway, "engineering", "Dan", None).await;
+        for _ in 0..9 {
+            self.gateway.actors.analytics.record(call(workspace, dan, "github__list", 1, Outcome::Ok));
+        }
+        self.gateway.actors.analytics.sink().ask(Flush, std::time::Duration::from_secs(5)).await.unwrap();
+        let cursor = first["next_cursor"].as_str().unwrap();
+        let second = self.gateway.get(&format!("{at}&cursor={cursor}")).await.body;
+        assert_eq!((rows(&second), &second["next_cursor"]), (json!([["Bob", 4, 1]]), &Value::Null));
+        for sort in ["errors", "error_rate", "p50", "p95", "p99", "last_call", "name"] {
+            let (mut seen, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let page = self.gateway.get(&format!("{at}&sort={sort}{cursor}")).await.body;
+                seen.extend(page["data"].as_array().unwrap().iter().map(|row| row["name"].clone()));
+                let Some(next) = page["next_cursor"].as_str() else { break };
+                cursor = format!("&cursor={next}");
+            }
+            seen.sort_by_key(Value::to_string);
+            assert_eq!(seen, ["Alice", "Bob", "Dan"], "{sort}");
+        }
+    }
+
     /// Some eight hours ago it was midnight, half an hour after an hour of UTC began, as it is in India.
     async fn today_begins_at_midnight(&self) {
         let hours_ago = clock::now() - chrono::TimeDelta::hours(8);
@@ -284,6 +311,9 @@ impl Office {
             ("/workspaces/sales/analytics/figures?workspace=sales", 400),
             ("/analytics/table?cursor=%25", 400),
             ("/calls?outcome=odd", 400),
+            ("/calls?outcome=ok&failed=true", 422),
+            ("/workspaces/sales/calls?outcome=ok&failed=true", 422),
+            ("/analytics/table?cursor=MQ", 400),
             ("/calls?from=2026-01-01&since=2026-01-01", 422),
         ] {
             let got = self.gateway.get(path).await;

@@ -81,11 +81,9 @@ impl Source {
                 *self = Source::Nothing;
                 Ok(body)
             }
-            Source::Events(events) => loop {
-                let Some(event) = events.next().await? else { return Err(UpstreamError::Cut) };
-                if !event.data.is_empty() {
-                    return Ok(event.data);
-                }
+            Source::Events(events) => match events.next().await? {
+                Some(event) => Ok(event.data),
+                None => Err(UpstreamError::Cut),
             },
             Source::Nothing => std::future::pending().await,
         }

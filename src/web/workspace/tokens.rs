@@ -1,7 +1,7 @@
 //! `/workspaces/{slug}/tokens`: the tokens of a workspace. A new one is shown in the answer to the form that made it, and
 //! in no other: looking at the page again shows the list.
 
-use std::collections::HashMap;
+use std::{cmp::Ordering, collections::HashMap};
 
 use actix_web::{
     http::StatusCode,
@@ -14,6 +14,7 @@ use crate::{
     admin::{
         analytics::{self, UsageQuery},
         dto::{CreateToken, RotateToken, Seats, Snippet, Token, TokenCreated, TokenStatus},
+        request::{decode_cursor, encode_cursor},
         tokens,
     },
     domain::{
@@ -48,8 +49,8 @@ pub struct Look {
     rotate: String,
     /// The form for a new one is open.
     new: Option<String>,
-    /// How many pages come before this one.
-    page: usize,
+    /// Where the page before ended.
+    after: String,
 }
 
 /// The forms of the page.
@@ -72,6 +73,54 @@ pub struct Form {
 struct Row {
     token: Token,
     calls: u64,
+}
+
+/// Where a row stands in a list: by what it is sorted by, then by its token's id. Calls change the one meanwhile, so the
+/// page after a row begins behind where that row stood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Standing {
+    key: String,
+    id: String,
+}
+
+impl Standing {
+    fn of(row: &Row, sort: &str) -> Self {
+        let key = match sort {
+            "name" => row.token.name.to_lowercase(),
+            "used" => format!("{:020}", row.token.last_used_at.map_or(0, |at| at.timestamp_micros().max(0))),
+            "calls" => format!("{:020}", row.calls),
+            // Those that open nothing any more come last.
+            _ => u8::from(row.token.active).to_string(),
+        };
+        Standing { key, id: row.token.id.clone() }
+    }
+
+    fn compare(&self, other: &Self, sort: &str) -> Ordering {
+        let order = if sort == "name" { self.key.cmp(&other.key) } else { other.key.cmp(&self.key) };
+        order.then_with(|| other.id.cmp(&self.id))
+    }
+
+    fn encode(&self) -> String {
+        encode_cursor(&format!("{}.{}", self.key, self.id))
+    }
+
+    fn decode(cursor: &str) -> Result<Self> {
+        let text = decode_cursor(cursor)?;
+        let (key, id) = text.rsplit_once('.').unwrap_or((&text, ""));
+        Ok(Standing { key: key.to_owned(), id: id.to_owned() })
+    }
+}
+
+/// Sorts rows and cuts a page out of them: the rows behind `after`, and where it ends if there are more.
+fn cut(rows: Vec<Row>, sort: &str, after: &str, most: usize) -> Result<(Vec<Row>, Option<String>)> {
+    let after = Some(after).filter(|after| !after.is_empty()).map(Standing::decode).transpose()?;
+    let mut rows: Vec<(Standing, Row)> = rows.into_iter().map(|row| (Standing::of(&row, sort), row)).collect();
+    rows.retain(|(standing, _)| after.as_ref().is_none_or(|after| standing.compare(after, sort).is_gt()));
+    rows.sort_by(|(a, _), (b, _)| a.compare(b, sort));
+    let more = rows.len() > most;
+    rows.truncate(most);
+    let next = rows.last().filter(|_| more).map(|(standing, _)| standing.encode());
+    Ok((rows.into_iter().map(|(_, row)| row).collect(), next))
 }
 
 /// What was asked about a token.
@@ -103,6 +152,8 @@ struct Page {
     form: Form,
     problem: String,
     reveal: Option<Reveal>,
+    /// Where this page ends, if there are more.
+    next: Option<String>,
 }
 
 impl Page {
@@ -128,12 +179,9 @@ impl Page {
     }
     /// The page after this one, if there is one.
     fn more(&self) -> Option<String> {
-        let next = self.look.page.saturating_add(1);
-        if next.saturating_mul(SHOWN) >= self.fitting {
-            return None;
-        }
+        let next = self.next.as_deref()?;
         let (q, sort) = (show::part(&self.look.q), show::part(&self.look.sort));
-        Some(self.link(&format!("q={q}&sort={sort}&page={next}")))
+        Some(self.link(&format!("q={q}&sort={sort}&after={next}")))
     }
     /// The link of a column's head, and how the column is sorted.
     fn sorted(&self, by: &str) -> bool {
@@ -172,16 +220,9 @@ async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
     let wanted = look.q.to_lowercase();
     let fits = |token: &Token| wanted.is_empty() || token.name.to_lowercase().contains(&wanted);
     let row = |token: Token| Row { calls: calls.get(&token.name).copied().unwrap_or(0), token };
-    let mut rows: Vec<Row> = listed.tokens.into_iter().filter(fits).map(row).collect();
-    match look.sort.as_str() {
-        "name" => rows.sort_by_key(|row| row.token.name.to_lowercase()),
-        "used" => rows.sort_by_key(|row| std::cmp::Reverse(row.token.last_used_at)),
-        "calls" => rows.sort_by_key(|row| std::cmp::Reverse(row.calls)),
-        // Those that open nothing any more come last.
-        _ => rows.sort_by_key(|row| !row.token.active),
-    }
+    let rows: Vec<Row> = listed.tokens.into_iter().filter(fits).map(row).collect();
     let fitting = rows.len();
-    let rows = rows.into_iter().skip(look.page.saturating_mul(SHOWN)).take(SHOWN).collect();
+    let (rows, next) = cut(rows, &look.sort, &look.after, SHOWN)?;
     Ok(Page {
         shell,
         place,
@@ -194,6 +235,7 @@ async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
         form: Form::default(),
         problem: String::new(),
         reveal: None,
+        next,
     })
 }
 
@@ -237,11 +279,13 @@ pub async fn submit(visit: Visit, slug: Path<String>) -> Answer {
             let text = format!("Token {} revoked. Its next call gets 401.", token.name);
             (Some(Toast::done(text)), None)
         }),
-        "rotate" => {
-            let overlap_seconds = figure(&form.overlap, "The overlap")?;
-            let made = tokens::rotate(actors, by, &slug, &form.id, RotateToken { overlap_seconds }).await;
-            made.map(|made| (None, Some(reveal(made, &slug))))
-        }
+        "rotate" => match figure(&form.overlap, "The overlap") {
+            Ok(overlap_seconds) => {
+                let made = tokens::rotate(actors, by, &slug, &form.id, RotateToken { overlap_seconds }).await;
+                made.map(|made| (None, Some(reveal(made, &slug))))
+            }
+            Err(error) => Err(error),
+        },
         _ => match wanted(&form) {
             Ok(input) => tokens::create(actors, by, &slug, input).await.map(|made| (None, Some(reveal(made, &slug)))),
             Err(error) => Err(error),
@@ -259,7 +303,9 @@ pub async fn submit(visit: Visit, slug: Path<String>) -> Answer {
             Ok(page(status_of(&error), &Page { form, problem, ..built }))
         }
         Err(error) => {
-            let built = build(&visit, &slug, Look::default()).await?;
+            // The form of a rotation is open again.
+            let rotate = if form.act == "rotate" { form.id } else { String::new() };
+            let built = build(&visit, &slug, Look { rotate, ..Look::default() }).await?;
             let shell = built.shell.saying(Some(Toast::refused(&error)));
             Ok(page(status_of(&error), &Page { shell, ..built }))
         }
@@ -285,4 +331,60 @@ pub async fn seen(visit: Visit, path: Path<(String, String)>) -> Answer {
     let client = super::connect::client_of(&visit, &slug, &token.name).await?;
     let now = clock::now();
     Ok(page(StatusCode::OK, &Seen { slug, id, name: token.name, used: token.last_used_at, client, now }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{clock, ids::TokenId};
+
+    fn row(name: &str, calls: u64) -> Row {
+        let token = Token {
+            id: TokenId::generate().to_string(),
+            name: name.into(),
+            hint: String::new(),
+            created_at: clock::now(),
+            expires_at: None,
+            last_used_at: None,
+            expires_soon: false,
+            revoked_at: None,
+            previous_until: None,
+            requests_per_minute: None,
+            scope: None,
+            active: true,
+            status: TokenStatus::Active,
+        };
+        Row { token, calls }
+    }
+
+    fn names(rows: &[Row]) -> Vec<&str> {
+        rows.iter().map(|row| row.token.name.as_str()).collect()
+    }
+
+    #[test]
+    fn no_token_is_on_two_pages_when_calls_arrive_between_them() {
+        let all = [("a", 9), ("b", 7), ("c", 5), ("d", 5), ("e", 1)].map(|(name, calls)| row(name, calls));
+        let now = |calls_of_e: u64| {
+            let again = all.iter().map(|row| Row { token: row.token.clone(), calls: row.calls });
+            let mut rows: Vec<Row> = again.collect();
+            rows[4].calls = calls_of_e;
+            rows
+        };
+        let (first, next) = cut(now(1), "calls", "", 2).unwrap();
+        assert_eq!(names(&first), ["a", "b"]);
+        // The last one is the first one now, and pushes the others down.
+        let (second, end) = cut(now(100), "calls", &next.unwrap(), 2).unwrap();
+        assert_eq!((names(&second), end), (vec!["d", "c"], None), "equal ones: the newest first");
+        for (sort, order) in [("name", ["a", "b", "c", "d", "e"]), ("", ["e", "d", "c", "b", "a"])] {
+            let (mut seen, mut after) = (Vec::new(), String::new());
+            loop {
+                let (rows, next) = cut(now(1), sort, &after, 2).unwrap();
+                seen.extend(names(&rows).into_iter().map(str::to_owned));
+                let Some(next) = next else { break };
+                after = next;
+            }
+            assert_eq!(seen, order, "{sort}");
+        }
+        assert!(cut(now(1), "", "%", 2).is_err());
+    }
 }
