@@ -201,9 +201,11 @@ impl Opened {
 
     async fn set_plan(&self, id: AccountId, username: &str, before: Plan, plan: Plan) -> Result<()> {
         let target = format!("@{username}");
-        let entry = AuditEntry::by_actor(id, OPERATOR, "plan_changed", ("namespace", &target))
-            .with("from", before.as_str())
-            .with("to", plan.as_str());
+        let entry = AuditEntry::by_actor(id, OPERATOR, "plan_changed", ("namespace", &target)).changed(
+            "plan",
+            before.as_str(),
+            plan.as_str(),
+        );
         self.store
             .write(move |tx| {
                 Box::pin(async move {

@@ -234,8 +234,10 @@ impl Authority {
                             .with_hint(format!("aerostack workspace token list {} --active", workspace.slug))
                     })?;
                     tokens::set_scope(tx, workspace.id, token, scope.as_ref()).await?;
-                    let said = scope.as_ref().map_or_else(|| Scope::default().to_string(), Scope::to_string);
-                    tx.audit(entry(&workspace, &change.by, "token_scope_changed", &record).with("scope", said)).await?;
+                    let said =
+                        |scope: Option<&Scope>| scope.map_or_else(|| Scope::default().to_string(), Scope::to_string);
+                    let entry = entry(&workspace, &change.by, "token_scope_changed", &record);
+                    tx.audit(entry.changed("scope", said(record.scope.as_ref()), said(scope.as_ref()))).await?;
                     tx.change("token", token).await?;
                     Ok(TokenRecord { scope, ..record })
                 })

@@ -355,6 +355,7 @@ fn acting(account: &AccountRecord, namespace: AccountId, role: Role, label: Stri
         api_key: None,
         session: None,
         request: None,
+        address: None,
         seen: None,
     }
 }

@@ -106,6 +106,7 @@ pub(super) async fn principal(
         api_key: acting.api_key,
         session: acting.session,
         request: None,
+        address: None,
         seen: None,
     }))
 }

@@ -84,7 +84,7 @@ impl Authority {
                     sign_ins::end_all(tx, member.account.id, by.session, now).await?;
                     let entry = entry(tx, by, "role_changed", &member).await?;
                     let entry = if by.account == change.account { entry.of_own_rights() } else { entry };
-                    tx.audit(entry.with("from", member.role.as_str()).with("to", change.role.as_str())).await?;
+                    tx.audit(entry.changed("role", member.role.as_str(), change.role.as_str())).await?;
                     tx.change("member", member.account.id).await?;
                     Ok(MemberRecord { role: change.role, ..member })
                 })

@@ -69,6 +69,6 @@ async fn rename(tx: &Tx, RenameNamespace { name, by }: RenameNamespace, now: Tim
     accounts::rename(tx, by.account, &name).await?;
     tx.change("member", by.account).await?;
     let entry = AuditEntry::new(&by, "namespace_renamed", ("account", &name));
-    tx.audit(entry.with("from", known.username.as_str())).await?;
+    tx.audit(entry.changed("namespace", known.username.as_str(), name.to_string())).await?;
     Ok(AccountRecord { username: name.to_string(), ..known })
 }

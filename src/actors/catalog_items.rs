@@ -164,7 +164,9 @@ pub fn mirrored(item: &Item) -> Vec<crate::upstream::mirror::Mirrored> {
 #[serde(rename_all = "camelCase", default)]
 struct Hints {
     read_only_hint: serde_json::Value,
+    destructive_hint: serde_json::Value,
     idempotent_hint: serde_json::Value,
+    open_world_hint: serde_json::Value,
 }
 
 fn hints(item: &Item) -> Hints {
@@ -183,6 +185,25 @@ fn hints(item: &Item) -> Hints {
 pub fn is_repeatable(item: &Item) -> bool {
     let hints = hints(item);
     hints.read_only_hint == true || hints.idempotent_hint == true
+}
+
+/// What a tool's server says of it, in so many words: what it leaves out is not said, whatever the specification takes
+/// for granted then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Said {
+    /// It only reads.
+    pub reads: bool,
+    /// It may destroy something.
+    pub destroys: bool,
+    /// It reaches beyond the server's own things.
+    pub open_world: bool,
+}
+
+/// What the tool's server says of it. What only reads destroys nothing.
+pub fn said(item: &Item) -> Said {
+    let hints = hints(item);
+    let reads = hints.read_only_hint == true;
+    Said { reads, destroys: !reads && hints.destructive_hint == true, open_world: hints.open_world_hint == true }
 }
 
 /// Whether the tool's server says that it only reads.

@@ -11,6 +11,7 @@ use crate::{
     domain::{
         clock,
         ids::{RevisionId, ServerId},
+        redacted,
     },
     error::err,
     store::{
@@ -65,6 +66,7 @@ impl Handler<ChangeServer> for WorkspaceCatalog {
                 return Err(err::conflict(format!("{} was changed by somebody else just now", known.slug))
                     .with_hint("look at it as it is now, and change it again"));
             }
+            let before = known.clone();
             let record = ServerRecord {
                 title: change.title,
                 kind: change.spec.kind().into(),
@@ -82,7 +84,7 @@ impl Handler<ChangeServer> for WorkspaceCatalog {
                         tx.change("server", record.id).await?;
                         let shown_in = servers::workspaces_with(tx.conn(), record.id).await?;
                         let entry = AuditEntry::new(&change.by, "mcp_changed", ("server", &record.slug));
-                        tx.audit(entry.in_workspaces(shown_in)).await
+                        tx.audit(differing(entry, &before, &record).in_workspaces(shown_in)).await
                     })
                 })
                 .await?;
@@ -90,6 +92,21 @@ impl Handler<ChangeServer> for WorkspaceCatalog {
         };
         self.change(work, |books, record| books.change_server(record.clone()))
     }
+}
+
+/// What of a definition is another now. Of an address only its beginning is written: its path may be a credential.
+fn differing(entry: AuditEntry, before: &ServerRecord, now: &ServerRecord) -> AuditEntry {
+    let place = |record: &ServerRecord| record.spec.url().map(|url| redacted::place(url.as_str()));
+    let protocol = |record: &ServerRecord| serde_json::to_value(record.spec.protocol).unwrap_or_default();
+    let entry = entry
+        .changed("title", before.title.as_str(), now.title.as_str())
+        .changed("address", place(before), place(now))
+        .changed("protocol", protocol(before), protocol(now))
+        .changed("timeout_seconds", before.spec.timeout_seconds, now.spec.timeout_seconds)
+        .changed("total_seconds", before.spec.total_seconds, now.spec.total_seconds)
+        .changed("max_in_flight", before.spec.max_in_flight, now.spec.max_in_flight);
+    let moved = before.spec.reach != now.spec.reach && place(before) == place(now);
+    if moved { entry.with("reached_another_way", true) } else { entry }
 }
 
 impl Handler<RemoveServer> for WorkspaceCatalog {

@@ -36,6 +36,9 @@ const RECORD_EVERY: Duration = Duration::from_secs(5);
 /// Tools that an audit entry names; how many there are in all is said.
 const NAMED: usize = 20;
 
+/// What was decided about a tool: whether it is on, and its other name.
+type Before = (bool, Option<String>);
+
 /// Pins to be written for one installation.
 pub struct Recorded {
     pub(super) installation: InstallationRecord,
@@ -203,6 +206,7 @@ impl Handler<UpdateInstallation> for WorkspaceCatalog {
     type Result = Reply<InstallationRecord>;
     fn handle(&mut self, update: UpdateInstallation, _: &mut Context<Self>) -> Self::Result {
         let store = self.store.clone();
+        let before = self.installed(update.workspace, update.server);
         let planned = self.plan_update(&update);
         // Whoever changes the mode takes the tools as they are offered now: what tracking showed is the new baseline,
         // and what waits is tracked from here on.
@@ -210,7 +214,7 @@ impl Handler<UpdateInstallation> for WorkspaceCatalog {
         let tracking = |record: &InstallationRecord| InstallationRecord { pin_mode: PinMode::Track, ..record.clone() };
         let recorded = recorded.and_then(|(record, ..)| Recorded::of(&self.books, &tracking(record)));
         let work = async move {
-            let (record, slug, actions) = planned?;
+            let ((before, _), (record, slug, actions)) = (before?, planned?);
             let (row, by) = (record.clone(), update.by);
             let recorded = store
                 .write(move |tx| {
@@ -226,9 +230,13 @@ impl Handler<UpdateInstallation> for WorkspaceCatalog {
                         for action in &actions {
                             let entry = AuditEntry::new(&by, action, ("server", &slug)).in_workspace(row.workspace);
                             let entry = match *action {
-                                "mcp_prefix_changed" => entry.with("prefix", row.exposed_prefix.clone()),
-                                "pins_mode_changed" => entry.with("mode", row.pin_mode.as_str()),
-                                _ => entry,
+                                "mcp_prefix_changed" => {
+                                    entry.changed("prefix", &*before.exposed_prefix, &*row.exposed_prefix)
+                                }
+                                "pins_mode_changed" => {
+                                    entry.changed("pins", before.pin_mode.as_str(), row.pin_mode.as_str())
+                                }
+                                _ => entry.changed("enabled", before.enabled, row.enabled),
                             };
                             tx.audit(entry).await?;
                         }
@@ -247,8 +255,8 @@ impl Handler<UpdateInstallation> for WorkspaceCatalog {
 }
 
 impl WorkspaceCatalog {
-    /// The rows that a change of tools leads to, each with the alias from before.
-    fn plan_tools(&self, change: &SetTools) -> Result<(Vec<(ToolSetting, Option<String>)>, Slug)> {
+    /// The rows that a change of tools leads to, each with what it was before.
+    fn plan_tools(&self, change: &SetTools) -> Result<(Vec<(ToolSetting, Before)>, Slug)> {
         let (record, slug) = self.installed(change.workspace, change.server)?;
         let policy = self.books.policy(record.id);
         if change.alias.is_some() && change.tools.len() != 1 {
@@ -256,8 +264,8 @@ impl WorkspaceCatalog {
         }
         let mut settings = Vec::with_capacity(change.tools.len());
         for tool in &change.tools {
-            let (enabled, before) = policy.setting_of(tool);
-            let mut alias = before.clone();
+            let before = policy.setting_of(tool);
+            let (enabled, mut alias) = before.clone();
             if let Some(wanted) = &change.alias {
                 alias = wanted.clone().filter(|alias| *alias != tool_name::plain(&record.exposed_prefix, tool));
                 self.check_alias(change, tool, alias.as_deref())?;
@@ -306,29 +314,28 @@ impl Handler<SetTools> for WorkspaceCatalog {
                 .write(move |tx| {
                     Box::pin(async move {
                         tx.acts(&change.by);
-                        for (setting, before) in &settings {
-                            tool_settings::put(tx, setting, setting.alias != *before).await?;
+                        for (setting, (was_on, was_called)) in &settings {
+                            tool_settings::put(tx, setting, setting.alias != *was_called).await?;
                             let target = format!("{slug}/{}", setting.tool);
                             let entry = |action| {
                                 AuditEntry::new(&change.by, action, ("tool", &target)).in_workspace(change.workspace)
                             };
                             if let Some(enabled) = change.enabled {
-                                tx.audit(entry(if enabled { "tool_enabled" } else { "tool_disabled" })).await?;
+                                let entry = entry(if enabled { "tool_enabled" } else { "tool_disabled" });
+                                tx.audit(entry.changed("enabled", *was_on, enabled)).await?;
                             }
                             if change.alias.is_some() {
-                                let alias = setting.alias.clone().unwrap_or_default();
-                                let before = before.clone().unwrap_or_default();
-                                tx.audit(entry("tool_alias_changed").with("alias", alias).with("before", before))
-                                    .await?;
+                                let (before, alias) = (was_called.clone(), setting.alias.clone());
+                                tx.audit(entry("tool_alias_changed").changed("alias", before, alias)).await?;
                             }
                             tx.change("installation", setting.installation).await?;
                         }
-                        Ok(settings)
+                        Ok(settings.into_iter().map(|(setting, _before)| setting).collect::<Vec<_>>())
                     })
                 })
                 .await
         };
-        self.changing(work, |books, settings| settings.iter().for_each(|(setting, _)| books.set_tool(setting)))
+        self.changing(work, |books, settings| settings.iter().for_each(|setting| books.set_tool(setting)))
     }
 }
 

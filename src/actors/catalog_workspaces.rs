@@ -25,7 +25,7 @@ impl Handler<RenameWorkspace> for WorkspaceCatalog {
                         let known = workspaces::get(tx.conn(), rename.workspace).await?;
                         let known = known.filter(|record| record.namespace == rename.by.namespace);
                         let known = known.ok_or_else(|| err::not_found("No such workspace"))?;
-                        let before = known.slug.clone();
+                        let (before, name) = (known.slug.clone(), known.name.clone());
                         let record = WorkspaceRecord {
                             slug: rename.slug.unwrap_or_else(|| before.clone()),
                             name: rename.name.unwrap_or_else(|| known.name.clone()),
@@ -34,7 +34,9 @@ impl Handler<RenameWorkspace> for WorkspaceCatalog {
                         workspaces::rename(tx, &record).await?;
                         tx.change("workspace", record.id).await?;
                         let entry = AuditEntry::new(&rename.by, "workspace_renamed", ("workspace", &record.slug));
-                        tx.audit(entry.in_workspace(record.id).with("from", before.to_string())).await?;
+                        let entry =
+                            entry.in_workspace(record.id).changed("slug", before.to_string(), record.slug.to_string());
+                        tx.audit(entry.changed("name", name, record.name.clone())).await?;
                         Ok(record)
                     })
                 })

@@ -118,7 +118,8 @@ impl VaultState {
                     check_collision(&rows, &server, named.workspace, &named.name, rule.as_ref())?;
                     let found = rows.into_iter().find(|row| is_named(row, named.workspace, &named.name));
                     let row = found.ok_or_else(|| unknown(&server, &named.name))?;
-                    let detail = serde_json::to_value(&rule).unwrap_or_default();
+                    let [before, after] =
+                        [&row.injection, &rule].map(|rule| serde_json::to_value(rule).unwrap_or_default());
                     let changed = SecretRecord {
                         injection: rule,
                         updated_by: named.by.label.to_string(),
@@ -127,7 +128,7 @@ impl VaultState {
                     };
                     secrets::put(tx, &changed).await?;
                     let entry = entry(tx, &server, &named.by, "secret_injection_updated", &changed).await?;
-                    tx.audit(entry.with("inject", detail)).await?;
+                    tx.audit(entry.changed("inject", before, after)).await?;
                     tx.change("secret", server.id).await
                 })
             })

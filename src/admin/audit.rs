@@ -8,6 +8,7 @@ use actix_web::{
     web::{self, Path},
 };
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
         asked::People,
         auth::Caller,
         csv::{self, Format},
-        dto::{AuditEntry, Page},
+        dto::{AuditChange, AuditEntry, Page},
         openapi::Problems,
         reply::Reply,
         request::{Query, cut, decode_cursor, encode_cursor, newest},
@@ -50,6 +51,8 @@ pub struct AuditQuery {
     pub user: Option<String>,
     /// Only this action.
     pub action: Option<String>,
+    /// Only the entry at this position, of whatever kind.
+    pub seq: Option<u64>,
     /// Not before this moment.
     #[param(value_type = Option<String>, format = DateTime)]
     pub since: Option<Timestamp>,
@@ -110,18 +113,19 @@ pub async fn list(actors: &Actors, by: &Principal, slug: &str, query: AuditQuery
     }
     let filter = AuditFilter {
         workspace: Some(workspace),
-        kinds: kinds(query.kind.as_deref())?,
+        kinds: if query.seq.is_some() { Vec::new() } else { kinds(query.kind.as_deref())? },
         actor: query.user.clone(),
         action: query.action.clone(),
         since: query.since,
         before: before.seq,
+        seq: query.seq,
         ..AuditFilter::newest(by.namespace, limit + 1)
     };
     let mut records = actors.store.read(move |db| async move { audit::list(&db, filter).await }).await?;
     let more = cut(&mut records, limit);
     let oldest = records.last().filter(|_| more).map(|record| (record.seq, record.entry.at));
     let mut data: Vec<AuditEntry> = Vec::new();
-    if query.kind.is_none() && query.action.as_deref().is_none_or(|action| action == TOOL_CALL) {
+    if query.kind.is_none() && query.seq.is_none() && query.action.as_deref().is_none_or(|action| action == TOOL_CALL) {
         let from = oldest.map(|(_, at)| at).max(query.since).unwrap_or(Timestamp::UNIX_EPOCH);
         let found = merged(actors, &callers, workspace, &query, (from, &before), limit).await?;
         data.extend(found.into_iter().map(|call| callers.dto(call)));
@@ -150,6 +154,7 @@ pub async fn of_namespace(actors: &Actors, by: &Principal, query: AuditQuery) ->
         action: query.action,
         since: query.since,
         before: before.seq,
+        seq: query.seq,
         ..AuditFilter::newest(by.namespace, limit + 1)
     };
     let mut records = actors.store.read(move |db| async move { audit::list(&db, filter).await }).await?;
@@ -202,6 +207,11 @@ impl Callers {
             skill: Some(call.tool),
             request_id: None,
             times: None,
+            seq: None,
+            target_kind: None,
+            address: None,
+            changes: Vec::new(),
+            detail: Map::new(),
         }
     }
 }
@@ -231,11 +241,18 @@ fn kinds(kind: Option<&str>) -> Result<Vec<AuditKind>> {
 fn dto(record: AuditRecord) -> AuditEntry {
     let entry = record.entry;
     let skill = (entry.target_kind == "skill").then(|| entry.target.clone());
-    let request_id = entry.detail.get("request_id").and_then(|value| value.as_str()).map(str::to_owned);
-    let times = entry.detail.get("times").and_then(serde_json::Value::as_u64);
+    let mut detail = entry.detail;
+    let mut text = |name: &str| Some(detail.remove(name)?.as_str()?.to_owned());
+    let (request_id, address) = (text("request_id"), text(audit::ADDRESS));
+    let times = detail.remove("times").and_then(|value| value.as_u64());
     AuditEntry {
         at: entry.at,
         times,
+        seq: Some(record.seq),
+        target_kind: Some(entry.target_kind),
+        address,
+        changes: changes(detail.remove(audit::CHANGED)),
+        detail,
         kind: entry.kind.as_str().to_owned(),
         request_id,
         actor: entry.actor,
@@ -243,6 +260,21 @@ fn dto(record: AuditRecord) -> AuditEntry {
         target: entry.target,
         skill,
     }
+}
+
+/// What was changed, as it is written down.
+fn changes(written: Option<Value>) -> Vec<AuditChange> {
+    let said = |value: &Value| match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    };
+    let Some(Value::Object(fields)) = written else { return Vec::new() };
+    let change = |(field, both): (String, Value)| match both.as_array().map(Vec::as_slice) {
+        Some([before, after]) => Some(AuditChange { field, before: said(before), after: said(after) }),
+        _ => None,
+    };
+    fields.into_iter().filter_map(change).collect()
 }
 
 const COLUMNS: [&str; 8] = ["at", "actor", "kind", "action", "target", "skill", "request_id", "times"];

@@ -155,6 +155,13 @@ pub async fn list(actors: &Actors, by: &Principal, workspace: Option<&str>, quer
     Ok(Page { data: shown.collect(), next_cursor })
 }
 
+/// What an error's code means: those of JSON-RPC, and those that the gateway answers for servers. Others are whatever a
+/// server means by them.
+fn meaning(code: i32) -> Option<&'static str> {
+    let known = matches!(code, -32700..=-32600 | -32019..=-32010);
+    ErrorCode::ALL.iter().find(|kind| known && kind.rpc() == code).map(|kind| kind.title())
+}
+
 /// A call as the caller may see it; `workspace` is the slug of where it was.
 pub(super) fn dto(people: &People, workspace: String, call: CallRecord) -> Call {
     let (outcome, code) = match call.outcome {
@@ -173,6 +180,7 @@ pub(super) fn dto(people: &People, workspace: String, call: CallRecord) -> Call 
         era: call.era,
         outcome: outcome.to_owned(),
         error_code: code,
+        error: code.and_then(meaning).map(str::to_owned),
         latency_us: call.latency_us,
         upstream_us: call.upstream_us,
         bytes_in: call.bytes_in,
@@ -228,4 +236,17 @@ pub async fn list_route(admin: web::Data<Admin>, by: Caller, slug: Path<String>,
     responses((status = 200, content((Page<Call> = "application/json"), (String = "text/csv"))), Problems))]
 pub async fn all_route(admin: web::Data<Admin>, by: Caller, query: Query<CallQuery>) -> Reply {
     reply(list(&admin.actors, &by.0, query.0.workspace.as_deref(), &query.0).await?, query.0.format)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_explained_if_it_is_ours_or_everybodys() {
+        assert_eq!(meaning(-32011), Some("MCP server timed out"));
+        assert_eq!(meaning(-32602), Some("Invalid parameters"));
+        // Servers use these as they like; the gateway answers with them only before a call has a server.
+        assert_eq!((meaning(-32000), meaning(-32050), meaning(1)), (None, None, None));
+    }
 }

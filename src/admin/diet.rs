@@ -37,7 +37,6 @@ use crate::{
     },
     error::{Result, err},
     store::{
-        audit::{self, AuditFilter},
         servers, tool_pins, tool_settings,
         usage::{self, By, Figures, Group, UsageFilter, Which},
         workspaces::WorkspaceRecord,
@@ -46,9 +45,6 @@ use crate::{
 
 /// Days without a call after which a tool counts as unused.
 const DAYS: u32 = 30;
-/// The act by which a tool gets an alias or loses it, and how many of these are looked at.
-const ALIAS_CHANGED: &str = "tool_alias_changed";
-const CHANGES: u64 = 1000;
 
 /// Calls of tools, by server and the name they were called by.
 type Calls = HashMap<(ServerId, String), Figures>;
@@ -61,9 +57,6 @@ struct Known {
     installed: HashMap<InstallationId, Timestamp>,
     /// Tools that were there, under the name that they have now, when the days began.
     there: HashSet<(InstallationId, String)>,
-    /// Tools whose alias was decided about in the days, as the audit log names them: `crm-mcp/find`. One that was taken away
-    /// is in no setting.
-    renamed: HashSet<String>,
     days: u32,
     since: Timestamp,
     recorded: bool,
@@ -71,8 +64,7 @@ struct Known {
 
 impl Known {
     async fn of(actors: &Actors, workspace: &WorkspaceRecord) -> Result<Self> {
-        let (now, days) = (clock::now(), DAYS.min(actors.config.analytics.retention_days));
-        let (id, namespace) = (workspace.id, workspace.namespace);
+        let (now, days, id) = (clock::now(), DAYS.min(actors.config.analytics.retention_days), workspace.id);
         let since = now - TimeDelta::days(i64::from(days));
         let read = actors.store.read(move |db| async move {
             let installations = servers::installations(&db, id).await?;
@@ -81,24 +73,15 @@ impl Known {
             for renamed in tool_settings::renamed_after(&db, id, since).await? {
                 there.remove(&renamed);
             }
-            let changes = AuditFilter {
-                workspace: Some(id),
-                action: Some(ALIAS_CHANGED.to_owned()),
-                since: Some(since),
-                ..AuditFilter::newest(namespace, CHANGES)
-            };
-            let renamed: HashSet<String> =
-                audit::list(&db, changes).await?.into_iter().map(|record| record.entry.target).collect();
-            Ok((installations, there, renamed))
+            Ok((installations, there))
         });
-        let (installations, there, renamed) = read.await?;
+        let (installations, there) = read.await?;
         let filter = UsageFilter { which: Which::in_workspace(id), span: Span::holding(since, now, now) };
         let by = By { server: true, tool: true, ..By::default() };
         let counted = actors.store.analytics(move |db| async move { usage::figures(&db, &filter, by).await }).await?;
         Ok(Known {
             ends: counted.iter().flat_map(|(group, _)| ends(group)).collect(),
             there,
-            renamed,
             calls: counted.into_iter().map(|(group, figures)| ((group.server(), group.tool), figures)).collect(),
             installed: installations.into_iter().map(|one| (one.id, one.created_at)).collect(),
             days,
@@ -121,8 +104,7 @@ impl Known {
     fn worth(&self, one: &Installed, tool: &str, calls: u64) -> Worth {
         let old = self.installed.get(&one.id).is_some_and(|installed| *installed <= self.since)
             && self.there.contains(&(one.id, tool.to_owned()))
-            && !self.ends.contains(&(one.def.id, tool.to_owned()))
-            && !self.renamed.contains(&format!("{}/{tool}", one.def.slug));
+            && !self.ends.contains(&(one.def.id, tool.to_owned()));
         match (calls > 0, old && self.recorded) {
             (true, _) => Worth::Used,
             (false, true) => Worth::Unused,

@@ -18,7 +18,7 @@ use crate::{
         Admin,
         auth::{Caller, require_installation},
         dto::{Check, CheckUp},
-        installed_tools,
+        health, installed_tools,
         openapi::Problems,
         reply::Reply,
         request::{Nothing, Query},
@@ -71,8 +71,7 @@ async fn folder(actors: &Actors) -> Check {
     let folder = actors.config.server.data_dir.clone();
     let look = actix_web::rt::task::spawn_blocking(move || {
         tempfile::tempfile_in(&folder)?;
-        let room = rustix::fs::statvfs(&folder)?;
-        std::io::Result::Ok(room.f_bavail.saturating_mul(room.f_frsize) / (1024 * 1024))
+        std::io::Result::Ok(health::room(&folder)?.free / (1024 * 1024))
     });
     let fix = "make room, or move the folder: serve --data-dir";
     match actix_web::rt::time::timeout(LOOK, look).await {

@@ -90,6 +90,10 @@ pub struct Call {
     pub outcome: String,
     /// The JSON-RPC code of an error.
     pub error_code: Option<i32>,
+    /// What that code means, unless it is one of the server's own.
+    #[serde(default)]
+    #[schema(example = "MCP server timed out")]
+    pub error: Option<String>,
     /// Microseconds from request to answer.
     pub latency_us: u64,
     /// Of these, waiting for the server.

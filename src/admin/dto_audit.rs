@@ -1,7 +1,18 @@
-//! What is said about the audit log as a whole.
+//! What is said about the audit log as a whole, and what one act changed.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+/// One field of what was changed. `null`: there was, or is, none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuditChange {
+    /// Its name.
+    pub field: String,
+    /// What it was.
+    pub before: Option<String>,
+    /// What it is since.
+    pub after: Option<String>,
+}
 
 /// A place in the audit chain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

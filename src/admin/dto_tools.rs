@@ -59,6 +59,12 @@ pub struct InstalledTool {
     pub alias: Option<String>,
     /// Its server says that it only reads.
     pub read_only: bool,
+    /// Its server says that it may destroy something.
+    #[serde(default)]
+    pub destructive: bool,
+    /// Its server says that it reaches beyond its own things.
+    #[serde(default)]
+    pub open_world: bool,
     /// The name is so long that some editors will not take it: give it an alias.
     pub too_long: bool,
     /// What it does.

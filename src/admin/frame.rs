@@ -29,12 +29,13 @@ use crate::{
     protocol::trace::TraceContext,
 };
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The header that says which request it is, both ways.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const LONGEST_ID: usize = 64;
 
 /// What names a request in answers, log lines and the audit log: the id that came with it if it is harmless, else that
 /// of the trace it belongs to (`traceparent`), else a fresh one.
-fn request_id(headers: &HeaderMap) -> String {
+pub fn request_id(headers: &HeaderMap) -> String {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let safe = |id: &&str| {
         (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b))
@@ -75,7 +76,7 @@ pub fn in_time(request: &mut ServiceRequest) {
 
 /// One line for each change that somebody known asked for. It names the route and not the path, which may hold an
 /// invitation's code.
-fn log_change(method: &Method, response: &ServiceResponse<BoxBody>, id: &str) {
+pub fn log_change(method: &Method, response: &ServiceResponse<BoxBody>, id: &str) {
     let request = response.request();
     let extensions = request.extensions();
     let Some(by) = extensions.get::<Principal>().filter(|_| !method.is_safe()) else { return };
@@ -129,9 +130,9 @@ async fn admit(request: &ServiceRequest, id: &str) -> Result<Option<Decision>> {
         return Err(error);
     }
     let (principal, decision) = auth::authenticate(admin, request).await?;
-    let mut extensions = request.extensions_mut();
     if let Some(principal) = principal {
-        extensions.insert(Principal { request: Some(id.into()), ..principal });
+        let address = Some(auth::address(admin, request.request()));
+        request.extensions_mut().insert(Principal { request: Some(id.into()), address, ..principal });
     }
     Ok(decision)
 }

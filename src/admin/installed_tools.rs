@@ -12,6 +12,7 @@ use crate::{
     actors::{
         Actors,
         catalog::Installed,
+        catalog_items,
         catalog_policy::Hidden,
         workspace_catalog::{SetTools, UpdateInstallation as Update},
     },
@@ -92,14 +93,21 @@ fn all(actors: &Actors, workspace: &str, one: &Installed) -> Vec<InstalledTool> 
         let (enabled, alias) = one.policy.setting_of(tool);
         let name = exposed(tool);
         let too_long = tool_name::is_long(&name);
-        InstalledTool { tool: tool.into(), name, state, enabled, alias, read_only: false, too_long, description: None }
+        let tool = tool.to_owned();
+        let (read_only, destructive, open_world, description) = (false, false, false, None);
+        InstalledTool { tool, name, state, enabled, alias, read_only, destructive, open_world, too_long, description }
     };
     let mut tools: Vec<InstalledTool> = one
         .tools()
-        .map(|(item, print)| InstalledTool {
-            read_only: crate::actors::catalog_items::reads(item),
-            description: discovery::described(item),
-            ..described(&item.name, state(one.hidden((item, print))))
+        .map(|(item, print)| {
+            let said = catalog_items::said(item);
+            InstalledTool {
+                read_only: said.reads,
+                destructive: said.destroys,
+                open_world: said.open_world,
+                description: discovery::described(item),
+                ..described(&item.name, state(one.hidden((item, print))))
+            }
         })
         .collect();
     let listed: BTreeSet<String> = tools.iter().map(|tool| tool.tool.clone()).collect();

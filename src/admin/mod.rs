@@ -33,6 +33,7 @@ mod explain_server;
 mod explain_tests;
 pub mod figures;
 pub mod frame;
+pub mod health;
 mod idempotency;
 pub mod installations;
 pub mod installed_tools;
@@ -59,10 +60,12 @@ pub mod servers;
 pub mod sessions;
 pub mod skills;
 pub mod standing;
+pub mod support_bundle;
 pub mod team;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
+pub mod tool_definition;
 pub mod whoami;
 pub mod workspaces;
 
@@ -202,6 +205,7 @@ route_table! {
     "/api-keys/{id}" { get => keys::get_route, delete => keys::revoke_route }
     "/known-servers" { get => known::list_route }
     "/doctor" { get => doctor::examine_route }
+    "/health" { get => health::show }
     "/actors" { get => actors::list_route }
     "/actors/{name:.+}/restart" { post => actors::restart_route }
     "/actors/{name:.+}" { get => actors::get_route }

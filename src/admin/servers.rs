@@ -39,7 +39,7 @@ use crate::{
         servers::{self, ServerRecord},
         workspaces,
     },
-    upstream::ServerDef,
+    upstream::{ServerDef, lists::Offer},
 };
 
 /// Longest waits and most calls that can be asked for.
@@ -349,16 +349,25 @@ fn definition(actors: &Actors, id: ServerId, slug: &str) -> Result<Arc<ServerDef
 
 /// The tools a server lists, asked now, under their own names.
 pub async fn tools(actors: &Actors, by: &Principal, slug: &str) -> Result<Page<Tool>> {
+    Ok(Page { data: listed(&offer(actors, by, slug).await?, slug), next_cursor: None })
+}
+
+/// What a server offers, asked for now.
+pub async fn offer(actors: &Actors, by: &Principal, slug: &str) -> Result<Offer> {
     by.require(Role::Member)?;
     let def = definition(actors, find(actors, by, slug).await?.id, slug)?;
-    let offer = actors.upstreams.refresh(&def, None).await?;
-    let data = offer.tools().iter().map(|tool| Tool {
+    actors.upstreams.refresh(&def, None).await
+}
+
+/// The tools of what a server offers.
+pub fn listed(offer: &Offer, slug: &str) -> Vec<Tool> {
+    let tools = offer.tools().iter().map(|tool| Tool {
         name: tool.name.to_string(),
         upstream_name: tool.name.to_string(),
         server: slug.to_owned(),
         description: discovery::described(tool),
     });
-    Ok(Page { data: data.collect(), next_cursor: None })
+    tools.collect()
 }
 
 /// List definitions

@@ -1,5 +1,7 @@
 //! Workspace tokens: issue (the value is in that one answer and nowhere else), list, revoke.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use actix_web::{
     HttpResponse,
     http::header,
@@ -161,6 +163,25 @@ pub async fn get(actors: &Actors, by: &Principal, slug: &str, id: &str) -> Resul
     by.require(Role::Member)?;
     let workspace = workspaces::find(actors, by, slug).await?;
     Ok(dto(actors, seen(actors, by, &workspace, slug, id).await?, clock::now()))
+}
+
+/// What a token takes of its limits at this moment.
+#[derive(Debug, Clone, Copy)]
+pub struct InUse {
+    /// Requests of the last 60 seconds; none: it has no limit, and they are not counted.
+    pub requests: Option<u32>,
+    /// Its calls under way.
+    pub calls: usize,
+    /// Its open streams.
+    pub streams: usize,
+}
+
+/// What a token that the caller was shown takes of its limits; none if it does not work any more.
+pub fn in_use(actors: &Actors, token: &Token) -> Option<InUse> {
+    let grant = actors.tokens.grant(token.id.parse().ok()?)?;
+    let now = grant.window.peek(clock::monotonic_ns());
+    let requests = (now.limit > 0).then(|| now.limit.saturating_sub(now.remaining));
+    Some(InUse { requests, calls: grant.calls.load(Relaxed), streams: grant.streams.load(Relaxed) })
 }
 
 fn unknown_id(slug: &str) -> crate::error::Error {

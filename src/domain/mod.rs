@@ -24,6 +24,7 @@ pub mod plan;
 pub mod program;
 pub mod random;
 pub mod rate;
+pub mod redacted;
 pub mod resource_uri;
 pub mod role;
 pub mod scope;

@@ -1,6 +1,6 @@
 //! Roles and the one function that checks them.
 
-use std::{fmt, str::FromStr, sync::Arc};
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,8 @@ pub struct Principal {
     pub session: Option<SessionId>,
     /// The request it acts with, as logs and the audit log name it.
     pub request: Option<Arc<str>>,
+    /// Where that request came from.
+    pub address: Option<IpAddr>,
     /// What it has seen of the thing that it changes, if it said so: nothing is written if that has changed.
     pub seen: Option<Arc<Seen>>,
 }
@@ -110,6 +112,7 @@ impl Principal {
             api_key: None,
             session: None,
             request: None,
+            address: None,
             seen: None,
         }
     }

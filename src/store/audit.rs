@@ -29,6 +29,11 @@ use crate::{
     },
 };
 
+/// Where the detail of an entry says from which address its request came.
+pub const ADDRESS: &str = "address";
+/// Where it says what was changed: of each field what it was and what it is.
+pub const CHANGED: &str = "changed";
+
 /// Which part of the log an entry belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -127,6 +132,10 @@ impl AuditEntry {
             Some(key) => entry.with("api_key", key.to_string()),
             None => entry,
         };
+        let entry = match by.address {
+            Some(address) => entry.with(ADDRESS, address.to_string()),
+            None => entry,
+        };
         match &by.request {
             Some(id) => entry.with("request_id", &**id),
             None => entry,
@@ -183,6 +192,19 @@ impl AuditEntry {
     /// Adds detail. Names and ids only, never a secret or a tool's arguments.
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.detail.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Says what a field was before the act and what it is now, if that differs. The same rule: never a value that is
+    /// kept secret.
+    pub fn changed(mut self, field: &str, before: impl Into<Value>, after: impl Into<Value>) -> Self {
+        let (before, after) = (before.into(), after.into());
+        if before != after {
+            let fields = self.detail.entry(CHANGED).or_insert_with(|| Value::Object(Map::new()));
+            if let Some(fields) = fields.as_object_mut() {
+                fields.insert(field.to_owned(), Value::Array(vec![before, after]));
+            }
+        }
         self
     }
 }
@@ -301,6 +323,8 @@ pub struct AuditFilter {
     pub until: Option<Timestamp>,
     /// Older than this entry (the cursor of the next page).
     pub before: Option<u64>,
+    /// Only the entry at this position.
+    pub seq: Option<u64>,
     /// At most so many.
     pub limit: u64,
 }
@@ -317,6 +341,7 @@ impl AuditFilter {
             since: None,
             until: None,
             before: None,
+            seq: None,
             limit,
         }
     }
@@ -352,6 +377,9 @@ pub async fn list(db: &impl ConnectionTrait, filter: AuditFilter) -> Result<Vec<
     }
     if let Some(before) = filter.before {
         query = query.filter(Column::Seq.lt(signed(before)));
+    }
+    if let Some(seq) = filter.seq {
+        query = query.filter(Column::Seq.eq(signed(seq)));
     }
     let rows = query.order_by_desc(Column::Seq).limit(filter.limit).all(db).await?;
     rows.into_iter().map(record).collect()

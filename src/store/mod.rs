@@ -38,6 +38,7 @@ pub mod settings;
 pub mod sign_ins;
 pub mod skills;
 pub mod snapshot;
+pub mod standing;
 pub mod tokens;
 pub mod tool_pins;
 pub mod tool_settings;

@@ -6,6 +6,7 @@ use actix_web::{
 };
 use askama::Template;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{
     admin::{
@@ -13,7 +14,8 @@ use crate::{
         audit_verify,
         dto::{AuditEntry, AuditVerdict, VerifyAudit},
     },
-    error::Result,
+    domain::near,
+    error::{Result, err},
     web::{
         page,
         shell::{Noun, Shell, Toast},
@@ -36,6 +38,8 @@ pub struct Look {
     user: String,
     /// The page before ended here.
     cursor: String,
+    /// The act that is looked at closely, by its position in the log.
+    entry: String,
 }
 
 impl Look {
@@ -50,8 +54,12 @@ impl Look {
         }
     }
     fn link(&self, base: &str, kind: &str, cursor: &str) -> String {
+        self.link_to(base, kind, cursor, "")
+    }
+    /// The same list with one act in front of it, or with none.
+    fn link_to(&self, base: &str, kind: &str, cursor: &str, entry: &str) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [("kind", kind), ("user", &self.user), ("cursor", cursor)] {
+        for (name, value) in [("kind", kind), ("user", &self.user), ("cursor", cursor), ("entry", entry)] {
             if !value.is_empty() {
                 query.append_pair(name, value);
             }
@@ -64,6 +72,17 @@ impl Look {
 /// Acts in a file, as many as the API gives at once.
 const FILE: &str = "1000";
 
+/// The act that is looked at, if there is such a one in the log.
+fn one(entry: &str, found: Vec<AuditEntry>) -> Result<AuditEntry> {
+    let missing = || err::not_found(format!("This log has no entry {}", near::shown(entry)));
+    found.into_iter().next().ok_or_else(missing)
+}
+
+/// The query for it alone. What is no number is the position of nothing.
+fn alone(entry: &str) -> AuditQuery {
+    AuditQuery { seq: Some(entry.parse().unwrap_or(0)), limit: Some(1), ..AuditQuery::default() }
+}
+
 /// The list, the same on both pages.
 struct List {
     base: String,
@@ -72,9 +91,22 @@ struct List {
     kinds: &'static [(&'static str, &'static str)],
     entries: Vec<AuditEntry>,
     next: Option<String>,
+    act: Option<AuditEntry>,
+    /// Whether who looks may check the whole log.
+    verifies: bool,
 }
 
 impl List {
+    /// Where an act is looked at closely; calls are not in the log that has positions.
+    fn open(&self, entry: &AuditEntry) -> Option<String> {
+        let seq = entry.seq?.to_string();
+        Some(self.look.link_to(&self.base, &self.look.kind, &self.look.cursor, &seq))
+    }
+    /// The list alone.
+    fn closed(&self) -> String {
+        self.look.link(&self.base, &self.look.kind, &self.look.cursor)
+    }
+
     /// The same as a file.
     fn csv(&self) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
@@ -104,6 +136,28 @@ struct WorkspacePage {
     list: List,
 }
 
+/// What was before or is now, in a cell.
+fn side(value: Option<&String>) -> String {
+    match value {
+        Some(value) => format!(r#"<code class="any">{}</code>"#, show::text(show::short(value))),
+        None => r#"<span class="dim">nothing</span>"#.into(),
+    }
+}
+
+/// A name of the log, as words.
+fn words(name: &str) -> String {
+    show::text(name.replace('_', " "))
+}
+
+/// What else is written of an act: names and ids.
+fn more(act: &AuditEntry) -> Vec<(String, String)> {
+    let said = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    act.detail.iter().map(|(name, value)| (name.replace('_', " "), show::short(&said(value)))).collect()
+}
+
 /// What an entry's kind is called.
 fn kind(entry: &AuditEntry) -> String {
     match entry.kind.as_str() {
@@ -117,8 +171,14 @@ async fn of_namespace(visit: &Visit, look: Look, verdict: Option<AuditVerdict>) 
     let shell = visit.shell(Noun::Audit, "", "Audit").await?;
     let found = audit::of_namespace(visit.actors(), &visit.by, look.query()).await?;
     let kinds = &[("", "All"), ("admin", "Administrative"), ("install", "Installs"), ("security", "Security")];
-    let namespace = shell.namespace.clone();
-    let list = List { base: "/audit".into(), namespace, look, kinds, entries: found.data, next: found.next_cursor };
+    let mut act = None;
+    if !look.entry.is_empty() {
+        let found = audit::of_namespace(visit.actors(), &visit.by, alone(&look.entry)).await?;
+        act = Some(one(&look.entry, found.data)?);
+    }
+    let (namespace, verifies) = (shell.namespace.clone(), shell.actors.is_some());
+    let (entries, next) = (found.data, found.next_cursor);
+    let list = List { base: "/audit".into(), namespace, look, kinds, entries, next, act, verifies };
     Ok(Page { shell, list, verdict })
 }
 
@@ -146,7 +206,13 @@ pub async fn of_workspace(visit: Visit, slug: Path<String>, look: web::Query<Loo
     let found = audit::list(visit.actors(), &visit.by, &slug, look.query()).await?;
     let kinds = &[("", "All"), ("admin", "Administrative"), ("install", "Installs"), ("call", "Tool calls")];
     let base = format!("/workspaces/{}/audit", place.slug);
-    let namespace = shell.namespace.clone();
-    let list = List { base, namespace, look, kinds, entries: found.data, next: found.next_cursor };
+    let mut act = None;
+    if !look.entry.is_empty() {
+        let found = audit::list(visit.actors(), &visit.by, &slug, alone(&look.entry)).await?;
+        act = Some(one(&look.entry, found.data)?);
+    }
+    let (namespace, verifies) = (shell.namespace.clone(), shell.actors.is_some());
+    let (entries, next) = (found.data, found.next_cursor);
+    let list = List { base, namespace, look, kinds, entries, next, act, verifies };
     Ok(page(StatusCode::OK, &WorkspacePage { shell, place, list }))
 }

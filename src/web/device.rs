@@ -55,7 +55,8 @@ pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, form: web::Fo
     match answer(&admin, &request, &by, form.code, yes).await {
         Ok(()) => {
             let text = if yes { "The command line is logged in. You can close this page." } else { "It gets no key." };
-            page(StatusCode::OK, &Message { title: if yes { "Done" } else { "Refused" }, text, hint: "" })
+            let title = if yes { "Done" } else { "Refused" };
+            page(StatusCode::OK, &Message { title, text, hint: "", request: "" })
         }
         Err(error) => problem(&error),
     }

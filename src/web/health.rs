@@ -1,12 +1,22 @@
-//! `/health`: the actors, and the operator's hand: start one anew.
+//! `/health`: the actors, and the operator's hand: start one anew; the databases, the disk, the versions, and all of it in
+//! one file for whoever helps.
 
-use actix_web::{http::StatusCode, web};
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
 use askama::Template;
 use serde::Deserialize;
 
 use crate::{
     actors::health::{ActorReport, ActorState},
-    admin::actors::{self as board, ActorHealth},
+    admin::{
+        actors::{self as board, ActorHealth},
+        dto::{DatabaseHealth, DiskHealth, Health, SchemaSteps},
+        health, support_bundle,
+    },
+    domain::clock,
     error::Result,
     web::{
         page,
@@ -43,27 +53,83 @@ struct Row {
 struct Page {
     shell: Shell,
     look: Look,
-    status: &'static str,
+    status: String,
     rows: Vec<Row>,
     all: usize,
     trouble: usize,
-    restarts: u64,
-    streams: usize,
-    calls: usize,
+    now: Health,
 }
 
 impl Page {
     fn sentence(&self) -> String {
-        match self.status {
+        if !self.now.database.reachable {
+            return "The database does not answer.".to_owned();
+        }
+        match self.status.as_str() {
             "pass" => format!("All {} actors are fine.", self.all),
             "warn" => format!(
                 "Degraded: {} of {} actors are fine, the gateway is serving.",
                 self.all - self.trouble,
                 self.all
             ),
+            _ if self.now.disk.error.is_some() => "The disk of the data folder does not answer.".to_owned(),
             _ => "An actor that the gateway needs does not run.".to_owned(),
         }
     }
+    fn database(&self) -> &DatabaseHealth {
+        &self.now.database
+    }
+    fn disk(&self) -> &DiskHealth {
+        &self.now.disk
+    }
+    /// What the databases take, together.
+    fn database_bytes(&self) -> Option<u64> {
+        let one = &self.now.database;
+        one.state_bytes.map(|bytes| bytes.saturating_add(one.analytics_bytes.unwrap_or_default()))
+    }
+    /// What kind of database, and how soon it answers.
+    fn database_means(&self) -> String {
+        let one = &self.now.database;
+        match one.latency_ms {
+            Some(ms) => format!("{} answers in {ms:.1} ms", product(one)),
+            None => format!("{} does not answer", product(one)),
+        }
+    }
+    fn disk_means(&self) -> String {
+        match self.now.disk.total_bytes {
+            Some(total) => format!("of {}", show::bytes(total)),
+            None => "not known".to_owned(),
+        }
+    }
+}
+
+/// What the database program is called.
+fn product(one: &DatabaseHealth) -> &'static str {
+    if one.kind == "sqlite" { "SQLite" } else { "PostgreSQL" }
+}
+
+/// Bytes as a large figure, its unit smaller.
+fn large(bytes: Option<u64>) -> String {
+    let Some(bytes) = bytes else { return r#"<span class="dim">–</span>"#.into() };
+    let said = show::bytes(bytes);
+    let (figure, unit) = said.split_once(' ').unwrap_or((&said, ""));
+    format!("{figure}<small>{unit}</small>")
+}
+
+/// Bytes, or that they are not known.
+fn size(bytes: Option<&u64>) -> String {
+    bytes.map_or_else(|| r#"<span class="dim">not known</span>"#.into(), |bytes| show::bytes(*bytes))
+}
+
+/// The steps of a schema: all of them, or how many are missing.
+fn steps(of: Option<&SchemaSteps>) -> String {
+    let Some(of) = of else { return r#"<span class="dim">not known</span>"#.into() };
+    let newest = show::text(&of.newest);
+    let said = match of.applied == of.known {
+        true => format!("all {} migrations applied", of.known),
+        false => format!("{} of {} migrations applied", of.applied, of.known),
+    };
+    format!(r#"{said}<span class="dim small any"> up to <code>{newest}</code></span>"#)
 }
 
 fn state(report: &ActorReport) -> String {
@@ -120,16 +186,14 @@ fn rows(health: ActorHealth, trouble_only: bool) -> Vec<Row> {
 }
 
 async fn build(visit: &Visit, look: Look) -> Result<Page> {
-    let health = board::list(visit.actors(), &visit.by)?;
+    let now = health::examine(visit.actors(), &visit.by).await?;
+    let found = board::list(visit.actors(), &visit.by)?;
     let shell = visit.shell(Noun::Health, "", "Health").await?;
-    let all = health.actors.len();
-    let trouble = health.actors.iter().filter(|one| one.state != ActorState::Running).count();
-    let restarts = health.actors.iter().map(|one| one.restarts).sum();
-    let streams = health.actors.iter().filter(|one| one.name.starts_with("ClientSession/")).count();
-    let calls = visit.actors().calls.load(std::sync::atomic::Ordering::Relaxed);
-    let status = health.status;
-    let rows = rows(health, look.show == "trouble");
-    Ok(Page { shell, look, status, rows, all, trouble, restarts, streams, calls })
+    let all = found.actors.len();
+    let trouble = found.actors.iter().filter(|one| one.state != ActorState::Running).count();
+    let status = now.status.clone();
+    let rows = rows(found, look.show == "trouble");
+    Ok(Page { shell, look, status, rows, all, trouble, now })
 }
 
 /// Shows them.
@@ -147,4 +211,14 @@ pub async fn submit(visit: Visit) -> Answer {
     };
     let built = build(&visit, Look::default()).await?;
     Ok(page(status, &Page { shell: built.shell.saying(Some(toast)), ..built }))
+}
+
+/// Everything that helps whoever looks for a fault, as a file.
+pub async fn bundle(visit: Visit) -> Answer {
+    let text = support_bundle::bundle(&visit.admin.actors, &visit.by).await?;
+    let name = format!("aerostack-support-{}.json", clock::now().format("%Y-%m-%d"));
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
+        .body(text))
 }

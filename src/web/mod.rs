@@ -29,6 +29,7 @@
 mod account;
 mod assets;
 mod audit;
+mod definition;
 mod device;
 mod docs;
 mod front;
@@ -59,7 +60,7 @@ pub use docs::Docs;
 pub use front::Front;
 
 use actix_web::{
-    HttpRequest, HttpResponse, HttpResponseBuilder,
+    HttpMessage as _, HttpRequest, HttpResponse, HttpResponseBuilder,
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     error::UrlencodedError,
@@ -73,7 +74,13 @@ use actix_web::{
 use askama::Template;
 
 use crate::{
-    admin::{Admin, auth, body::unread, cookie, frame::in_time, standing::Standing},
+    admin::{
+        Admin, auth,
+        body::unread,
+        cookie,
+        frame::{REQUEST_ID, in_time, log_change, request_id},
+        standing::Standing,
+    },
     domain::role::Principal,
     error::{Error, ErrorCode, Result},
 };
@@ -176,6 +183,7 @@ pub fn configure(service: &mut ServiceConfig) {
         "/playground" { get => playground::show, post => playground::submit }
         "/settings" { get => settings::show }
         "/health" { get => health::show, post => health::submit }
+        "/health/bundle" { get => health::bundle }
         "/workspaces/{slug}/servers" { get => workspace::servers::show, post => workspace::servers::submit }
         "/docs" { get => docs::index }
         "/docs/{page:.*}" { get => docs::show }
@@ -198,11 +206,14 @@ fn standing_of(found: &Standing) -> (String, String) {
     }
 }
 
-/// What surrounds every page: who it was addressed to, and the headers that every answer has, refusals too.
+/// What surrounds every page: which request it is, who it was addressed to, and the headers that every answer has,
+/// refusals too.
 async fn frame(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> std::result::Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let (id, method) = (request_id(request.headers()), request.method().clone());
+    request.extensions_mut().insert(visit::RequestId(id.as_str().into()));
     let refused = request.app_data::<web::Data<Admin>>().and_then(|admin| {
         let refused = admin.check_address(request.request()).err()?;
         auth::note_stranger(admin, request.request(), "origin_refused");
@@ -219,7 +230,17 @@ async fn frame(
             answered
         }
     };
+    let refused = response.response().extensions().get::<Refused>().map(|refused| refused.0.clone());
+    if let Some(error) = refused {
+        log_refusal(&response, &error, &id);
+        let (request, _without_its_id) = response.into_parts();
+        response = ServiceResponse::new(request, refusal(&error, &id));
+    }
+    log_change(&method, &response, &id);
     let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID, id);
+    }
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_FRAME_OPTIONS, "DENY"),
@@ -249,6 +270,21 @@ fn page(status: StatusCode, template: &impl Template) -> HttpResponse {
     }
 }
 
+/// One line for each page that somebody known is refused to look at; what they wanted to change has its own.
+fn log_refusal(response: &ServiceResponse<BoxBody>, error: &Error, id: &str) {
+    let request = response.request();
+    let extensions = request.extensions();
+    let Some(by) = extensions.get::<Principal>().filter(|_| request.method().is_safe()) else { return };
+    tracing::info!(
+        target: "aerostack::admin",
+        account = &*by.username,
+        route = request.match_pattern().as_deref(),
+        reason = error.code().name(),
+        request_id = id,
+        "page refused"
+    );
+}
+
 /// A page that says what happened.
 #[derive(Template)]
 #[template(path = "message.html")]
@@ -256,12 +292,23 @@ struct Message<'a> {
     title: &'a str,
     text: &'a str,
     hint: &'a str,
+    request: &'a str,
 }
+
+/// Says the frame around all pages that a page is a refusal, so that it can add which request was refused.
+struct Refused(Error);
 
 /// The page for a refusal.
 fn problem(error: &Error) -> HttpResponse {
-    let message =
-        Message { title: error.code().title(), text: error.message(), hint: error.hint().unwrap_or_default() };
+    let mut answer = refusal(error, "");
+    answer.extensions_mut().insert(Refused(error.clone()));
+    answer
+}
+
+/// The page for a refusal of a request that logs name.
+fn refusal(error: &Error, request: &str) -> HttpResponse {
+    let (title, hint) = (error.code().title(), error.hint().unwrap_or_default());
+    let message = Message { title, text: error.message(), hint, request };
     let mut answer = page(status_of(error), &message);
     if let Some(value) = error.retry_after().and_then(|seconds| HeaderValue::from_str(&seconds.to_string()).ok()) {
         answer.headers_mut().insert(header::RETRY_AFTER, value);
@@ -300,7 +347,7 @@ async fn somebody(admin: &Admin, request: &HttpRequest, csrf: Option<&str>) -> R
     if let Err(error) = &found {
         auth::note_forged(admin, request, error);
     }
-    found
+    Ok(found?.map(|by| visit::by_request(admin, request, by)))
 }
 
 /// As [`somebody`], for a page that counts.

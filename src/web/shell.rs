@@ -131,6 +131,8 @@ pub struct Shell {
     pub version: &'static str,
     /// What just happened.
     pub toast: Option<Toast>,
+    /// What names the request in the log and in the audit log.
+    pub request: Arc<str>,
     /// When the page was made.
     pub now: Timestamp,
     /// What the URLs of assets begin with.
@@ -190,6 +192,7 @@ impl Visit {
             csrf: self.csrf(),
             version: env!("CARGO_PKG_VERSION"),
             toast: None,
+            request: self.by.request.clone().unwrap_or_default(),
             now: clock::now(),
             assets: assets::base(),
         })

@@ -3,6 +3,7 @@
 //! what this module returns, and nothing else (`tests/tidy.rs` holds it).
 
 pub mod figures;
+pub mod json;
 
 use std::{borrow::Borrow, fmt::Write as _};
 
@@ -92,12 +93,13 @@ pub fn duration_parts(us: u64) -> (String, &'static str) {
     }
 }
 
-/// `412 B`, `1.2 KB`.
+/// `412 B`, `1.2 KB`, `61.4 GB`.
 pub fn bytes(n: impl Borrow<u64>) -> String {
     match *n.borrow() {
         n @ 0..1000 => format!("{n} B"),
         n @ 1000..1_000_000 => format!("{}.{} KB", n / 1000, n % 1000 / 100),
-        n => format!("{}.{} MB", n / 1_000_000, n % 1_000_000 / 100_000),
+        n @ 1_000_000..1_000_000_000 => format!("{}.{} MB", n / 1_000_000, n % 1_000_000 / 100_000),
+        n => format!("{}.{} GB", number(n / 1_000_000_000), n % 1_000_000_000 / 100_000_000),
     }
 }
 
@@ -182,6 +184,12 @@ pub fn moment(at: impl Borrow<Timestamp>, now: impl Borrow<Timestamp>) -> String
     time(at, &at.format(form).to_string())
 }
 
+/// A moment to the second: `2026-03-01 09:12:44 UTC`.
+pub fn exactly(at: impl Borrow<Timestamp>) -> String {
+    let at = *at.borrow();
+    time(at, &at.format("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 /// Who or what a token stands for, drawn small: people round, machines square.
 pub fn face(name: &str) -> String {
     let words: Vec<&str> = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -238,6 +246,17 @@ pub fn chip(tint: &str, word: &str) -> String {
     format!(r#"<span class="chip {tint}">{}</span>"#, text(word))
 }
 
+/// What a server says of a tool, as facts.
+pub fn facts(reads: impl Borrow<bool>, destroys: impl Borrow<bool>, open_world: impl Borrow<bool>) -> String {
+    let all = [
+        (*reads.borrow(), "", "read-only"),
+        (*destroys.borrow(), "bad", "destructive"),
+        (*open_world.borrow(), "", "open world"),
+    ];
+    let said = all.into_iter().filter(|(said, ..)| *said).map(|(_, tint, word)| chip(tint, word));
+    said.collect::<Vec<_>>().join(" ")
+}
+
 /// A value that nobody may read; always as long, whatever it hides.
 pub fn seal(size: &str) -> String {
     format!(r#"<span class="seal {size}" role="img" aria-label="hidden value"></span>"#)
@@ -289,7 +308,7 @@ pub fn code(title: &str, source: impl AsRef<str>, secret: Option<&str>) -> Strin
 }
 
 /// Like [`text`], line ends stay.
-fn escaped(raw: &str) -> String {
+pub fn escaped(raw: &str) -> String {
     raw.split('\n').map(text).collect::<Vec<_>>().join("\n")
 }
 
@@ -335,6 +354,8 @@ mod tests {
             format!("{figure} {unit}")
         };
         assert_eq!((said(412), said(212_900), said(2_420_000)), ("0.4 ms".into(), "212 ms".into(), "2.4 s".into()));
+        assert_eq!((bytes(412_u64), bytes(1_234_567_u64)), ("412 B".into(), "1.2 MB".into()));
+        assert_eq!(bytes(1_234_567_890_123_u64), "1,234.5 GB");
         assert_eq!((percent(17, 2024), percent(0, 5), percent(1, 1)), ("0.84".into(), "0".into(), "100".into()));
         assert_eq!((percent(1, 1_000_000), percent(3, 0)), ("<0.01".into(), "0".into()));
         assert_eq!((percent(2, 3), percent(1, 8), percent(9_994, 100_000)), ("67".into(), "13".into(), "9.99".into()));

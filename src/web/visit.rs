@@ -2,7 +2,7 @@
 //! says, and how a page is refused to them. Handlers ask for a [`Visit`]; without a session, or for a change without the
 //! session's token, they are not reached.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use actix_web::{
     FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError,
@@ -27,6 +27,9 @@ const NAMESPACE: &str = "aerostack-namespace";
 
 /// A page, or why there is none.
 pub type Answer = std::result::Result<HttpResponse, Turned>;
+
+/// What names the request in its answer, in log lines and in the audit log.
+pub(super) struct RequestId(pub(super) Arc<str>);
 
 /// Somebody who is signed in.
 pub struct Visit {
@@ -123,10 +126,17 @@ impl FromRequest for Visit {
             drop(csrf);
             let Some(by) = by else { return Err(Turned::Stranger(request)) };
             auth::count_page(&admin, &by)?;
+            let by = by_request(&admin, &request, by);
             request.extensions_mut().insert(by.clone());
             Ok(Visit { admin, by, request, form })
         })
     }
+}
+
+/// Who acts, with the request that they act by: what they do is written down with it.
+pub(super) fn by_request(admin: &Admin, request: &HttpRequest, by: Principal) -> Principal {
+    let id = request.extensions().get::<RequestId>().map(|id| id.0.clone());
+    Principal { request: id, address: Some(auth::address(admin, request)), ..by }
 }
 
 /// Who is signed in, in the namespace they chose. Without a choice it is their own, or, while that is empty, the team

@@ -287,6 +287,11 @@ const FLOWS = {
     assert.equal(await gateway.call(gateway.alice, "fixture__echo", { message: "live" }), 200);
     await page.locator("#calls tr", { hasText: "Alice Chen" }).first().click();
     await page.locator("#call >> text=fixture__echo").waitFor();
+    const id = await page.locator("#call-pairs dd").first().innerText();
+    assert.equal(await page.getAttribute("#call-copy", "data-copy-text"), id);
+    assert.match(id, /^[a-z_0-9-]{20,}$/);
+    assert.match(await page.locator("#call-pairs").innerText(), /\d+ B in, \d+ B out/);
+    assert.match(await page.getAttribute("#call-try", "href"), /workspace=engineering&tool=fixture__echo$/);
     await page.click("#pause");
     assert.equal(await gateway.call(gateway.alice, "fixture__echo", { message: "held" }), 200);
     await page.locator("#stream >> text=1 waiting").waitFor();

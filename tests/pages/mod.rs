@@ -2,6 +2,7 @@
 //! real browser is in `tests/browser/`.
 
 mod analytics;
+mod closely;
 mod details;
 mod docs;
 mod moving;

@@ -16,8 +16,8 @@ const DOCUMENTED: &str = include_str!("rights.txt");
 const ROLES: [&str; 4] = ["owner", "admin", "member", "viewer"];
 /// Who has them; the owner is there from the start.
 const NAMES: [&str; 4] = ["acme", "ada", "max", "vic"];
-/// Actors belong to the installation, not to a namespace.
-const OF_THE_INSTALLATION: &str = "/actors";
+/// Actors and the machine's health belong to the installation, not to a namespace.
+const OF_THE_INSTALLATION: [&str; 2] = ["/actors", "/health"];
 
 /// A route that needs somebody.
 struct Route {
@@ -99,9 +99,7 @@ impl<'a> Namespace<'a> {
                 path = path.replace(place, &self.thing(part, &workspace, &server, n));
             }
         }
-        path = path
-            .replace("{version}", "1.0.0")
-            .replace(&format!("{OF_THE_INSTALLATION}/{{name}}"), "/actors/AnalyticsSink");
+        path = path.replace("{version}", "1.0.0").replace("/actors/{name}", "/actors/AnalyticsSink");
         assert!(!path.contains('{'), "what is {path}? say here how to make it");
         if path.ends_with("/explain") {
             self.owner.token(&workspace, &format!("t{n}"));
@@ -293,7 +291,7 @@ fn what_is_anothers_is_answered_like_what_does_not_exist() {
     let foreign = Namespace::new(&gateway, "zed", zed.clone(), &upstream);
     let mut compared = 0;
     for route in routes(&gateway) {
-        if route.within(OF_THE_INSTALLATION) {
+        if OF_THE_INSTALLATION.iter().any(|part| route.within(part)) {
             continue;
         }
         let (path, body) = foreign.fresh(&route);

@@ -125,6 +125,7 @@ async fn who_does_not_run_the_installation_sees_neither_its_actors_nor_its_folde
         (Method::GET, "/actors/TokenAuthority"),
         (Method::POST, "/actors/TokenAuthority/restart"),
         (Method::POST, "/mcp-servers:reload"),
+        (Method::GET, "/health"),
     ] {
         let got = gateway.ask_as(&tenant, method.clone(), path, None).await;
         assert_eq!(got.status, 403, "{path}: {got:?}");

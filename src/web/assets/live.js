@@ -103,7 +103,13 @@ function look(call) {
   upstream.setAttribute("x", String(Math.max(1, 100 - server)));
   upstream.setAttribute("width", String(server));
   put("#call-split", element("i", "swatch k1"), `gateway ${ms(Math.max(0, call.latency_us - call.upstream_us))}`, element("i", "swatch k0"), `${shown(call.server)} ${ms(call.upstream_us)}`);
-  const pairs = { "Call id": call.id, Ended: `${new Date(call.at).toISOString().slice(0, 19).replace("T", " ")} UTC`, Server: call.server, Sizes: `${call.bytes_in} B in, ${call.bytes_out} B out`, Protocol: call.era };
+  card.querySelector("#call-copy").dataset.copyText = call.id;
+  const tool = encodeURIComponent(call.tool);
+  card.querySelector("#call-try")?.setAttribute("href", `/playground?workspace=${encodeURIComponent(call.workspace)}&tool=${tool}`);
+  card.querySelector("#call-others").setAttribute("href", `/workspaces/${encodeURIComponent(call.workspace)}/calls?tool=${tool}`);
+  const code = call.error_code;
+  const error = code ? `${code}, ${call.error ?? "the server’s own"}` : call.outcome === "tool_error" ? "the tool said that it failed" : undefined;
+  const pairs = { "Call id": call.id, ...(error && { Error: error }), Ended: `${new Date(call.at).toISOString().slice(0, 19).replace("T", " ")} UTC`, Server: call.server, Sizes: `${call.bytes_in} B in, ${call.bytes_out} B out`, Protocol: call.era };
   put("#call-pairs", ...Object.entries(pairs).flatMap(([name, value]) => [element("dt", "", name), element("dd", name === "Call id" ? "mono" : "", shown(value))]));
 }
 

@@ -60,6 +60,21 @@ pub fn behind(base: &str, from: Timestamp, filters: &[(&str, &str)]) -> String {
     format!("{base}/calls?{}", query.finish())
 }
 
+/// How calls ended, as parts of one bar: well, with what the tool called an error, with an error. Beside it stand the
+/// numbers.
+pub fn outcomes(sums: &Sums) -> String {
+    let (ok, errors) = (sums.calls.saturating_sub(sums.errors), sums.errors.saturating_sub(sums.tool_errors));
+    let share = |calls: u64| if calls == 0 { 0 } else { (calls.saturating_mul(100) / sums.calls.max(1)).max(1) };
+    let (bad, warn) = (share(errors), share(sums.tool_errors));
+    let good = if ok == 0 { 0 } else { 100_u64.saturating_sub(bad + warn).max(1) };
+    let part =
+        |class: &str, x: u64, width: u64| format!(r#"<rect class="{class}" x="{x}" width="{width}" height="6"/>"#);
+    let (first, second, third) = (part("good", 0, good), part("warn", good, warn), part("bad", good + warn, bad));
+    format!(
+        r#"<svg class="outcomes" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">{first}{second}{third}</svg>"#
+    )
+}
+
 /// How many calls these are beside the `most`; `tint` is the colour in the volume.
 pub fn share(calls: impl Borrow<u64>, most: impl Borrow<u64>, tint: impl Borrow<usize>) -> String {
     let (calls, most, tint) = (*calls.borrow(), *most.borrow(), *tint.borrow());

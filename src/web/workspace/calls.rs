@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{
     admin::{
-        calls::{self, CallQuery},
+        calls::{self, CallQuery, WantedOutcome},
         dto::Call,
     },
     error::Result,
@@ -41,12 +41,20 @@ pub struct Look {
     weekday: String,
     /// and its hour, both of UTC.
     hour: String,
-    /// `failed`: only those.
+    /// `failed`: only those; or one outcome: `ok`, `tool_error`, `error`.
     show: String,
     cursor: String,
 }
 
 impl Look {
+    fn outcome(&self) -> Option<WantedOutcome> {
+        match self.show.as_str() {
+            "ok" => Some(WantedOutcome::Ok),
+            "tool_error" => Some(WantedOutcome::ToolError),
+            "error" => Some(WantedOutcome::Error),
+            _ => None,
+        }
+    }
     fn query(&self) -> CallQuery {
         let given = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
         CallQuery {
@@ -59,6 +67,7 @@ impl Look {
             // What is no number is no hour either.
             hour: given(&self.hour).map(|hour| hour.parse().unwrap_or(u32::MAX)),
             failed: self.show == "failed",
+            outcome: self.outcome(),
             cursor: given(&self.cursor),
             limit: Some(CALLS),
             ..CallQuery::default()
@@ -114,6 +123,7 @@ impl Page {
             ("to", &self.look.to),
             ("weekday", &self.look.weekday),
             ("hour", &self.look.hour),
+            ("show", if self.look.outcome().is_some() { self.look.show.as_str() } else { "" }),
         ];
         all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }

@@ -1,5 +1,5 @@
-//! `/workspaces/{slug}/tokens/{id}`: one token: how it stands, what it may use, its last calls. Another value for it, and
-//! its end, are forms of the page of all tokens.
+//! `/workspaces/{slug}/tokens/{id}`: one token: how it stands, what it may use and takes of its limits, how its calls
+//! ended, with which clients, and the last ones. Another value for it, and its end, are forms of the page of all tokens.
 
 use actix_web::{
     http::StatusCode,
@@ -12,8 +12,9 @@ use crate::{
     admin::{
         analytics::{self, UsageQuery},
         calls::{self, CallQuery},
-        dto::{Call, Token, UpdateToken, UsageRow},
-        tokens,
+        dto::{Call, Sums, Token, UpdateToken, UsageRow},
+        figures::{self, FiguresQuery},
+        tokens::{self, InUse},
     },
     domain::{clock::Timestamp, scope::Scope},
     error::Result,
@@ -31,7 +32,11 @@ use crate::{
 };
 
 /// Calls on the page.
-const CALLS: u64 = 25;
+const CALLS: usize = 25;
+/// Its last calls that its clients are taken from.
+const LOOKED_AT: u64 = 200;
+/// Clients on the page.
+const CLIENTS: usize = 8;
 /// Tools on the page.
 const TOOLS: usize = 6;
 
@@ -62,6 +67,27 @@ impl Form {
     }
 }
 
+/// A client that its last calls were made with.
+struct Client {
+    /// As it names itself.
+    name: String,
+    last: Timestamp,
+    calls: u64,
+}
+
+/// The clients of these calls, which are newest first.
+fn clients(calls: &[Call]) -> Vec<Client> {
+    let mut clients: Vec<Client> = Vec::new();
+    for call in calls {
+        match clients.iter_mut().find(|client| client.name == call.client) {
+            Some(client) => client.calls += 1,
+            None => clients.push(Client { name: call.client.clone(), last: call.at, calls: 1 }),
+        }
+    }
+    clients.truncate(CLIENTS);
+    clients
+}
+
 #[derive(Template)]
 #[template(path = "workspace/token.html")]
 struct Page {
@@ -70,11 +96,14 @@ struct Page {
     look: Look,
     token: Token,
     calls: Vec<Call>,
+    clients: Vec<Client>,
     tools: Vec<UsageRow>,
-    made: u64,
-    failed: u64,
+    /// Tools that it used, those not shown included.
+    used: u64,
+    sums: Sums,
     counted_from: Timestamp,
     usual: u32,
+    now: Option<InUse>,
     form: Form,
     problem: String,
 }
@@ -94,12 +123,27 @@ impl Page {
     fn behind_calls(&self, failed: bool) -> String {
         self.behind(if failed { &[("show", "failed")] } else { &[] })
     }
+    /// How its calls ended: the mark, the word, how many, and where they are.
+    fn outcomes(&self) -> [(&'static str, &'static str, u64, String); 3] {
+        let sums = &self.sums;
+        let errors = sums.errors.saturating_sub(sums.tool_errors);
+        let all = [
+            ("run", "ok", "ok", sums.calls.saturating_sub(sums.errors)),
+            ("wait", "tool error", "tool_error", sums.tool_errors),
+            ("fail", "error", "error", errors),
+        ];
+        all.map(|(mark, word, wanted, calls)| (mark, word, calls, self.behind(&[("show", wanted)])))
+    }
+    /// The requests a minute that it may make; 0: as many as it likes.
+    fn limit(&self) -> u32 {
+        self.token.requests_per_minute.unwrap_or(self.usual)
+    }
     fn behind_tool(&self, row: &UsageRow) -> String {
         self.behind(&[("tool", &row.tool)])
     }
     /// What its calls are with.
     fn client(&self) -> Option<&str> {
-        self.calls.first().map(|call| call.client.as_str()).filter(|client| !client.is_empty())
+        self.clients.first().map(|client| client.name.as_str()).filter(|client| !client.is_empty())
     }
 }
 
@@ -115,27 +159,34 @@ async fn build(visit: &Visit, slug: &str, id: &str, look: Look) -> Result<Page> 
     ];
     let shell = shell.on_the_way(&way, &token.name);
     let user = Some(token.name.clone());
-    let asked = CallQuery { user: user.clone(), limit: Some(CALLS), ..CallQuery::default() };
-    let calls = calls::list(actors, by, Some(slug), &asked).await?.data;
+    let asked = CallQuery { user: user.clone(), limit: Some(LOOKED_AT), ..CallQuery::default() };
+    let mut calls = calls::list(actors, by, Some(slug), &asked).await?.data;
+    let clients = clients(&calls);
+    calls.truncate(CALLS);
+    let week = FiguresQuery { user: user.clone(), top: Some(1), ..FiguresQuery::default() };
+    let figures = figures::figures(actors, by, Some(slug), &week).await?;
+    let (sums, counted_from) = (figures.total, figures.from);
     let used = analytics::usage(actors, by, slug, &UsageQuery { user, ..UsageQuery::default() }).await?;
-    let (mut tools, counted_from) = (used.data, used.from);
-    let made = tools.iter().map(|row| row.calls).sum();
-    let failed = tools.iter().map(|row| row.errors).sum();
+    let mut tools = used.data;
+    let used = u64::try_from(tools.len()).unwrap_or(u64::MAX);
     tools.sort_by_key(|row| std::cmp::Reverse(row.calls));
     tools.truncate(TOOLS);
     let form = Form::of(token.scope.as_ref());
     let usual = actors.config.limits.requests_per_minute;
+    let now = tokens::in_use(actors, &token);
     Ok(Page {
         shell,
         place,
         look,
         token,
         calls,
+        clients,
         tools,
-        made,
-        failed,
+        used,
+        sums,
         counted_from,
         usual,
+        now,
         form,
         problem: String::new(),
     })

@@ -13,9 +13,12 @@ use crate::{
         dto::{DecidePins, InstalledTool, Pin, PinDecision, ToolState, UpdateTools},
         installations, installed_tools,
         pins::{self, Which},
+        tool_definition,
     },
+    domain::tool_name,
     error::Result,
     web::{
+        definition::Viewed,
         page,
         shell::{Shell, Toast},
         show, status_of,
@@ -23,6 +26,9 @@ use crate::{
         workspace::{Place, around, everything},
     },
 };
+
+/// Names longer than this are too long for some editors, which put a prefix of their own before them.
+const LONG: usize = tool_name::WARN_LEN;
 
 /// What is looked at.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -36,6 +42,8 @@ pub struct Look {
     rename: String,
     /// That tool, by its server's own name: its definition waits.
     review: String,
+    /// That tool, by its server's own name: what does a model know of it?
+    schema: String,
 }
 
 /// The forms of the page.
@@ -67,6 +75,9 @@ struct Page {
     offered: usize,
     all: usize,
     review: Option<Pin>,
+    /// Names that some editors will not take.
+    long: usize,
+    viewed: Option<Viewed>,
 }
 
 impl Page {
@@ -79,12 +90,17 @@ impl Page {
     }
     fn link(&self, group: &Group, what: &str, tool: &InstalledTool) -> String {
         let (server, tool) = (show::part(&group.server), show::part(&tool.tool));
-        format!("/workspaces/{}/tools?server={server}&{what}={tool}", self.place.slug)
+        let q = if self.look.q.is_empty() { String::new() } else { format!("&q={}", show::part(&self.look.q)) };
+        format!("/workspaces/{}/tools?server={server}&{what}={tool}{q}", self.place.slug)
     }
 }
 
-fn offered(tool: &InstalledTool) -> bool {
+fn offered_now(tool: &InstalledTool) -> bool {
     tool.state == ToolState::Offered
+}
+
+fn is_listed(tool: &InstalledTool) -> bool {
+    tool.state != ToolState::NotListed
 }
 
 fn waits(tool: &InstalledTool) -> bool {
@@ -108,12 +124,17 @@ async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
     let (actors, by) = (visit.actors(), &visit.by);
     let wanted = look.q.to_lowercase();
     let has = |text: &str| text.to_lowercase().contains(&wanted);
-    let (mut groups, mut offered, mut all) = (Vec::new(), 0, 0);
+    let (mut groups, mut offered, mut all, mut long) = (Vec::new(), 0, 0, 0);
+    let mut name = look.schema.clone();
     for one in installations::list(actors, by, slug, &everything()).await?.data {
         let server = one.skill.unwrap_or(one.server);
         let mut tools = installed_tools::list(actors, by, (slug, &server), &everything()).await?.data;
         all += tools.len();
-        offered += tools.iter().filter(|tool| tool.state == ToolState::Offered).count();
+        offered += tools.iter().filter(|tool| offered_now(tool)).count();
+        long += tools.iter().filter(|tool| tool.too_long && offered_now(tool)).count();
+        if let Some(wanted) = tools.iter().find(|tool| server == look.server && tool.tool == look.schema) {
+            name.clone_from(&wanted.name);
+        }
         tools.retain(|tool| has(&tool.name) || has(&tool.tool) || tool.description.as_deref().is_some_and(has));
         groups.push(Group { server, tools });
     }
@@ -123,7 +144,13 @@ async fn build(visit: &Visit, slug: &str, look: Look) -> Result<Page> {
         let found = pins::list(actors, by, (slug, &look.server), which).await?.data;
         review = found.into_iter().find(|pin| pin.waiting.is_some());
     }
-    Ok(Page { shell, place, look, groups, offered, all, review })
+    let mut viewed = None;
+    if !look.schema.is_empty() {
+        let one = tool_definition::of_installed(actors, by, (slug, &look.server), &look.schema).await?;
+        let q = if look.q.is_empty() { String::new() } else { format!("?q={}", show::part(&look.q)) };
+        viewed = Some(Viewed { name, one, back: format!("/workspaces/{}/tools{q}", place.slug) });
+    }
+    Ok(Page { shell, place, look, groups, offered, all, review, long, viewed })
 }
 
 /// Shows them.
