@@ -1,77 +1,60 @@
 //! `/account`: who is signed in, their teams, the password.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
 use crate::{
     admin::{
-        Admin, auth,
         dto::{ChangePassword, WhoAmI},
         sessions, whoami,
     },
     error::Result,
-    web::{csrf_token, page, problem, sign_in_first, status_of, visitor},
+    web::{
+        page,
+        shell::{Noun, Shell, Toast, said},
+        show, status_of,
+        visit::{Answer, Visit},
+    },
 };
 
 #[derive(Template)]
 #[template(path = "account.html")]
-struct Account<'a> {
-    who: &'a WhoAmI,
-    csrf: String,
-    problem: &'a str,
-    done: &'a str,
+struct Page {
+    shell: Shell,
+    who: WhoAmI,
+    problem: String,
 }
 
 /// The form for the password.
 #[derive(Deserialize)]
-pub struct Form {
+struct Form {
     current: String,
     new: String,
-    csrf: Option<String>,
+}
+
+async fn build(visit: &Visit) -> Result<Page> {
+    let shell = visit.shell(Noun::Other, "", "Your account").await?;
+    let who = whoami::whoami(visit.actors(), &visit.by).await?;
+    Ok(Page { shell, who, problem: String::new() })
 }
 
 /// Shows the account.
-pub async fn show(admin: web::Data<Admin>, request: HttpRequest) -> HttpResponse {
-    match described(&admin, &request).await {
-        Ok(Some(who)) => account(&admin, &request, StatusCode::OK, &who, ("", "")),
-        Ok(None) => sign_in_first(&request),
-        Err(error) => problem(&error),
-    }
-}
-
-fn account(
-    admin: &Admin,
-    request: &HttpRequest,
-    status: StatusCode,
-    who: &WhoAmI,
-    (problem, done): (&str, &str),
-) -> HttpResponse {
-    page(status, &Account { who, csrf: csrf_token(admin, request), problem, done })
-}
-
-async fn described(admin: &Admin, request: &HttpRequest) -> Result<Option<WhoAmI>> {
-    match visitor(admin, request, None).await? {
-        Some(by) => Ok(Some(whoami::whoami(&admin.actors, &by).await?)),
-        None => Ok(None),
-    }
+pub async fn show(visit: Visit) -> Answer {
+    Ok(page(StatusCode::OK, &build(&visit).await?))
 }
 
 /// Changes the password.
-pub async fn submit(admin: web::Data<Admin>, request: HttpRequest, form: web::Form<Form>) -> HttpResponse {
-    let form = form.into_inner();
-    let by = match visitor(&admin, &request, form.csrf.as_deref()).await {
-        Ok(Some(by)) => by,
-        Ok(None) => return sign_in_first(&request),
-        Err(error) => return problem(&error),
-    };
-    let who = match whoami::whoami(&admin.actors, &by).await {
-        Ok(who) => who,
-        Err(error) => return problem(&error),
-    };
+pub async fn submit(visit: Visit) -> Answer {
+    let form: Form = visit.form()?;
     let change = ChangePassword { current: Some(form.current), new: form.new };
-    match sessions::change_password(&admin.actors, &by, change, auth::address(&admin, &request)).await {
-        Ok(_) => account(&admin, &request, StatusCode::OK, &who, ("", "The password is changed.")),
-        Err(error) => account(&admin, &request, status_of(&error), &who, (error.message(), "")),
+    let done = sessions::change_password(visit.actors(), &visit.by, change, visit.address()).await;
+    let built = build(&visit).await?;
+    match done {
+        Ok(_) => {
+            let shell = built.shell.saying(Some(Toast::done("The password is changed.")));
+            Ok(page(StatusCode::OK, &Page { shell, ..built }))
+        }
+        Err(error) => Ok(page(status_of(&error), &Page { problem: said(&error), ..built })),
     }
 }

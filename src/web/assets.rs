@@ -28,6 +28,8 @@ const FILES: &[(&str, &str, &[&[u8]])] = &[
     ("live.js", SCRIPT, &[include_bytes!("assets/live.js")]),
     ("code.js", SCRIPT, &[include_bytes!("assets/code.js")]),
     ("app.js", SCRIPT, &[include_bytes!("assets/app.js")]),
+    ("wait.js", SCRIPT, &[include_bytes!("assets/wait.js")]),
+    ("tables.js", SCRIPT, &[include_bytes!("assets/tables.js")]),
     ("mark.svg", "image/svg+xml", &[include_bytes!("assets/mark.svg")]),
 ];
 

@@ -158,13 +158,10 @@ fn more(act: &AuditEntry) -> Vec<(String, String)> {
     act.detail.iter().map(|(name, value)| (name.replace('_', " "), show::short(&said(value)))).collect()
 }
 
-/// What an entry's kind is called.
+/// What an entry's kind is called; tinted where somebody was turned away or something was found broken.
 fn kind(entry: &AuditEntry) -> String {
-    match entry.kind.as_str() {
-        "security" => show::chip("warn", "security"),
-        "install" => show::chip("ok", "install"),
-        other => show::chip("", other),
-    }
+    let alarming = ["failed", "refused", "forbidden", "error"].iter().any(|end| entry.action.ends_with(end));
+    show::chip(if entry.kind == "security" && alarming { "warn" } else { "" }, &entry.kind)
 }
 
 async fn of_namespace(visit: &Visit, look: Look, verdict: Option<AuditVerdict>) -> Result<Page> {

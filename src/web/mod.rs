@@ -1,7 +1,7 @@
-//! Pages for people: the dashboard, and outside of it signing in, joining, confirming a login of a command line, and the
-//! own account; and the documentation, for everybody. One file per page with its handlers, beside its template. They
-//! load nothing from elsewhere, and work without scripts as far as a page can; what they do is what the admin API does, by
-//! the same functions.
+//! Pages for people: the dashboard, and outside of it signing in, joining, and confirming a login of a command line; and
+//! the documentation, for everybody. One file per page with its handlers, beside its template. They load nothing from
+//! elsewhere, and work without scripts as far as a page can; what they do is what the admin API does, by the same
+//! functions.
 //!
 //! A page has one path. `GET` shows it, and what is looked at is in its query; `POST` takes its forms, which say in `do`
 //! what is to be done, and shows the page again with what happened. `visit::Visit` is who asks, `shell::Shell` what

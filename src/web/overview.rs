@@ -102,9 +102,6 @@ impl Page {
     }
     /// The calls of a step.
     fn step_link(&self, point: &Point) -> String {
-        if point.sums.calls == 0 {
-            return String::new();
-        }
         let seconds = i64::try_from(self.figures.step_seconds).unwrap_or_default();
         let to = (point.at + TimeDelta::seconds(seconds)).format(EXACT).to_string();
         show::figures::behind("", point.at, &[("to", &to)])

@@ -44,8 +44,7 @@ pub enum Noun {
     Health,
     /// What may be had, how it is set.
     Settings,
-    /// What there is no noun for.
-    #[cfg_attr(not(debug_assertions), expect(dead_code, reason = "only the gallery, in debug builds, is such a page"))]
+    /// What there is no noun for: the own account.
     Other,
 }
 

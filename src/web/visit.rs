@@ -2,7 +2,7 @@
 //! says, and how a page is refused to them. Handlers ask for a [`Visit`]; without a session, or for a change without the
 //! session's token, they are not reached.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use actix_web::{
     FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError,
@@ -54,6 +54,11 @@ impl Visit {
     /// The token that the page's forms bring back.
     pub fn csrf(&self) -> String {
         csrf_token(&self.admin, &self.request)
+    }
+
+    /// From where they ask.
+    pub fn address(&self) -> IpAddr {
+        auth::address(&self.admin, &self.request)
     }
 
     /// The actors, as use cases take them.

@@ -59,6 +59,9 @@ fn every_figure_leads_to_the_calls_behind_it() {
     let (before, hour) = cell.rsplit_once("&hour=").expect("its hour");
     let other = format!("{before}&hour={}", (hour.parse::<u32>().unwrap() + 12) % 24);
     assert!(browser.get(&other).expect(200).text().contains("No call fits"), "{other}");
+    let way =
+        r#"<a href="/workspaces/engineering/analytics">Analytics</a></li><li><span aria-current="page">Calls</span>"#;
+    assert!(browser.get(cell).text().contains(way), "the way to the calls");
     for odd in ["weekday=mon", "hour=3", "weekday=mon&hour=24", "weekday=mon&hour=x", "weekday=moon&hour=3"] {
         browser.get(&format!("/workspaces/engineering/calls?{odd}")).expect(422);
     }

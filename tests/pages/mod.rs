@@ -32,6 +32,7 @@ const FOR_ALL: &[&str] = &[
     "/calls?show=failed",
     "/settings",
     "/live",
+    "/account",
 ];
 /// Those for members.
 const FOR_MEMBERS: &[&str] =
@@ -128,6 +129,10 @@ fn a_role_sees_the_pages_it_may_use_and_no_others() {
     for path in FOR_ALL.iter().chain(FOR_MEMBERS).chain(FOR_ADMINS) {
         owner.get(path).expect(200);
     }
+    // Signing in is a fact; that somebody was turned away is for somebody to look at.
+    let tinted = "<span class=\"chip warn\">security</span>";
+    let audit = owner.get("/audit?kind=security").text();
+    assert!(audit.contains("signed_in") && !audit.contains(tinted), "{audit}");
     for (name, role, members) in [("mia", "member", 200), ("vic", "viewer", 403)] {
         gateway.member(name, role, None);
         let mut browser = Browser::new(gateway.address);
@@ -148,6 +153,7 @@ fn a_role_sees_the_pages_it_may_use_and_no_others() {
     }
     let counted = || gateway.admin().get("/audit?kind=security").json().to_string().contains("forbidden");
     wait::until("the refusals are counted", counted);
+    assert!(owner.get("/audit?kind=security").text().contains(tinted));
 }
 
 #[test]

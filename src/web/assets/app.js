@@ -1,6 +1,9 @@
 // What the pages do in the browser besides being pages. Everything works on what the server has written: links and forms
 // go to the same addresses without it. Listeners hang on the document, because htmx changes what is below it.
 
+import { start as startTables, step } from "./tables.js";
+import { say } from "./wait.js";
+
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
@@ -58,18 +61,6 @@ async function onCopy(button) {
     if (label) label.textContent = before.label;
     if (icon) icon.innerHTML = before.icon;
   }, 1600);
-}
-
-// ---- saying something to those who do not see it
-function say(text) {
-  let place = $("#said");
-  if (!place) {
-    place = Object.assign(document.createElement("div"), { id: "said", className: "hide" });
-    place.setAttribute("aria-live", "polite");
-  }
-  (document.querySelector("dialog[open]") ?? document.body).append(place);
-  place.textContent = "";
-  requestAnimationFrame(() => (place.textContent = text));
 }
 
 // ---- toasts: six seconds, paused while somebody points at them; what failed stays
@@ -204,6 +195,8 @@ document.addEventListener("click", (event) => {
   const copier = on("[data-copy], [data-copy-text]");
   if (copier) return void onCopy(copier);
   if (on("[data-theme-switch]")) return nextTheme();
+  const twin = on("a.twin");
+  if (twin) $(twin.getAttribute("href")).closest("details").open = true;
   if (on("[data-dismiss]")) return on(".toast")?.remove();
   const closer = on("[data-close]");
   if (closer) {
@@ -295,12 +288,16 @@ document.addEventListener("keydown", (event) => {
     if (link) link.click();
     else location.assign(KEYS[event.key]);
   } else if (event.key === "/") {
-    const filter = $("#filter");
+    const filter = $("#filter") ?? $("main input[type=search]");
     if (filter) {
       event.preventDefault();
       filter.focus();
     }
   } else if (event.key === "?") show($("#keys"));
+  else if (event.key === "j" || event.key === "k") step(event.key === "j" ? 1 : -1);
+  else if (event.target.closest?.("tbody tr") && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+    if (step(event.key === "ArrowDown" ? 1 : -1)) event.preventDefault();
+  }
 });
 document.addEventListener("click", (event) => {
   if (!event.target.closest?.("[data-palette]") || event.ctrlKey || event.metaKey) return;
@@ -361,6 +358,7 @@ function ready() {
   buildTabs();
   openDialogs();
   startToasts();
+  startTables();
   drawCharts();
   watchCalls();
   showTabs();

@@ -1,5 +1,6 @@
-// Charts, drawn from the table that stands below each: what is on the canvas is in the page for everybody. A figure says
-// in `data-chart` what it is: `bars` (stacked), `lines` or `rate`.
+// Charts, drawn from a table: what is on the canvas is in the page for everybody. A figure says in `data-chart` what it
+// is: `bars` (stacked), `lines` or `rate`, and in `data-table` where its numbers are; a head of that table says in
+// `data-of` which chart its column is for. Steps without a call have no row.
 
 import uPlot from "./uplot.js";
 
@@ -15,18 +16,22 @@ function colour(name) {
   return value;
 }
 
+/** What a cell says: calls, microseconds, or a share of one. */
+function amount(text) {
+  const [, figure, unit] = text.match(/([\d.,]+)\s*(\S*)/) ?? [];
+  return figure ? Number(figure.replaceAll(",", "")) * ({ ms: 1000, s: 1e6, "%": 0.01 }[unit] ?? 1) : null;
+}
+
 function read(figure) {
-  const table = figure.querySelector("table");
-  const names = [...table.querySelectorAll("thead th")].slice(1).map((head) => head.textContent.trim());
-  const rows = [...table.querySelectorAll("tbody tr")];
-  const times = rows.map((row) => Date.parse(row.querySelector("time").dateTime) / 1000);
-  const columns = names.map((_, at) =>
-    rows.map((row) => {
-      const text = row.querySelectorAll("td")[at].dataset.value;
-      return text === "" ? null : Number(text);
-    }),
-  );
-  return { names, times, columns };
+  const table = document.querySelector(`#${figure.dataset.table} table`);
+  const { from, step, steps } = table.dataset;
+  const heads = [...table.tHead.rows[0].cells].filter((head) => head.dataset.of === figure.dataset.chart);
+  const known = new Map([...table.tBodies[0].rows].map((row) => [Date.parse(row.querySelector("time").dateTime) / 1000, row]));
+  const times = Array.from({ length: Number(steps) }, (_, nth) => Number(from) + nth * Number(step));
+  const rows = times.map((at) => known.get(at));
+  const none = figure.dataset.chart === "bars" ? 0 : null;
+  const columns = heads.map((head) => rows.map((row) => (row ? amount(row.cells[head.cellIndex].textContent) : none)));
+  return { names: heads.map((head) => head.textContent.trim()), times, columns, rows, first: heads[0]?.cellIndex };
 }
 
 const SERIES = ["s1", "s2", "s3", "s4", "s5", "s6"];
@@ -142,8 +147,11 @@ function draw(figure) {
     place,
   );
   plot.root.setAttribute("aria-hidden", "true");
-  // A click leads where the row of the table below leads: to the calls of that time.
-  plot.over.addEventListener("click", () => figure.querySelectorAll("tbody tr")[plot.cursor.idx]?.querySelector("a")?.click());
+  // A click leads where the row of the table leads: to the calls of that time, or to those of them that failed.
+  plot.over.addEventListener("click", () => {
+    const row = data.rows[plot.cursor.idx];
+    (row?.cells[data.first].querySelector("a") ?? row?.querySelector("a"))?.click();
+  });
   drawn.set(figure, { plot, hidden });
 }
 

@@ -1,4 +1,5 @@
-// Before anything is painted: the theme that was chosen here, if one was.
+// Before anything is painted: how the machine's keys are called, and the theme that was chosen here, if one was.
+if (/mac|ip(hone|ad)/i.test(navigator.userAgentData?.platform ?? navigator.platform)) document.documentElement.dataset.keys = "mac";
 try {
   const chosen = localStorage.getItem("aerostack-theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;

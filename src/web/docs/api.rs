@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::markdown::{code, text};
+use super::markdown::{FOLDED, code, text};
 use crate::admin::{self, BASE};
 
 /// How deep an example follows references.
@@ -99,7 +99,7 @@ impl<'a> ApiPage<'a> {
                 continue;
             };
             let _infallible = write!(out, "Answer {status} ({}): {} {description}\n\n", code(kind), self.kind(schema));
-            self.example(out, &format!("answer {status}"), kind, schema, false);
+            self.example(out, &format!("{FOLDED}answer {status}"), kind, schema, false);
         }
     }
 

@@ -61,7 +61,7 @@ impl<'a> Writer<'a> {
             Event::Start(Tag::CodeBlock(kind)) => self.code = Some((code_title(&kind), String::new())),
             Event::End(TagEnd::CodeBlock) => {
                 if let Some((title, text)) = self.code.take() {
-                    self.markup(show::code(&title, text.trim_end_matches('\n'), None));
+                    self.markup(block(&title, text.trim_end_matches('\n')));
                 }
             }
             // Alignments would be written as styles inside the page.
@@ -155,6 +155,20 @@ fn address(target: &str) -> Option<String> {
     })
 }
 
+/// What stands before the title of a block that is shown when it is asked for.
+pub const FOLDED: &str = "folded ";
+
+/// A block of code; a folded one behind its title.
+fn block(title: &str, text: &str) -> String {
+    match title.strip_prefix(FOLDED) {
+        Some(title) => {
+            let (summary, code) = (show::text(title), show::code(title, text, None));
+            format!("<details><summary>{summary}</summary>{code}</details>")
+        }
+        None => show::code(title, text, None),
+    }
+}
+
 /// What stands above a block of code: the words behind its language, else the language.
 fn code_title(kind: &CodeBlockKind) -> String {
     let CodeBlockKind::Fenced(info) = kind else { return "text".to_owned() };
@@ -230,6 +244,13 @@ mod tests {
         assert!(page.contains("&lt;script&gt;") && page.contains("&lt;hr&gt;"), "{page}");
         let hostile = html("[x](javascript:alert(1)) [y](//evil.example) ![z](https://evil.example/a.png)");
         assert!(!hostile.contains("href") && !hostile.contains("<img") && !hostile.contains("src="), "{hostile}");
+    }
+
+    #[test]
+    fn a_folded_block_is_behind_its_title() {
+        let page = html("```json folded answer 200 <b>\n{}\n```\n");
+        assert!(page.contains("<details><summary>answer 200 &lt;b&gt;</summary><div class=\"code\">"), "{page}");
+        assert!(!page.contains("folded"), "{page}");
     }
 
     #[test]

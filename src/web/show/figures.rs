@@ -29,14 +29,9 @@ pub fn large(us: impl Borrow<Option<u64>>) -> String {
     }
 }
 
-/// A latency as a number for the chart, in microseconds; nothing where there was no call.
+/// A latency as a chart reads it from its table.
 pub fn plain(us: impl Borrow<Option<u64>>) -> String {
-    us.borrow().map(|us| us.to_string()).unwrap_or_default()
-}
-
-/// The share of failed calls as a number for the chart; nothing where there was no call.
-pub fn rate(sums: &Sums) -> String {
-    if sums.calls == 0 { String::new() } else { format!("{:.5}", sums.error_rate) }
+    us.borrow().map(show::duration_parts).map_or_else(|| "–".into(), |(figure, unit)| format!("{figure} {unit}"))
 }
 
 /// Who or what a layer is.
@@ -44,20 +39,23 @@ pub fn layer(layer: &VolumeLayer) -> String {
     show::text(layer.name.as_deref().unwrap_or("others"))
 }
 
-/// The beginning of a step; it leads to its calls, if it had some and there is a page of them.
-pub fn step(at: impl Borrow<Timestamp>, now: impl Borrow<Timestamp>, href: impl AsRef<str>) -> String {
-    let moment = show::moment(at.borrow(), now.borrow());
-    match href.as_ref() {
-        "" => moment,
-        href => format!(r#"<a href="{}">{moment}</a>"#, show::text(href)),
-    }
+/// The beginning of a step; it leads to its calls.
+pub fn step(at: impl Borrow<Timestamp>, href: impl AsRef<str>) -> String {
+    let at = at.borrow();
+    let (exact, shown) = (at.format("%Y-%m-%dT%H:%MZ"), at.format("%-d %b %H:%M"));
+    format!(r#"<a href="{}"><time datetime="{exact}">{shown}</time></a>"#, show::text(href))
 }
 
 /// The page of the calls behind a figure: from `from` on, below `base`, with these filters.
 pub fn behind(base: &str, from: Timestamp, filters: &[(&str, &str)]) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(filters).append_pair("from", &from.format("%Y-%m-%dT%H:%M:%SZ").to_string());
-    format!("{base}/calls?{}", query.finish())
+    format!("{base}/calls?{}", brief(&query.finish()))
+}
+
+/// A query as short as it may be: a colon means nothing in it, and pages hold many moments.
+pub fn brief(query: &str) -> String {
+    query.replace("%3A", ":")
 }
 
 /// How calls ended, as parts of one bar: well, with what the tool called an error, with an error. Beside it stand the
@@ -120,8 +118,7 @@ mod tests {
 
     #[test]
     fn what_did_not_happen_is_no_number() {
-        assert_eq!((plain(None), rate(&Sums::default()), large(None)), (String::new(), String::new(), "–".into()));
-        let sums = Sums { calls: 3, errors: 1, error_rate: 1.0 / 3.0, ..Sums::default() };
-        assert_eq!((plain(Some(1200)), rate(&sums).as_str()), ("1200".into(), "0.33333"));
+        assert_eq!((plain(None), large(None)), ("–".into(), "–".into()));
+        assert_eq!((plain(Some(1200)), plain(Some(2_400_000))), ("1.2 ms".into(), "2.4 s".into()));
     }
 }

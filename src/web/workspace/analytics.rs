@@ -219,7 +219,7 @@ impl Page {
         if failed {
             query.append_pair("show", "failed");
         }
-        format!("{}/calls?{}", self.place.base(), query.finish())
+        format!("{}/calls?{}", self.place.base(), show::figures::brief(&query.finish()))
     }
     fn range(&self) -> (Timestamp, Timestamp) {
         (self.figures.from, self.figures.to)
@@ -245,10 +245,10 @@ impl Page {
         (point.at, point.at + TimeDelta::seconds(seconds))
     }
     fn step_link(&self, point: &Point) -> String {
-        if point.sums.calls == 0 { String::new() } else { self.calls(None, self.step(point), false) }
+        self.calls(None, self.step(point), false)
     }
     fn step_failed(&self, point: &Point) -> String {
-        if point.sums.errors == 0 { String::new() } else { self.calls(None, self.step(point), true) }
+        self.calls(None, self.step(point), true)
     }
 
     fn csv(&self) -> String {
@@ -290,10 +290,10 @@ impl Page {
     fn week(&self) -> impl Iterator<Item = (&'static str, &[u64; 24])> {
         DAYS.into_iter().zip(&self.figures.heat)
     }
-    /// How warm an hour is, 0 to 6.
+    /// How warm an hour with calls is, 1 to 6.
     fn warmth(&self, calls: &u64) -> u64 {
         let most = self.figures.heat.iter().flatten().copied().max().unwrap_or(0);
-        if *calls == 0 { 0 } else { 1 + calls.saturating_mul(5) / most.max(1) }
+        1 + calls.saturating_mul(5) / most.max(1)
     }
 
     fn head(&self, table: &SubjectTable) -> &'static str {

@@ -98,10 +98,22 @@ pub async fn around(visit: &Visit, slug: &str, word: &'static str) -> Result<(Sh
 /// Everything around a page about calls: of one workspace, or of all that the namespace has. `word` is its name.
 pub async fn among(visit: &Visit, slug: Option<&str>, word: &'static str) -> Result<(Shell, Place)> {
     if let Some(slug) = slug {
-        return around(visit, slug, "Analytics").await;
+        let (mut shell, place) = around(visit, slug, "Analytics").await?;
+        if word != "Analytics" {
+            let way = [
+                ("Workspaces", "/workspaces".to_owned()),
+                (place.slug.as_str(), format!("{}/connect", place.base())),
+                ("Analytics", format!("{}/analytics", place.base())),
+            ];
+            shell = shell.on_the_way(&way, word);
+            shell.title = format!("{word} · {}", place.slug);
+        }
+        return Ok((shell, place));
     }
-    let above = if word == "Analytics" { Vec::new() } else { vec![("Analytics", "/analytics".to_owned())] };
-    let shell = visit.shell(Noun::Analytics, "", word).await?.on_the_way(&above, word);
+    let mut shell = visit.shell(Noun::Analytics, "", word).await?;
+    if word != "Analytics" {
+        shell = shell.on_the_way(&[("Analytics", "/analytics".to_owned())], word);
+    }
     let place = Place { slug: String::new(), name: word.to_owned(), url: String::new(), tabs: Vec::new() };
     Ok((shell, place))
 }
