@@ -132,7 +132,7 @@ impl Page {
             ("wait", "tool error", "tool_error", sums.tool_errors),
             ("fail", "error", "error", errors),
         ];
-        let behind = |wanted, calls| (calls > 0).then(|| self.behind(&[("show", wanted)]));
+        let behind = |wanted: &str, calls: u64| (calls > 0).then(|| self.behind(&[("show", wanted)]));
         all.map(|(mark, word, wanted, calls)| (mark, word, calls, behind(wanted, calls)))
     }
     /// The requests a minute that it may make; 0: as many as it likes.
