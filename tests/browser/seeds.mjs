@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 
+import { AxeBuilder } from "@axe-core/playwright";
+
 import { Gateway, PASSWORD } from "./gateway.mjs";
 
 /** The cells of a table's head. */
@@ -89,7 +91,19 @@ export const SEED_FLOWS = {
       await page.locator("nav[aria-label='Kind of act'] [aria-current]", { hasText: word }).waitFor();
     }
     await page.goto(`${gateway.url}/workspaces/engineering/audit?kind=admin`);
-    await page.locator("tr", { hasText: "fixture-mcp" }).first().waitFor();
+    const act = page.locator("tr", { hasText: "fixture-mcp" }).first();
+    await act.waitFor();
+    // An act opens with everything that is known of it, at an address of its own.
+    await act.locator("td a").click();
+    await page.waitForURL("**/audit?kind=admin&entry=**");
+    const dialog = page.locator("dialog#act[open]");
+    for (const word of ["Who", "When", "From", "Request", "Entry"]) await dialog.locator("dt", { hasText: word }).first().waitFor();
+    await dialog.locator("dd", { hasText: "127.0.0.1" }).waitFor();
+    await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished)));
+    const { violations } = await new AxeBuilder({ page }).analyze();
+    assert.deepEqual(violations.map((one) => one.id), []);
+    await dialog.locator("footer >> text=Done").click();
+    await dialog.waitFor({ state: "hidden" });
     await page.context().close();
   },
 

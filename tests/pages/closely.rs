@@ -274,25 +274,22 @@ fn the_page_of_a_token_tells_how_its_calls_ended_with_which_clients_and_what_it_
     let (gateway, mut browser) = with_server(setup(), &upstream);
     let token = gateway.admin().token("engineering", "Alice Chen");
     let editor = gateway.editor("engineering", &token.raw);
-    let client = json!({ "name": "cursor-vscode", "version": "2.4" });
     for tool in ["good", "good", "bad", "broken"] {
-        let params = json!({ "name": format!("github__{tool}"), "arguments": {},
-            "_meta": { "io.modelcontextprotocol/clientInfo": client } });
-        editor.send(&editor.modern(&json!(1), "tools/call", params));
+        let calling = editor.calling(&format!("github__{tool}"), json!({}));
+        editor.send(&calling.header("user-agent", "cursor-vscode/2.4"));
     }
     let at = format!("/workspaces/engineering/tokens/{}", token.id);
-    wait::until("the calls are counted", || browser.clone().get(&at).text().contains("Calls by outcome"));
-    wait::until("all of them", || {
-        let calls = gateway.admin().get("/workspaces/engineering/calls").json();
-        calls["data"].as_array().is_some_and(|calls| calls.len() == 4)
+    let counted = "<span class=\"label\">Calls, 7 days</span><span class=\"figure\">4</span>";
+    wait::until("the calls are counted", || {
+        let page = browser.clone().get(&at).text();
+        page.contains(counted) && page.contains("4 calls of the last ones")
     });
     let page = browser.get(&at).expect(200).text();
     assert!(page.contains("Last clients seen") && page.contains("cursor-vscode"), "{page}");
-    assert!(page.contains("4 calls of the last ones"), "{page}");
     assert!(page.contains("<span class=\"figure\">4<small>of 120</small></span>"), "{page}");
     for (outcome, calls) in [("ok", 2), ("tool_error", 1), ("error", 1)] {
-        let link = page.split("href=\"").map(|rest| rest.split('"').next().unwrap_or_default());
-        let link = link.filter(|link| link.contains(&format!("show={outcome}&"))).next().expect("a link");
+        let mut links = page.split("href=\"").map(|rest| rest.split('"').next().unwrap_or_default());
+        let link = links.find(|link| link.contains(&format!("show={outcome}&"))).expect("a link");
         assert!(page.contains(&format!("{link}\">{calls}</a>")), "{outcome}: {page}");
         let behind = browser.get(&link.replace("&#38;", "&").replace("&amp;", "&")).expect(200).text();
         assert_eq!(

@@ -123,8 +123,8 @@ impl Page {
     fn behind_calls(&self, failed: bool) -> String {
         self.behind(if failed { &[("show", "failed")] } else { &[] })
     }
-    /// How its calls ended: the mark, the word, how many, and where they are.
-    fn outcomes(&self) -> [(&'static str, &'static str, u64, String); 3] {
+    /// How its calls ended: the mark, the word, how many, and where they are if there are some.
+    fn outcomes(&self) -> [(&'static str, &'static str, u64, Option<String>); 3] {
         let sums = &self.sums;
         let errors = sums.errors.saturating_sub(sums.tool_errors);
         let all = [
@@ -132,7 +132,8 @@ impl Page {
             ("wait", "tool error", "tool_error", sums.tool_errors),
             ("fail", "error", "error", errors),
         ];
-        all.map(|(mark, word, wanted, calls)| (mark, word, calls, self.behind(&[("show", wanted)])))
+        let behind = |wanted: &str, calls: u64| (calls > 0).then(|| self.behind(&[("show", wanted)]));
+        all.map(|(mark, word, wanted, calls)| (mark, word, calls, behind(wanted, calls)))
     }
     /// The requests a minute that it may make; 0: as many as it likes.
     fn limit(&self) -> u32 {
