@@ -526,7 +526,7 @@ const FLOWS = {
         const answer = await page.goto(gateway.url + at, { waitUntil: "load" });
         // The gallery is in debug builds only.
         if (at.startsWith("/ui/") && answer.status() === 404) continue;
-        await page.evaluate(() => Promise.all(document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime < Infinity).map((one) => one.finished)));
+        await page.evaluate(() => Promise.allSettled(document.getAnimations().filter((one) => one.effect.getComputedTiming().endTime < Infinity).map((one) => one.finished)));
         const { violations } = await axe(page);
         for (const one of violations) found.push(`${at} (${name}): ${one.id}: ${one.nodes[0].html.slice(0, 160)}`);
         // Not the window's own width: that of a phone's grows with the page.

@@ -63,6 +63,11 @@ const widths = new ResizeObserver((entries) => {
   }
 });
 
+/** Where rows are cards, their heads are for those who listen only: nothing in them is reached by Tab. */
+const wide = matchMedia("(min-width: 761px)");
+const reach = () => $$("main table.fold > thead :is(a, button)").forEach((one) => (one.tabIndex = wide.matches ? 0 : -1));
+wide.addEventListener("change", reach);
+
 /** Where a row leads. */
 const lead = (row) => row.querySelector("a.name, .first a") ?? row.querySelector("a[href], button:not(:disabled), select") ?? row;
 
@@ -85,4 +90,5 @@ export function start() {
     if (!rows.closest("details, .prose")) widths.observe(rows);
     $$(":scope > table.fold:not(.live)", rows).forEach(makeSortable);
   }
+  reach();
 }
