@@ -16,7 +16,12 @@ use uuid::Uuid;
 use crate::{
     domain::ids::{AccountId, ApiKeyId, SecretId, ServerId, TokenId, WorkspaceId},
     error::Result,
-    store::{accounts, api_keys, audit::Meta, audit_check::Flaw, secrets, tokens},
+    store::{
+        accounts, api_keys,
+        audit::{CHANGED, Meta},
+        audit_check::Flaw,
+        secrets, tokens,
+    },
 };
 
 /// Rows read at once.
@@ -101,7 +106,10 @@ impl StateSaid {
             _ => return,
         };
         let namespace = if thing == Thing::Member { meta.namespace.0 } else { Uuid::nil() };
-        let role = text("now").or_else(|| text("to")).map(str::to_owned).filter(|_| thing == Thing::Member);
+        // `to` in entries of earlier versions.
+        let role =
+            text("now").or_else(|| text("to")).or_else(|| meta.detail.get(CHANGED)?.get("role")?.get(1)?.as_str());
+        let role = role.map(str::to_owned).filter(|_| thing == Thing::Member);
         let ended = ENDS.contains(&row.action.as_str());
         let name = row.target.split_once(':').map_or(row.target.as_str(), |(_, name)| name);
         let target = match thing {
