@@ -233,8 +233,10 @@ async fn frame(
     let refused = response.response().extensions().get::<Refused>().map(|refused| refused.0.clone());
     if let Some(error) = refused {
         log_refusal(&response, &error, &id);
+        // Of strangers the log has no line for each page, and they get the same page whatever they ask for.
+        let shown = if response.request().extensions().contains::<Principal>() { id.as_str() } else { "" };
         let (request, _without_its_id) = response.into_parts();
-        response = ServiceResponse::new(request, refusal(&error, &id));
+        response = ServiceResponse::new(request, refusal(&error, shown));
     }
     log_change(&method, &response, &id);
     let headers = response.headers_mut();
