@@ -42,9 +42,9 @@ pub fn short(raw: &str) -> String {
     }
 }
 
-/// The first characters of an id, to recognize it.
-pub fn beginning(id: &str) -> String {
-    id.chars().take(8).collect()
+/// The last characters of an id, to recognize it: the first ones tell the time, and those of a day look alike.
+pub fn ending(id: &str) -> String {
+    id.chars().skip(id.chars().count().saturating_sub(8)).collect()
 }
 
 /// A part of a path or a query, as it is written in a link.
