@@ -247,9 +247,9 @@ export const QUALITY_FLOWS = {
     for (const at of SHIFTING) {
       await page.goto(gateway.url + at, { waitUntil: "load" });
       if (await page.locator("figure[data-chart]").count()) await page.locator("figure[data-chart] canvas").first().waitFor();
-      // Rows lead by their name, and a switch by more than what is seen of it.
+      // Rows lead by their name, a switch by more than what is seen of it, and heads of tables are only read there.
       const small = await page.evaluate(() =>
-        [...document.querySelectorAll("button:not(.toggle, .plain-button), select, summary, input:not([type=hidden], [type=radio], [type=checkbox]), a.btn, a.twin, a.glyph, .tabs > a, .tray > a, .tray > label, .menu a, a.item")]
+        [...document.querySelectorAll("button:not(.toggle, .plain-button, [tabindex='-1']), select, summary, input:not([type=hidden], [type=radio], [type=checkbox]), a.btn, a.twin, a.glyph, .tabs > a, .tray > a, .tray > label, .menu a, a.item")]
           .filter((one) => one.checkVisibility({ visibilityProperty: true, contentVisibilityAuto: true }) && one.getBoundingClientRect().height < 43.5)
           .map((one) => `${one.outerHTML.slice(0, 80)}: ${one.getBoundingClientRect().height}`),
       );

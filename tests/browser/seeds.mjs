@@ -99,7 +99,7 @@ export const SEED_FLOWS = {
     const dialog = page.locator("dialog#act[open]");
     for (const word of ["Who", "When", "From", "Request", "Entry"]) await dialog.locator("dt", { hasText: word }).first().waitFor();
     await dialog.locator("dd", { hasText: "127.0.0.1" }).waitFor();
-    await page.evaluate(() => Promise.all(document.getAnimations().map((animation) => animation.finished)));
+    await page.evaluate(() => Promise.allSettled(document.getAnimations().map((animation) => animation.finished)));
     const { violations } = await new AxeBuilder({ page }).analyze();
     assert.deepEqual(violations.map((one) => one.id), []);
     await dialog.locator("footer >> text=Done").click();
