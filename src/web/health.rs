@@ -53,7 +53,6 @@ struct Row {
 struct Page {
     shell: Shell,
     look: Look,
-    status: String,
     rows: Vec<Row>,
     all: usize,
     trouble: usize,
@@ -65,7 +64,7 @@ impl Page {
         if !self.now.database.reachable {
             return "The database does not answer.".to_owned();
         }
-        match self.status.as_str() {
+        match self.now.status.as_str() {
             "pass" => format!("All {} actors are fine.", self.all),
             "warn" => format!(
                 "Degraded: {} of {} actors are fine, the gateway is serving.",
@@ -189,11 +188,9 @@ async fn build(visit: &Visit, look: Look) -> Result<Page> {
     let now = health::examine(visit.actors(), &visit.by).await?;
     let found = board::list(visit.actors(), &visit.by)?;
     let shell = visit.shell(Noun::Health, "", "Health").await?;
-    let all = found.actors.len();
-    let trouble = found.actors.iter().filter(|one| one.state != ActorState::Running).count();
-    let status = now.status.clone();
+    let (all, trouble) = (now.actors, now.actors.saturating_sub(now.actors_running));
     let rows = rows(found, look.show == "trouble");
-    Ok(Page { shell, look, status, rows, all, trouble, now })
+    Ok(Page { shell, look, rows, all, trouble, now })
 }
 
 /// Shows them.

@@ -3,26 +3,13 @@
 
 use serde_json::{Value, json};
 
-use super::{PASSWORD, furnished};
+use super::{PASSWORD, furnished, playground::furnished as with_server};
 use crate::support::{
-    Browser, TestGateway, Upstream,
+    Browser,
     people::{on_both, setup},
-    process::Setup,
     servers::{described, modern},
     wait,
 };
-
-/// A gateway with one server in its workspace, and its owner in a browser.
-fn with_server(setup: Setup, upstream: &Upstream) -> (TestGateway, Browser) {
-    let gateway = setup.set("analytics.flush_ms", 50).start();
-    let owner = gateway.admin();
-    owner.workspace("engineering");
-    owner.add("engineering", "github-mcp", upstream);
-    owner.post("/account/password", json!({ "new": PASSWORD })).expect(200);
-    let mut browser = Browser::new(gateway.address);
-    browser.sign_in("acme", PASSWORD);
-    (gateway, browser)
-}
 
 #[test]
 fn health_tells_of_the_databases_the_disk_and_the_versions() {

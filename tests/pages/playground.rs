@@ -27,7 +27,8 @@ fn tool() -> Value {
         } } })
 }
 
-fn furnished(setup: Setup, upstream: &Upstream) -> (TestGateway, Browser) {
+/// A gateway with one server in its workspace, and its owner in a browser.
+pub(super) fn furnished(setup: Setup, upstream: &Upstream) -> (TestGateway, Browser) {
     let gateway = setup.set("analytics.flush_ms", 50).start();
     let owner = gateway.admin();
     owner.workspace("engineering");
