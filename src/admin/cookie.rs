@@ -9,17 +9,21 @@ use actix_web::{
     cookie::{Cookie, SameSite, time::Duration},
     http::header,
 };
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use crate::{
-    domain::{audit_checkpoint::hex, framing::Framed},
+    domain::{framing::Framed, random},
     error::{Error, ErrorCode, Result},
 };
 
 /// The header in which a script of a page sends the [`csrf_token`]; forms have a field for it.
 pub const CSRF_HEADER: &str = "x-csrf-token";
+
+/// Bytes of what proves a page's session.
+const PROOF: usize = 16;
 
 /// Its name where everything is encrypted: browsers then accept it from this host over TLS only.
 const ENCRYPTED: &str = "__Host-aerostack";
@@ -28,9 +32,31 @@ const LOCAL: &str = "aerostack";
 
 /// What pages of a session show and a change from them brings back: made from the cookie, which no script can read and
 /// no other site knows. It is worth nothing without the cookie, and nothing in another session.
+///
+/// It looks different each time (random bytes, and the token under them), so that nothing is learnt from the length of a
+/// page that shows it and is compressed.
 pub fn csrf_token(cookie: &str) -> String {
-    let digest = Sha256::digest(Framed::new("aerostack/csrf/v1").bytes(cookie.as_bytes()).finish());
-    hex(digest.get(..16).unwrap_or_default())
+    let cover = random::bytes::<PROOF>();
+    let under = xor(proof(cookie), cover);
+    URL_SAFE_NO_PAD.encode([cover, under].concat())
+}
+
+fn proof(cookie: &str) -> [u8; PROOF] {
+    let digest: [u8; 32] = Sha256::digest(Framed::new("aerostack/csrf/v1").bytes(cookie.as_bytes()).finish()).into();
+    digest.first_chunk().copied().unwrap_or_default()
+}
+
+fn xor(mut one: [u8; PROOF], other: [u8; PROOF]) -> [u8; PROOF] {
+    one.iter_mut().zip(other).for_each(|(one, other)| *one ^= other);
+    one
+}
+
+/// Whether `given` is a token of the session of `cookie`.
+fn proves(given: &[u8], cookie: &str) -> bool {
+    let Ok(bytes) = URL_SAFE_NO_PAD.decode(given) else { return false };
+    let halves = bytes.split_at_checked(PROOF).map(|(cover, under)| (cover.try_into(), under.try_into()));
+    let Some((Ok(cover), Ok(under))) = halves else { return false };
+    xor(cover, under).ct_eq(&proof(cookie)).into()
 }
 
 /// Refuses a change that does not bring the token of the session whose cookie it brings: in the header, or as `field`
@@ -41,7 +67,7 @@ pub fn require_csrf_token(request: &HttpRequest, cookie: &str, field: Option<&st
     }
     let header = request.headers().get(CSRF_HEADER).map(|value| value.as_bytes());
     let given = header.or(field.map(str::as_bytes)).unwrap_or_default();
-    if given.ct_eq(csrf_token(cookie).as_bytes()).into() {
+    if proves(given, cookie) {
         return Ok(());
     }
     Err(Error::new(ErrorCode::CsrfRefused, "This was not sent by a page of the session that is signed in now")
@@ -201,12 +227,13 @@ mod tests {
             require_csrf_token(&request.to_http_request(), "ses_mine", field)
         };
         let (own, other) = (csrf_token("ses_mine"), csrf_token("ses_other"));
-        assert!(own.len() == 32 && !own.contains("mine"));
+        assert!(own.len() == 43 && !own.contains("mine"));
+        assert_ne!(own, csrf_token("ses_mine"), "the length of a compressed page says nothing of it");
         assert!(asks(Some(&own), None).is_ok() && asks(None, Some(&own)).is_ok());
         for (header, field) in [(None, None), (Some(&*other), None), (None, Some(&*other)), (Some(""), None)] {
             assert_eq!(asks(header, field).unwrap_err().code(), ErrorCode::CsrfRefused, "{header:?} {field:?}");
         }
-        assert!(asks(None, Some(&own[..31])).is_err() && asks(Some(&other), Some(&own)).is_err());
+        assert!(asks(None, Some(&own[..42])).is_err() && asks(Some(&other), Some(&own)).is_err());
         assert!(require_csrf_token(&TestRequest::get().to_http_request(), "ses_mine", None).is_ok());
     }
 

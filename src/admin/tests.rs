@@ -23,13 +23,16 @@ use serde_json::{Value, json};
 use super::{Admin, BASE, ROUTES, configure};
 use crate::{
     actors::{Actors, key_source::ConfiguredKeys, token_authority::IssueApiKey},
-    config::Config,
+    config::{Config, DatabaseConfig},
     domain::{
         clock,
         ids::AccountId,
         role::{Principal, Role},
     },
-    store::accounts::{self, AccountRecord},
+    store::{
+        accounts::{self, AccountRecord},
+        testing,
+    },
     upstream::NetworkPolicy,
 };
 
@@ -86,6 +89,8 @@ impl Gateway {
     async fn at(url: &str, mut config: Config, plan: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         config.server.data_dir = folder.path().to_owned();
+        config.database = DatabaseConfig { url: config.database.url, ..testing::patient() };
+        config.actors.ask_timeout_ms = 60_000;
         // Installing a well-known server must not make a test ask that server.
         config.upstream.list_wait_seconds = 0;
         let policy = Arc::new(NetworkPolicy::new(true, config.upstream.allow_networks.clone()));

@@ -1,6 +1,6 @@
 //! Opening the databases: pools and their settings, migrations, the rows that must exist. SQLite gets two files with
 //! one writing connection each, so that writers queue here in order instead of polling for a lock; Postgres gets two
-//! pools, so that statistics never take the last connection from a revoke.
+//! pools, so that statistics never take the last connection from a revoke, and one connection to write them.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,6 +16,7 @@ use sea_orm::{
         sqlite::{SqliteConnection, SqliteJournalMode, SqliteSynchronous},
     },
 };
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
 use crate::{
@@ -59,11 +60,12 @@ pub(super) struct Opened {
     pub(super) instance: Uuid,
 }
 
-pub(super) async fn open(config: DatabaseConfig, data_dir: PathBuf) -> Result<Opened> {
+/// Opens and migrates. What statistics are written with lives on the threads of `writer`.
+pub(super) async fn open(config: DatabaseConfig, data_dir: PathBuf, writer: Handle) -> Result<Opened> {
     if config.url.is_empty() {
-        open_sqlite(&config, &data_dir).await
+        open_sqlite(&config, &data_dir, &writer).await
     } else if config.url.starts_with("postgres://") || config.url.starts_with("postgresql://") {
-        open_postgres(&config).await
+        open_postgres(&config, &writer).await
     } else {
         Err(Error::new(ErrorCode::Validation, "database.url is not a postgres:// URL")
             .with_hint("Leave it empty for SQLite files in the data folder"))
@@ -71,7 +73,7 @@ pub(super) async fn open(config: DatabaseConfig, data_dir: PathBuf) -> Result<Op
 }
 
 /// Opens the databases of an installation beside the gateway that may run on them: nothing is made, migrated or locked.
-pub(super) async fn open_beside(config: DatabaseConfig, data_dir: PathBuf) -> Result<Opened> {
+pub(super) async fn open_beside(config: DatabaseConfig, data_dir: PathBuf, writer: Handle) -> Result<Opened> {
     let (state, analytics) = if config.url.is_empty() {
         let files = ["aerostack.db", "analytics.db"].map(|name| data_dir.join(name));
         if let Some(missing) = files.iter().find(|file| !file.is_file()) {
@@ -79,9 +81,9 @@ pub(super) async fn open_beside(config: DatabaseConfig, data_dir: PathBuf) -> Re
                 .with_hint("Name the gateway's data folder, or its database.url"));
         }
         let [state, analytics] = files;
-        (state_pools(&config, &state).await?, analytics_pools(&config, &analytics).await?)
+        (state_pools(&config, &state).await?, analytics_pools(&config, &analytics, &writer).await?)
     } else {
-        postgres_pools(&config).await?
+        postgres_pools(&config, &writer).await?
     };
     let place = if config.url.is_empty() { data_dir.display().to_string() } else { without_password(&config.url) };
     let current = is_current::<migration::State>(&state.write, &place).await?;
@@ -93,14 +95,14 @@ pub(super) async fn open_beside(config: DatabaseConfig, data_dir: PathBuf) -> Re
     Ok(Opened { state, analytics, lock: None, instance })
 }
 
-async fn open_sqlite(config: &DatabaseConfig, data_dir: &Path) -> Result<Opened> {
+async fn open_sqlite(config: &DatabaseConfig, data_dir: &Path, writer: &Handle) -> Result<Opened> {
     let lock = FolderLock::take(data_dir)?;
     let path = data_dir.join("aerostack.db");
     let state = state_pools(config, &path).await?;
     migrate::<migration::State>(&state.write, &path.display().to_string()).await?;
     let instance = first_rows(&state.write).await?;
     let path = data_dir.join("analytics.db");
-    let analytics = analytics_pools(config, &path).await?;
+    let analytics = analytics_pools(config, &path, writer).await?;
     migrate::<migration::Analytics>(&analytics.write, &path.display().to_string()).await?;
     sums::complete(&analytics.write).await?;
     Ok(Opened { state, analytics, lock: Some(lock), instance })
@@ -108,14 +110,15 @@ async fn open_sqlite(config: &DatabaseConfig, data_dir: &Path) -> Result<Opened>
 
 /// What is read of the state is found by its key.
 async fn state_pools(config: &DatabaseConfig, path: &Path) -> Result<Pools> {
-    sqlite_pools(config, path, SqliteSynchronous::Full, None).await
+    sqlite_pools(config, path, (SqliteSynchronous::Full, None), &Handle::current()).await
 }
 
 /// What is read of the statistics may be much: each read has the time that a statement has on Postgres, where none is no
 /// limit.
-async fn analytics_pools(config: &DatabaseConfig, path: &Path) -> Result<Pools> {
+async fn analytics_pools(config: &DatabaseConfig, path: &Path, writer: &Handle) -> Result<Pools> {
     let limit = Duration::from_secs(config.statement_timeout_seconds);
-    sqlite_pools(config, path, SqliteSynchronous::Normal, Some(limit).filter(|limit| !limit.is_zero())).await
+    let kind = (SqliteSynchronous::Normal, Some(limit).filter(|limit| !limit.is_zero()));
+    sqlite_pools(config, path, kind, writer).await
 }
 
 /// Instructions of SQLite's machine between two looks at the clock: well under a millisecond.
@@ -132,11 +135,11 @@ async fn bound(connection: &mut SqliteConnection, limit: Duration) -> std::resul
 async fn sqlite_pools(
     config: &DatabaseConfig,
     path: &Path,
-    synchronous: SqliteSynchronous,
-    reads_within: Option<Duration>,
+    (synchronous, reads_within): (SqliteSynchronous, Option<Duration>),
+    writer: &Handle,
 ) -> Result<Pools> {
     lock::touch(path)?;
-    let connect = async |connections: u32, query_only: bool| {
+    let options = |connections: u32, query_only: bool| {
         let (path, busy) = (path.to_owned(), Duration::from_secs(config.busy_timeout_seconds));
         let mut options = quiet(ConnectOptions::new("sqlite://aerostack.db"), config);
         options.max_connections(connections).test_before_acquire(false).idle_timeout(None).max_lifetime(None);
@@ -163,32 +166,39 @@ async fn sqlite_pools(
                 )
             });
         }
-        Database::connect(options).await
+        options
     };
     let named = |cause: DbErr| unavailable(format!("Cannot open {}: {cause}", path.display()));
-    let write = connect(1, false).await.map_err(named)?;
-    let read = connect(config.max_connections.max(1), true).await.map_err(named)?;
+    let write = connect_on(writer, options(1, false)).await.map_err(named)?;
+    let read = Database::connect(options(config.max_connections.max(1), true)).await.map_err(named)?;
     Ok(Pools { read, write })
 }
 
-async fn open_postgres(config: &DatabaseConfig) -> Result<Opened> {
+async fn open_postgres(config: &DatabaseConfig, writer: &Handle) -> Result<Opened> {
     let instance = prepare_postgres(config).await?;
-    let (state, analytics) = postgres_pools(config).await?;
+    let (state, analytics) = postgres_pools(config, writer).await?;
     Ok(Opened { state, analytics, lock: None, instance })
 }
 
-async fn postgres_pools(config: &DatabaseConfig) -> Result<(Pools, Pools)> {
+async fn postgres_pools(config: &DatabaseConfig, writer: &Handle) -> Result<(Pools, Pools)> {
     let named = |cause: DbErr| unavailable(format!("Cannot connect to {}: {cause}", without_password(&config.url)));
     let statement = Duration::from_secs(config.statement_timeout_seconds);
-    let connect = async |connections: u32| {
+    let options = |connections: u32| {
         let mut options = quiet(ConnectOptions::new(&config.url), config);
         options.max_connections(connections.max(1)).set_application_name("aerostack").statement_timeout(statement);
         options.test_before_acquire_if_idle_for(Duration::from_secs(5));
-        Database::connect(options).await
+        options
     };
-    let state = connect(config.max_connections).await.map_err(named)?;
-    let analytics = connect(config.max_connections / 2).await.map_err(named)?;
-    Ok((Pools { read: state.clone(), write: state }, Pools { read: analytics.clone(), write: analytics }))
+    let state = Database::connect(options(config.max_connections)).await.map_err(named)?;
+    let read = Database::connect(options((config.max_connections / 2).saturating_sub(1))).await.map_err(named)?;
+    let write = connect_on(writer, options(1)).await.map_err(named)?;
+    Ok((Pools { read: state.clone(), write: state }, Pools { read, write }))
+}
+
+/// Connects on a runtime of its own: a connection's threads begin with the priority of who opens it.
+async fn connect_on(runtime: &Handle, options: ConnectOptions) -> std::result::Result<DatabaseConnection, DbErr> {
+    let connecting = runtime.spawn(async move { Database::connect(options).await });
+    connecting.await.unwrap_or_else(|cause| Err(DbErr::Custom(cause.to_string())))
 }
 
 /// Migrates over one connection that holds an advisory lock, so that nodes started together take turns.

@@ -99,12 +99,18 @@ pub type TxFuture<'t, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 't>>;
 /// Audit entries a slow reader of the live tail may fall behind before it misses some.
 const TAIL: usize = 256;
 
+/// The priority that statistics are written with: a `nice` value, calls have 0.
+#[cfg(target_os = "linux")]
+const WRITER_NICE: i32 = 10;
+
 /// The databases; cheap to clone, callable from any thread.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
 struct Inner {
     runtime: OwnRuntime,
+    /// Where statistics are written.
+    writer: OwnRuntime,
     state: Pools,
     analytics: Pools,
     instance: Uuid,
@@ -122,7 +128,8 @@ impl Store {
     /// `store_unavailable` when a file is locked or unusable or Postgres cannot be reached (the message names it),
     /// `conflict` when the schema is newer than this program; nothing is changed then.
     pub async fn open(config: &DatabaseConfig, data_dir: &Path) -> Result<Store> {
-        Store::opened(config, Box::pin(connect::open(config.clone(), data_dir.to_owned()))).await
+        let (config, data_dir) = (config.clone(), data_dir.to_owned());
+        Store::opened(config.clone(), move |writer| connect::open(config, data_dir, writer)).await
     }
 
     /// Opens the databases of an installation beside the gateway that may run on them, for what an operator does on its
@@ -131,23 +138,23 @@ impl Store {
     /// # Errors
     /// `store_unavailable` when there is no database, `conflict` when its schema is not this program's.
     pub async fn open_beside(config: &DatabaseConfig, data_dir: &Path) -> Result<Store> {
-        Store::opened(config, Box::pin(connect::open_beside(config.clone(), data_dir.to_owned()))).await
+        let (config, data_dir) = (config.clone(), data_dir.to_owned());
+        Store::opened(config.clone(), move |writer| connect::open_beside(config, data_dir, writer)).await
     }
 
-    async fn opened(
-        config: &DatabaseConfig,
-        opening: Pin<Box<dyn Future<Output = Result<Opened>> + Send>>,
-    ) -> Result<Store> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(2)
-            .thread_name("store")
-            .enable_all()
-            .build()
-            .map_err(|cause| Error::internal("starting the store's threads", cause))?;
-        let runtime = OwnRuntime { handle: runtime.handle().clone(), runtime: Some(runtime) };
-        let opened = hop(&runtime.handle, opening).await?;
+    async fn opened<F, Fut>(config: DatabaseConfig, open: F) -> Result<Store>
+    where
+        F: FnOnce(Handle) -> Fut,
+        Fut: Future<Output = Result<Opened>> + Send + 'static,
+    {
+        let runtime = OwnRuntime::start(Builder::new_multi_thread().worker_threads(2).thread_name("store"))?;
+        let mut behind = Builder::new_multi_thread();
+        behind.worker_threads(1).thread_name("statistics").on_thread_start(give_way);
+        let writer = OwnRuntime::start(&mut behind)?;
+        let opened = hop(&runtime.handle, open(writer.handle.clone())).await?;
         Ok(Store(Arc::new(Inner {
             runtime,
+            writer,
             state: opened.state,
             analytics: opened.analytics,
             instance: opened.instance,
@@ -217,7 +224,7 @@ impl Store {
         T: Send + 'static,
     {
         let inner = self.0.clone();
-        hop(&self.0.runtime.handle, async move { inner.transact(&inner.analytics.write, Doing::Upkeep, work).await })
+        hop(&self.0.writer.handle, async move { inner.transact(&inner.analytics.write, Doing::Upkeep, work).await })
             .await
     }
 
@@ -374,6 +381,23 @@ where
 struct OwnRuntime {
     handle: Handle,
     runtime: Option<Runtime>,
+}
+
+impl OwnRuntime {
+    fn start(builder: &mut Builder) -> Result<Self> {
+        let runtime = builder.enable_all().build();
+        let runtime = runtime.map_err(|cause| Error::internal("starting the store's threads", cause))?;
+        Ok(OwnRuntime { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+/// Takes a lower priority for the calling thread and those it starts: a batch of statistics is written in one go, and on a
+/// busy processor calls must not wait for it. It keeps a share that is enough for what the processor can call meanwhile.
+fn give_way() {
+    #[cfg(target_os = "linux")]
+    if let Err(cause) = rustix::process::setpriority_process(None, WRITER_NICE) {
+        tracing::debug!(%cause, "statistics are written with the priority of calls");
+    }
 }
 
 impl Drop for OwnRuntime {

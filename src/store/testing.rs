@@ -43,7 +43,7 @@ pub fn audit_key() -> AuditKey {
 
 /// A fresh store on SQLite.
 pub async fn sqlite() -> TestStore {
-    open(DatabaseConfig::default()).await
+    open(patient()).await
 }
 
 /// The URL of a fresh Postgres database, if there is a Postgres here.
@@ -54,7 +54,17 @@ pub async fn postgres_url() -> Option<String> {
 /// A fresh store on Postgres, if there is one here.
 pub async fn postgres() -> Option<TestStore> {
     let url = postgres_url().await?;
-    Some(open(DatabaseConfig { url, ..DatabaseConfig::default() }).await)
+    Some(open(DatabaseConfig { url, ..patient() }).await)
+}
+
+/// Limits for a machine that does much else, where a test is not about them.
+pub fn patient() -> DatabaseConfig {
+    DatabaseConfig {
+        acquire_timeout_seconds: 60,
+        busy_timeout_seconds: 60,
+        statement_timeout_seconds: 60,
+        ..DatabaseConfig::default()
+    }
 }
 
 async fn open(config: DatabaseConfig) -> TestStore {

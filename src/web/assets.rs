@@ -1,17 +1,16 @@
 //! Style, scripts and drawings of the pages. They are part of the binary; their URLs carry a hash of their content, so
 //! that a browser keeps them for ever and never sees old ones. Compressed once, when they are asked for first.
 
-use std::{io::Write as _, sync::LazyLock};
+use std::sync::LazyLock;
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
     web::{Bytes, Path},
 };
-use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest as _, Sha256};
 
-use crate::domain::audit_checkpoint::hex;
+use crate::{domain::audit_checkpoint::hex, web::packed};
 
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -43,9 +42,7 @@ struct Asset {
 static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
     let asset = |(name, kind, parts): &(&'static str, &'static str, &[&[u8]])| {
         let plain = parts.concat();
-        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
-        let packed = packer.write_all(&plain).and_then(|()| packer.finish());
-        Asset { name, kind, packed: packed.unwrap_or_default().into(), plain: plain.into() }
+        Asset { name, kind, packed: packed::once(&plain), plain: plain.into() }
     };
     FILES.iter().map(asset).collect()
 });
@@ -71,15 +68,13 @@ pub async fn serve(request: HttpRequest, path: Path<(String, String)>) -> HttpRe
         return HttpResponse::NotFound().finish();
     };
     let kept = base().strip_prefix("/ui/") == Some(&hash);
-    let takes_gzip = request.headers().get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    let packed = takes_gzip.is_some_and(|value| value.contains("gzip")) && !asset.packed.is_empty();
     let mut answer = HttpResponse::Ok();
     answer
         .insert_header((header::CONTENT_TYPE, asset.kind))
         .insert_header((header::CACHE_CONTROL, if kept { "public, max-age=31536000, immutable" } else { "no-cache" }))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::VARY, "accept-encoding"));
-    if packed {
+    if packed::is_taken(&request) {
         return answer.insert_header((header::CONTENT_ENCODING, "gzip")).body(asset.packed.clone());
     }
     answer.body(asset.plain.clone())

@@ -23,7 +23,7 @@
 //!   `X-CSRF-Token` with every POST, PATCH and DELETE (htmx: `hx-headers` on the body). The header counts before the
 //!   field.
 //!
-//! It stays the same as long as the session does. Pages of the dashboard write `{% include "field.html" %}` into every
+//! Each page shows it differently, and each holds as long as the session does. Pages of the dashboard write `{% include "field.html" %}` into every
 //! form; `visit::Visit` reads the form and checks the token before a handler sees either.
 
 mod account;
@@ -41,6 +41,7 @@ mod icons;
 mod join;
 mod live;
 mod overview;
+mod packed;
 mod palette;
 mod playground;
 mod server;
@@ -256,7 +257,7 @@ async fn frame(
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    Ok(response)
+    Ok(packed::page(response).await)
 }
 
 /// A page.

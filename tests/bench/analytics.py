@@ -8,15 +8,18 @@ For each database: a gateway with 120 tokens in three workspaces, calls of 90 da
 the analytics, every page of the dashboard that shows figures, and the command line are asked in turn while a load makes
 calls at a steady rate. What is compared with the limit is the median of the rounds; the slowest is printed beside it. What
 is above the limit is asked as many times again, and the median of all decides: something else that ran for a second on the
-machine is no finding. The gateway must have counted every call.
+machine is no finding. The gateway must have counted every call, and no page may be more than 100 KB compressed with all
+that it loads.
 Standard library only; for Postgres its server's programs must be in PATH.
 """
 
 import argparse
 import functools
+import gzip
 import http.client
 import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -36,6 +39,8 @@ import run
 
 PORT, UPSTREAM = 9321, 9331
 PASSWORD = "a password of the bench"
+# What a page may be with all that it loads, and what is counted for the head of an answer.
+FIRST_LOAD, HEAD = 100 * 1024, 600
 WORKSPACES = {"engineering": 80, "sales": 30, "operations": 10}
 CONFIG = """
 [limits]
@@ -95,6 +100,7 @@ class Postgres:
 class Gateway:
     def __init__(self, binary: Path, folder: Path, url: str):
         self.binary, self.folder, self.key, self.child, self.cookie = binary, folder, None, None, ""
+        self.crossed = {}
         self.config = folder / "config.toml"
         self.config.write_text(CONFIG.format(url=url))
         self.environment = {**os.environ, "AEROSTACK_CONFIG_DIR": str(folder / "profile"), "NO_COLOR": "1"}
@@ -143,12 +149,26 @@ class Gateway:
             sys.exit(f"signing in: {answer.status}")
 
     def page(self, path):
+        """As a browser asks for it, and what it loads too."""
         there = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
-        there.request("GET", path, headers={"Cookie": self.cookie})
+        there.request("GET", path, headers={"Cookie": self.cookie, "Accept-Encoding": "gzip"})
         answer = there.getresponse()
-        text = answer.read()
+        packed = answer.read()
         if answer.status != 200:
-            sys.exit(f"{path}: {answer.status} {text[:500]}")
+            sys.exit(f"{path}: {answer.status} {packed[:500]}")
+        self.crossed[path] = len(packed) + HEAD
+        return (gzip.decompress(packed) if answer.getheader("Content-Encoding") == "gzip" else packed).decode()
+
+    def first_load(self, path):
+        """The bytes of a page with everything that it and its scripts name."""
+        named = re.findall(r"(/ui/[0-9a-f]+/)([\w.]+)", self.page(path))
+        folder, names, seen, total = named[0][0], {name for _, name in named}, set(), self.crossed[path]
+        while names - seen:
+            name = min(names - seen)
+            seen.add(name)
+            names.update(re.findall(r"""(?:from|import\()\s*"\./([\w.]+)\"""", self.page(folder + name)))
+            total += self.crossed[folder + name]
+        return total
 
     def cli(self, *words):
         done = subprocess.run([self.binary, "--gateway", f"http://127.0.0.1:{PORT}", *words], capture_output=True, text=True,
@@ -292,11 +312,16 @@ def check(name, binary, bench, folder, args):
               f"gateway took {(cpu_seconds(gateway.child.pid) - busy) / took:.2f} of a processor; load of the machine {os.getloadavg()[0]:.1f}")
         if load.poll() is not None:
             sys.exit(f"{name}: the load ended: {(folder / 'load.log').read_text()[-500:]}")
+        heavy = sorted(((gateway.first_load(path), path) for path in pages()), reverse=True)
+        print(f"{name}: a first load is {heavy[0][0] / 1024:.0f} KB at most ({heavy[0][1]}) and {heavy[-1][0] / 1024:.0f} KB at least")
         for median, worst, question in late:
             print(f"{name}: {question} takes {median:.0f} ms, more than {args.limit_ms:.0f}", file=sys.stderr)
         slow_load = rate < 0.95 * args.per_second
         if slow_load:
             print(f"{name}: the machine makes {rate:.0f} calls a second, not {args.per_second}", file=sys.stderr)
+        if heavy[0][0] > FIRST_LOAD:
+            print(f"{name}: {heavy[0][1]} is more than {FIRST_LOAD / 1024:.0f} KB with all that it loads", file=sys.stderr)
+            return False
         return not late and not dropped and not (slow_load and args.strict)
     finally:
         if load:

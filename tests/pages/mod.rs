@@ -6,6 +6,7 @@ mod closely;
 mod details;
 mod docs;
 mod moving;
+mod packed;
 mod playground;
 
 use serde_json::json;

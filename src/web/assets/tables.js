@@ -3,7 +3,7 @@
 
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
-const UNITS = { B: 1, KB: 1e3, MB: 1e6, ms: 1e3, s: 1e6 };
+const UNITS = { B: 1, KB: 1e3, MB: 1e6, GB: 1e9, ms: 1e3, s: 1e6 };
 
 /** What a cell is sorted by: a moment, a figure with its unit, or its words. */
 function key(row, at) {

@@ -11,7 +11,7 @@ mod errors;
 mod markdown;
 mod settings;
 
-use std::{fmt::Write as _, io::Write as _, sync::OnceLock};
+use std::{fmt::Write as _, sync::OnceLock};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -20,14 +20,13 @@ use actix_web::{
 };
 use askama::Template;
 use clap::Command;
-use flate2::{Compression, write::GzEncoder};
 
 use self::markdown::{Heading, Rendered};
 use crate::{
     admin::{etag, has_seen},
     domain::near,
     error::{Error, Result},
-    web::{self as pages, assets, show},
+    web::{self as pages, assets, packed, show},
 };
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -107,9 +106,7 @@ struct Kept {
 
 impl Kept {
     fn new(kind: &'static str, text: String) -> Self {
-        let mut packer = GzEncoder::new(Vec::new(), Compression::best());
-        let packed = packer.write_all(text.as_bytes()).and_then(|()| packer.finish()).unwrap_or_default();
-        Kept { kind, tag: etag(text.as_bytes()), plain: text.into(), packed: packed.into() }
+        Kept { kind, tag: etag(text.as_bytes()), packed: packed::once(text.as_bytes()), plain: text.into() }
     }
 
     /// The page, or that it is still the one that the caller has.
@@ -123,8 +120,7 @@ impl Kept {
         let mut answer = HttpResponse::Ok();
         answer.insert_header(tag).insert_header(cache).insert_header((header::CONTENT_TYPE, self.kind));
         answer.insert_header((header::VARY, "accept-encoding"));
-        let takes = request.headers().get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-        if takes.is_some_and(|value| value.contains("gzip")) && !self.packed.is_empty() {
+        if packed::is_taken(request) {
             return answer.insert_header((header::CONTENT_ENCODING, "gzip")).body(self.packed.clone());
         }
         answer.body(self.plain.clone())
