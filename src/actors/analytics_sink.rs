@@ -34,12 +34,12 @@ use crate::{
 
 /// Lanes that threads share; more than workers, so that they hardly do.
 const LANES: usize = 16;
-/// Calls in a lane at which the sink is woken.
+/// Calls that a lane has room for at least.
 const LANE_CALLS: usize = 64;
 /// Calls between two looks from which on a write waits for more, and how many looks at most: each sum is read and written
 /// once for all the calls of a write.
 const MANY_CALLS: usize = 256;
-const LOOKS: u32 = 4;
+const LOOKS: u32 = 8;
 /// Rows deleted at once when old calls are removed, at first.
 const PRUNE_ROWS: u64 = 1000;
 /// And at most and least: as many as fit into [`PRUNE_STEP`].
@@ -111,6 +111,8 @@ pub type Watch = Arc<dyn Fn(&[ToolCallEvent]) + Send + Sync>;
 struct Backlog {
     enabled: bool,
     limit: usize,
+    /// Calls at which the sink is woken.
+    batch: usize,
     watch: Watch,
     figures: Figures,
     lanes: [Mutex<Vec<ToolCallEvent>>; LANES],
@@ -124,14 +126,15 @@ struct Queue {
 }
 
 impl Backlog {
-    /// Whether there is room for one more call; takes it.
-    fn reserve(&self) -> bool {
-        if self.figures.queued.fetch_add(1, Relaxed) < self.limit {
-            return true;
+    /// Takes room for one more call, and says how many wait with it; none if there is no room.
+    fn reserve(&self) -> Option<usize> {
+        let before = self.figures.queued.fetch_add(1, Relaxed);
+        if before < self.limit {
+            return Some(before + 1);
         }
         self.figures.queued.fetch_sub(1, Relaxed);
         self.figures.dropped.fetch_add(1, Relaxed);
-        false
+        None
     }
 
     fn take(&self, queue: &mut Queue, calls: Vec<ToolCallEvent>) {
@@ -147,7 +150,9 @@ impl Backlog {
             if lane.is_empty() {
                 continue;
             }
-            let calls = std::mem::replace(&mut *lane, Vec::with_capacity(LANE_CALLS));
+            // Room for as many as came this time, so that calls hardly ever make it grow.
+            let room = Vec::with_capacity(lane.len().max(LANE_CALLS));
+            let calls = std::mem::replace(&mut *lane, room);
             drop(lane);
             self.take(queue, calls);
         }
@@ -209,6 +214,7 @@ impl Analytics {
         let backlog = Arc::new(Backlog {
             enabled: config.enabled,
             limit: config.queue,
+            batch: config.batch.max(1),
             watch,
             figures: Figures::default(),
             lanes: std::array::from_fn(|_| Mutex::default()),
@@ -234,15 +240,9 @@ impl Analytics {
             return;
         }
         let Some(lane) = self.backlog.lanes.get(lane()) else { return };
-        if !self.backlog.reserve() {
-            return;
-        }
-        let full = {
-            let mut calls = lane.lock();
-            calls.push(call);
-            calls.len() == LANE_CALLS
-        };
-        if full {
+        let Some(waiting) = self.backlog.reserve() else { return };
+        lane.lock().push(call);
+        if waiting == self.backlog.batch {
             // Not heard, it comes by itself at its next interval.
             let _ = self.sink.tell(Wake);
         }
@@ -297,7 +297,7 @@ impl Handler<Batch> for AnalyticsSink {
     type Result = ();
 
     fn handle(&mut self, Batch(mut calls): Batch, ctx: &mut Self::Context) {
-        calls.retain(|_| self.backlog.reserve());
+        calls.retain(|_| self.backlog.reserve().is_some());
         self.backlog.take(&mut self.backlog.queue.lock(), calls);
         self.write_if_enough(ctx);
     }

@@ -43,6 +43,16 @@ struct ActorLabels {
     actor: String,
 }
 
+/// Workspace, server, tool and outcome of calls that are counted together.
+type Alike<'e> = (WorkspaceId, &'e str, &'e str, &'static str);
+
+/// Where such calls are counted.
+struct Counted {
+    calls: Counter,
+    duration: Histogram,
+    overhead: Histogram,
+}
+
 type Seconds = Family<ServerLabels, Histogram, fn() -> Histogram>;
 
 /// Everything that is counted.
@@ -104,28 +114,36 @@ impl Metrics {
         registry.register("requests_rate_limited", "Requests refused by their token's window", self.refused.clone());
     }
 
-    /// Counts a batch of calls.
+    /// Counts a batch of calls. Most are alike: what they are counted by is looked up once for all of them.
     pub fn observe(&self, batch: &[ToolCallEvent]) {
         let slugs = self.slugs.lock();
+        let mut known: HashMap<Alike<'_>, Counted> = HashMap::new();
         for event in batch {
-            let workspace =
-                slugs.get(&event.workspace).map_or_else(|| event.workspace.to_string(), |slug| slug.to_string());
-            let server = event.server_slug.to_string();
-            let outcome = match event.outcome {
-                Outcome::Ok => "ok",
-                Outcome::ToolError => "tool_error",
-                Outcome::Error(_) => "error",
-            };
-            let labels = CallLabels {
-                workspace: workspace.clone(),
-                server: server.clone(),
-                tool: event.tool.to_string(),
-                outcome,
-            };
-            self.calls.get_or_create(&labels).inc();
-            let labels = ServerLabels { workspace, server };
-            self.durations.get_or_create(&labels).observe(seconds(event.latency_us));
-            self.overhead.get_or_create(&labels).observe(seconds(event.latency_us.saturating_sub(event.upstream_us)));
+            let alike = (event.workspace, &*event.server_slug, &*event.tool, outcome(event));
+            let counted = known.entry(alike).or_insert_with(|| self.counted(&slugs, event));
+            counted.calls.inc();
+            counted.duration.observe(seconds(event.latency_us));
+            counted.overhead.observe(seconds(event.latency_us.saturating_sub(event.upstream_us)));
+        }
+    }
+
+    /// What a call is counted by.
+    fn counted(&self, slugs: &HashMap<WorkspaceId, Arc<str>>, event: &ToolCallEvent) -> Counted {
+        let workspace =
+            slugs.get(&event.workspace).map_or_else(|| event.workspace.to_string(), |slug| slug.to_string());
+        let server = event.server_slug.to_string();
+        let labels = CallLabels {
+            workspace: workspace.clone(),
+            server: server.clone(),
+            tool: event.tool.to_string(),
+            outcome: outcome(event),
+        };
+        let calls = self.calls.get_or_create_owned(&labels);
+        let labels = ServerLabels { workspace, server };
+        Counted {
+            calls,
+            duration: self.durations.get_or_create_owned(&labels),
+            overhead: self.overhead.get_or_create_owned(&labels),
         }
     }
 
@@ -163,6 +181,14 @@ impl Metrics {
                 String::new()
             }
         }
+    }
+}
+
+fn outcome(event: &ToolCallEvent) -> &'static str {
+    match event.outcome {
+        Outcome::Ok => "ok",
+        Outcome::ToolError => "tool_error",
+        Outcome::Error(_) => "error",
     }
 }
 

@@ -12,7 +12,7 @@ pub struct AnalyticsConfig {
     pub retention_days: u32,
     /// Calls per write, at most.
     pub batch: usize,
-    /// Milliseconds between writes; up to four times as long while there are many calls.
+    /// Milliseconds between writes; up to eight times as long while there are many calls.
     pub flush_ms: u64,
     /// Calls that may wait for a write; more are dropped and counted.
     pub queue: usize,
@@ -37,7 +37,7 @@ impl Default for AnalyticsConfig {
         AnalyticsConfig {
             enabled: true,
             retention_days: 90,
-            batch: 10_000,
+            batch: 20_000,
             flush_ms: 250,
             queue: 100_000,
             live_readers: 64,

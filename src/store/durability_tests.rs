@@ -153,7 +153,7 @@ fn an_acknowledged_write_is_synced_first() {
         assert_eq!(pragma("synchronous").await, "2", "FULL");
         assert_eq!(pragma("journal_mode").await, "wal");
         assert_eq!(pragma("foreign_keys").await, "1");
-        assert_eq!(pragma("busy_timeout").await, "5000");
+        assert_eq!(pragma("busy_timeout").await, (store.config.busy_timeout_seconds * 1000).to_string());
     });
 }
 

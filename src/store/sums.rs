@@ -118,7 +118,7 @@ impl Key {
         }
     }
 
-    /// The row that this one (of a minute and everything told apart) belongs to.
+    /// The row that this one (of a minute, and of everything that `cut` tells apart) belongs to.
     fn within(&self, cut: Cut, grain: Grain, nothing: &Arc<str>) -> Self {
         Key {
             workspace: self.workspace,
@@ -175,6 +175,12 @@ impl Sum {
         self.bytes_out = self.bytes_out.saturating_add(signed(event.bytes_out));
         self.last_us = self.last_us.max(event.at.timestamp_micros());
         self.latencies.record(event.latency_us);
+    }
+
+    /// Adds a later one.
+    fn take_in(&mut self, other: &Sum) {
+        self.server_slug = other.server_slug.clone();
+        self.merge(other);
     }
 
     fn merge(&mut self, other: &Sum) {
@@ -299,17 +305,21 @@ fn sums(events: &[&ToolCallEvent]) -> BTreeMap<Key, Sum> {
     for event in events {
         finest.entry(Key::of(event)).or_default().count(event);
     }
+    // First of a minute, cut by cut; longer slots are sums of these.
     let nothing: Arc<str> = Arc::from("");
     let mut sums: BTreeMap<Key, Sum> = BTreeMap::new();
     for (key, sum) in &finest {
         for cut in Cut::ALL {
-            for grain in Grain::ALL {
-                let into = sums.entry(key.within(cut, grain, &nothing)).or_default();
-                into.server_slug = sum.server_slug.clone();
-                into.merge(sum);
-            }
+            sums.entry(key.within(cut, Grain::Minute, &nothing)).or_default().take_in(sum);
         }
     }
+    let mut longer: BTreeMap<Key, Sum> = BTreeMap::new();
+    for (key, sum) in &sums {
+        for grain in [Grain::Hour, Grain::Day, Grain::Week] {
+            longer.entry(key.within(key.cut, grain, &nothing)).or_default().take_in(sum);
+        }
+    }
+    sums.append(&mut longer);
     sums
 }
 
