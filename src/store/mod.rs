@@ -151,7 +151,7 @@ impl Store {
         let mut behind = Builder::new_multi_thread();
         behind.worker_threads(1).thread_name("statistics").on_thread_start(give_way);
         let writer = OwnRuntime::start(&mut behind)?;
-        let opened = hop(&runtime.handle, open(writer.handle.clone())).await?;
+        let opened = hop(&runtime.handle, Box::pin(open(writer.handle.clone()))).await?;
         Ok(Store(Arc::new(Inner {
             runtime,
             writer,
