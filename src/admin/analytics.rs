@@ -1,6 +1,6 @@
 //! Who called which tool how often: the table of the command line.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{
     HttpResponse,
@@ -23,9 +23,9 @@ use crate::{
         reply::Reply,
         request::Query,
     },
-    domain::role::Principal,
+    domain::{clock::Timestamp, role::Principal},
     error::Result,
-    store::usage::{self, Figures, Group},
+    store::usage::{self, By, Figures, Group},
 };
 
 /// Which calls to count.
@@ -68,6 +68,31 @@ pub async fn usage(actors: &Actors, by: &Principal, slug: &str, query: &UsageQue
     let counting = actors.store.analytics(move |db| async move { usage::usage(&db, &filter).await });
     let (counted, unusual) = try_join(counting, overview::unusual(actors, &asked.places, &asked.people)).await?;
     Ok(Usage { data: rows(&asked.people, counted), next_cursor: None, from: span.from(), to: span.to(), unusual })
+}
+
+/// What happened in one workspace.
+#[derive(Debug, Default)]
+pub struct InWorkspace {
+    /// Calls.
+    pub calls: u64,
+    /// People who made them.
+    pub people: BTreeSet<String>,
+}
+
+/// Calls of the last week in the workspaces of the namespace, by slug, and the moment from which on they are counted. As far
+/// as the caller may know, as everywhere.
+pub async fn in_workspaces(actors: &Actors, by: &Principal) -> Result<(Timestamp, BTreeMap<String, InWorkspace>)> {
+    let asked = Asked::of(actors, by, Question::default()).await?;
+    let filter = asked.filter();
+    let (from, apart) = (filter.span.from(), By { workspace: true, token: true, ..By::default() });
+    let counted = actors.store.analytics(move |db| async move { usage::figures(&db, &filter, apart).await }).await?;
+    let mut found: BTreeMap<String, InWorkspace> = BTreeMap::new();
+    for (group, figures) in counted {
+        let one = found.entry(asked.place(group.workspace())).or_default();
+        one.calls += figures.calls;
+        one.people.insert(asked.people.name(group.token()));
+    }
+    Ok((from, found))
 }
 
 /// One row for each person and tool: tokens that followed one another under a name count together.

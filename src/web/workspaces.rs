@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{
     admin::{
-        analytics::{self, UsageQuery},
+        analytics::{self, InWorkspace},
         dto::{CreateWorkspace, Workspace},
         workspaces,
     },
@@ -58,16 +58,14 @@ struct Page {
 
 async fn build(visit: &Visit, open: bool) -> Result<Page> {
     let shell = visit.shell(Noun::Workspaces, "", "Workspaces").await?;
-    let mut rows = Vec::new();
-    for one in workspaces::list(visit.actors(), &visit.by, &everything()).await?.data {
-        let counted = analytics::usage(visit.actors(), &visit.by, &one.slug, &UsageQuery::default()).await?;
-        let behind = show::figures::behind(&format!("/workspaces/{}", one.slug), counted.from, &[]);
-        let used = counted.data;
-        let mut people: Vec<&str> = used.iter().map(|row| row.user.as_str()).collect();
-        people.sort_unstable();
-        people.dedup();
-        rows.push(Row { calls: used.iter().map(|row| row.calls).sum(), behind, people: people.len(), one });
-    }
+    let places = workspaces::list(visit.actors(), &visit.by, &everything()).await?.data;
+    let (from, mut counted) = analytics::in_workspaces(visit.actors(), &visit.by).await?;
+    let row = |one: Workspace| {
+        let InWorkspace { calls, people } = counted.remove(&one.slug).unwrap_or_default();
+        let behind = show::figures::behind(&format!("/workspaces/{}", one.slug), from, &[]);
+        Row { calls, behind, people: people.len(), one }
+    };
+    let rows = places.into_iter().map(row).collect();
     Ok(Page { shell, rows, open, form: Form::default(), problem: String::new() })
 }
 
