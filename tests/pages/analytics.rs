@@ -101,6 +101,13 @@ fn all_workspaces_are_looked_at_together_and_one_by_one() {
     let editor = Editor::new(gateway.address, "/ws/support", &token.raw);
     editor.call("tools__list_issues", json!({})).expect(200);
     wait::until("it is counted", || browser.get("/calls").text().contains("Bob Singh</a>"));
+    let list = browser.get("/workspaces").expect(200).text();
+    for (slug, calls) in [("support", "1"), ("engineering", "2")] {
+        let row = list.split(&format!("href=\"/workspaces/{slug}/calls?")).nth(1).expect("its calls");
+        let shown = row.split_once('>').and_then(|(_, rest)| rest.split_once('<')).map(|(shown, _)| shown);
+        assert_eq!(shown, Some(calls), "{slug}: {list}");
+        assert!(list.contains(&format!("href=\"/workspaces/{slug}/analytics\">1</a>")), "its people: {list}");
+    }
     let page = browser.get("/analytics?period=24h&by=workspace").expect(200).text();
     assert!(page.contains("Per workspace") && page.contains("Every workspace of @acme"), "{page}");
     let calls = links(&page, "/calls?");
