@@ -94,6 +94,29 @@ fn a_locked_analytics_database_costs_calls_nothing_and_nothing_is_lost() {
     until("all calls are counted", || counted() == 21);
 }
 
+/// A batch of statistics is written in one go: on a busy processor calls must not wait for it.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_writes_statistics_gives_way_to_calls_and_nothing_else_does() {
+    let place = toy();
+    place.editor.call("toy__echo", json!({})).result();
+    until("the call is counted", || place.admin.get("/workspaces/eng/analytics").json()["data"][0]["calls"] == 1);
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", place.gateway.pid())).unwrap();
+    let threads = tasks.filter_map(|task| {
+        let stat = std::fs::read_to_string(task.ok()?.path().join("stat")).ok()?;
+        let (name, rest) = stat.split_once('(')?.1.rsplit_once(')')?;
+        Some((rest.split_whitespace().nth(16)?.parse::<i32>().ok()?, name.to_owned()))
+    });
+    let mut threads: Vec<(i32, String)> = threads.collect();
+    threads.sort();
+    let (usual, _) = threads.first().cloned().unwrap();
+    let slower: Vec<_> = threads.iter().filter(|(nice, _)| *nice > usual).collect();
+    // Its connection has a thread of its own on SQLite.
+    let expected = [(10, "sqlx-sqlite-wor".to_owned()), (10, "statistics".to_owned())];
+    assert_eq!(slower, expected.iter().collect::<Vec<_>>(), "{threads:?}");
+    assert!(threads.len() > 8, "{threads:?}");
+}
+
 #[test]
 fn the_same_gateway_runs_on_postgres() {
     let Some(url) = crate::support::database::fresh_postgres() else { return };
