@@ -141,6 +141,8 @@ pub struct DatabaseConfig {
     pub takeover_seconds: u64,
     /// Seconds between two looks whether this is still the only gateway of the Postgres database.
     pub alone_check_seconds: u64,
+    /// Seconds without word from Postgres that this is still the only gateway, after which all calls are refused (503); 0: never.
+    pub trust_seconds: u64,
 }
 
 impl Default for DatabaseConfig {
@@ -154,6 +156,7 @@ impl Default for DatabaseConfig {
             exclusive: true,
             takeover_seconds: 40,
             alone_check_seconds: 2,
+            trust_seconds: 10,
         }
     }
 }

@@ -50,7 +50,8 @@
 //! - **A revocation is over when it returns.** No call is accepted and no byte is written for the token afterwards. See
 //!   [`actors::grant`] for why a flag alone would not do.
 //! - **One gateway per database.** What an owner keeps in memory is true only if nobody else writes it: a lock on the data
-//!   folder, or in Postgres ([`store::alone`]), keeps a second gateway out.
+//!   folder, or in Postgres ([`store::alone`]), keeps a second gateway out. A gateway that cannot find out whether it still
+//!   has the lock believes no token.
 //! - **A secret has one destination.** It is sealed with its namespace, server, name and origin as associated data;
 //!   only [`SecretVault`](actors::secret_vault) sees keys. Decrypted headers live at most
 //!   `upstream.header_cache_seconds` in memory that is wiped, and everything a server sends is searched for them before

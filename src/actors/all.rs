@@ -216,10 +216,10 @@ impl Actors {
         }
     }
 
-    /// Resolves, with why, when another gateway uses the database.
+    /// Resolves, with why, when another gateway uses the database. While that cannot be found out, no token is believed.
     pub async fn taken_over(&self) -> String {
         match &self.alone {
-            Some(alone) => alone.lost(self.store.node_id()).await,
+            Some(alone) => alone.lost(self.store.node_id(), async |known| self.tokens.believe(known).await).await,
             None => std::future::pending().await,
         }
     }

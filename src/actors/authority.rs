@@ -4,7 +4,10 @@
 
 use std::{
     collections::HashSet,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::SeqCst},
+    },
 };
 
 use chrono::TimeDelta;
@@ -120,6 +123,8 @@ pub(super) struct Authority {
     pub(super) warned: Mutex<HashSet<TokenId>>,
     /// False while a fresh incarnation has not compared the ledger with the database yet.
     pub(super) settled: watch::Sender<bool>,
+    /// Another gateway may be changing what is known here.
+    pub(super) doubted: AtomicBool,
 }
 
 impl Authority {
@@ -133,6 +138,7 @@ impl Authority {
         self.until_settled().await;
         for _ in 0..ATTEMPTS {
             let epoch = self.ledger.epoch();
+            self.require_belief()?;
             let found = self.store.read(move |db| async move { tokens::by_hash(&db, &hash).await }).await?;
             let Some((record, slug)) = found else { return Ok(None) };
             if !record.is_active(self.ledger.now()) {
@@ -265,6 +271,24 @@ impl Authority {
         }
         // Nothing is known for sure: what runs is ended, and the token's next use asks the database.
         self.end(self.ledger.withdraw([token])).await;
+    }
+
+    /// See [`Tokens::believe`](crate::actors::token_authority::Tokens::believe). Doubt comes first, then the withdrawal: a
+    /// look-up that began before either is not admitted.
+    pub(super) async fn believe(&self, known: bool) {
+        self.doubted.store(!known, SeqCst);
+        if !known {
+            self.end(self.ledger.withdraw_all()).await;
+        }
+    }
+
+    pub(super) fn require_belief(&self) -> Result<()> {
+        if !self.doubted.load(SeqCst) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorCode::StoreUnavailable, "The database cannot be asked which tokens are valid")
+            .with_hint("Nothing is wrong with the token; the operator looks at the database")
+            .with_retry_after(2))
     }
 
     /// Ends everything of a workspace that is gone (the caller has committed that).

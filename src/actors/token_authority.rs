@@ -9,7 +9,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -106,6 +106,7 @@ impl Tokens {
             expiring: AtomicU64::new(0),
             warned: Mutex::default(),
             settled: watch::Sender::new(true),
+            doubted: AtomicBool::new(false),
         });
         authority.reconcile().await?;
         let spec = Spec::singleton("TokenAuthority", Group::Control);
@@ -128,7 +129,9 @@ impl Tokens {
 
     /// The grant of a token in the workspace `slug`, known here or not. `None`: unknown, revoked, expired or of
     /// another workspace, which all look the same. `rate_limited` when `client` has guessed too often.
+    /// `store_unavailable` while no token is believed.
     pub async fn authenticate(&self, slug: &str, hash: &TokenHash, client: IpAddr) -> Result<Option<Arc<Grant>>> {
+        self.0.authority.require_belief()?;
         let grant = match self.lookup(hash) {
             Some(grant) => Some(grant),
             None => Box::pin(self.0.authority.failed.attempt(client, self.ask(Find(*hash)))).await?,
@@ -166,6 +169,12 @@ impl Tokens {
     /// Gives a token another scope. When this returns, every call and list is decided by it.
     pub async fn rescope(&self, change: ScopeToken) -> Result<TokenRecord> {
         self.ask(Rescope(change)).await
+    }
+
+    /// Believes what is known of tokens, or not: then whatever runs is ended when this returns, whoever calls is refused, and
+    /// each token is looked up again when it is used once they are believed again.
+    pub async fn believe(&self, known: bool) {
+        self.0.authority.believe(known).await;
     }
 
     /// Ends everything that runs in a workspace whose deletion has been committed.

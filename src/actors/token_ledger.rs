@@ -138,11 +138,19 @@ impl Ledger {
 
     /// Takes all tokens of a workspace out of force.
     pub(super) fn withdraw_workspace(&self, workspace: WorkspaceId) -> Vec<Arc<Grant>> {
+        self.withdraw_those(|grant| grant.workspace == workspace)
+    }
+
+    /// Takes all tokens out of force.
+    pub(super) fn withdraw_all(&self) -> Vec<Arc<Grant>> {
+        self.withdraw_those(|_| true)
+    }
+
+    fn withdraw_those(&self, fits: impl Fn(&Grant) -> bool) -> Vec<Arc<Grant>> {
         let mut turn = self.turn.lock();
         turn.begin_withdrawal();
-        let all: Vec<TokenId> =
-            self.grants.iter().filter(|grant| grant.workspace == workspace).map(|grant| grant.token).collect();
-        let dying = turn.dying.values().flatten().filter(|grant| grant.workspace == workspace).map(|grant| grant.token);
+        let all: Vec<TokenId> = self.grants.iter().filter(|grant| fits(grant)).map(|grant| grant.token).collect();
+        let dying = turn.dying.values().flatten().filter(|grant| fits(grant)).map(|grant| grant.token);
         let all: BTreeSet<TokenId> = all.into_iter().chain(dying).collect();
         all.into_iter().flat_map(|token| self.remove(&mut turn, token)).collect()
     }

@@ -126,6 +126,11 @@ impl Config {
             self.server.ops_bind.is_empty() || self.server.ops_bind.parse::<std::net::SocketAddr>().is_ok(),
             "server.ops_bind must be an address such as 127.0.0.1:8788",
         );
+        let database = &self.database;
+        must(
+            database.trust_seconds == 0 || database.trust_seconds > database.alone_check_seconds.max(1),
+            "database.trust_seconds must be more than database.alone_check_seconds, or 0",
+        );
         self.people_problems(&mut problems);
         problems.extend(self.times_problems());
         problems

@@ -4,9 +4,11 @@
 //! sessions.
 //!
 //! A connection can be lost while its gateway lives. Then the lock is taken again; if another gateway has it, or has had it
-//! meanwhile and changed something, what this one knows is out of date and it must end.
+//! meanwhile and changed something, what this one knows is out of date and it must end. While nothing can be found out,
+//! another gateway may be about to revoke what this one still accepts: it is told not to believe what it knows, before
+//! Postgres lets go of the lock of a holder that is out of reach.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use entities::change_log;
 use sea_orm::{
@@ -42,6 +44,8 @@ pub struct Alone {
     db: DatabaseConnection,
     every: Duration,
     limit: Duration,
+    /// How long what was found out last is good for; none: for ever.
+    trust: Option<Duration>,
 }
 
 impl Alone {
@@ -68,7 +72,8 @@ impl Alone {
             .await
             .map_err(|cause| unavailable(format!("Cannot connect to {place}: {cause}")))?;
         let limit = Duration::from_secs(config.statement_timeout_seconds.max(1));
-        let alone = Alone { db, every: Duration::from_secs(config.alone_check_seconds.max(1)), limit };
+        let trust = Some(Duration::from_secs(config.trust_seconds)).filter(|trust| !trust.is_zero());
+        let alone = Alone { db, every: Duration::from_secs(config.alone_check_seconds.max(1)), limit, trust };
         match alone.wait(Duration::from_secs(config.takeover_seconds), &place).await {
             Ok(()) => Ok(Some(alone)),
             Err(refused) => {
@@ -80,8 +85,8 @@ impl Alone {
 
     async fn wait(&self, patience: Duration, place: &str) -> Result<()> {
         let (begun, mut said) = (clock::instant(), false);
-        while !self.in_time(self.lock()).await? {
-            let holder = self.in_time(self.holder()).await?;
+        while !in_time(self.limit, self.lock()).await? {
+            let holder = in_time(self.limit, self.holder()).await?;
             if begun.elapsed() >= patience {
                 return Err(unavailable(format!("{place} is used by another gateway: {holder}")).with_hint(
                     "Stop that one, or give this one a database of its own; database.exclusive = false lets both run, but a \
@@ -96,22 +101,45 @@ impl Alone {
         Ok(())
     }
 
-    /// Resolves, with why, when this gateway is not the only one any more. `node` is its id in `change_log`.
-    pub async fn lost(&self, node: Uuid) -> String {
-        let (mut known, mut in_doubt) = (None, false);
+    /// Resolves, with why, when this gateway is not the only one any more. `node` is its id in `change_log`. `believe` is
+    /// told when that was not known for `database.trust_seconds` (false), and when it is again (true).
+    pub async fn lost(&self, node: Uuid, believe: impl AsyncFn(bool)) -> String {
+        let (mut known, mut seen, mut in_doubt, mut believed) = (None, clock::instant(), false, true);
         loop {
-            match self.in_time(self.look(node, &mut known)).await {
-                Ok(None) => in_doubt = false,
+            let begun = clock::instant();
+            // Nothing is waited for longer than what is known may be believed.
+            let limit = self.left(seen).filter(|_| believed).map_or(self.limit, |left| left.min(self.limit));
+            let looked = in_time(limit, self.look(node, &mut known)).await;
+            match looked {
                 Ok(Some(why)) => return why,
+                Ok(None) => {
+                    (seen, in_doubt) = (begun, false);
+                    if !std::mem::replace(&mut believed, true) {
+                        tracing::warn!("this is the only gateway of its database; calls go on");
+                        believe(true).await;
+                    }
+                }
                 // Said once: a database that is away is away for a while.
-                Err(_) if in_doubt => {}
-                Err(error) => {
-                    in_doubt = true;
+                Err(error) if !std::mem::replace(&mut in_doubt, true) => {
                     tracing::warn!(%error, "whether this is the only gateway is not known; trying again");
                 }
+                Err(_) => {}
             }
-            sleep(self.every).await;
+            let left = self.left(seen).filter(|_| believed);
+            if left.is_some_and(|left| left.is_zero()) {
+                believed = false;
+                tracing::error!(
+                    "the database was out of reach for database.trust_seconds; calls are refused until it is back"
+                );
+                believe(false).await;
+            }
+            sleep(left.filter(|left| !left.is_zero()).map_or(self.every, |left| left.min(self.every))).await;
         }
+    }
+
+    /// How long what was found out at `seen` may still be believed; none: for ever.
+    fn left(&self, seen: Instant) -> Option<Duration> {
+        self.trust.map(|trust| trust.saturating_sub(seen.elapsed()))
     }
 
     /// Why this gateway must end, if it must. `known` is the newest change when the lock was last seen held: what another
@@ -130,11 +158,6 @@ impl Alone {
         }
         *known = Some(self.newest().await?);
         Ok(None)
-    }
-
-    async fn in_time<T>(&self, asked: impl Future<Output = std::result::Result<T, DbErr>>) -> Result<T> {
-        let answered = timeout(self.limit, asked).await;
-        answered.map_err(|_elapsed| unavailable("The database does not answer"))?.map_err(Error::from)
     }
 
     async fn lock(&self) -> std::result::Result<bool, DbErr> {
@@ -178,4 +201,9 @@ impl Alone {
             tracing::warn!(%cause, "the connection that held the database did not close cleanly");
         }
     }
+}
+
+async fn in_time<T>(limit: Duration, asked: impl Future<Output = std::result::Result<T, DbErr>>) -> Result<T> {
+    let answered = timeout(limit, asked).await;
+    answered.map_err(|_elapsed| unavailable("The database does not answer"))?.map_err(Error::from)
 }

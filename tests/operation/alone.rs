@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DbBackend, Statement};
 
-use crate::support::{TestGateway, database::fresh_postgres, place_with, process::Setup, until};
+use serde_json::json;
+
+use crate::support::{
+    TestGateway, database::fresh_postgres, elapsed, partition::Partition, place_with, process::Setup, servers, until,
+};
 
 const LOCK: &str = "7016996765293437283";
 const KEY: &str = "5d0c83f1a96e274b8be1d7360f94ca28e35b716d0a82fc49917ed4053b6f28ac";
@@ -96,4 +100,42 @@ fn a_gateway_that_only_lost_the_connection_goes_on_and_still_keeps_others_out() 
     let refused = on(&url).set("database.takeover_seconds", 1).fails();
     assert!(!refused.status.success());
     place.editor.list().expect(200);
+}
+
+/// Postgres lets go of the lock of a holder that is out of reach, and then another gateway may revoke what this one
+/// knows. So it believes nothing any more before that, and says that nothing is wrong with the token.
+#[test]
+fn a_gateway_parted_from_its_database_refuses_every_call_until_it_can_ask_again() {
+    let Some(url) = fresh_postgres() else { return };
+    let (network, through) = Partition::before(&url);
+    let setup = on(&through).set("database.trust_seconds", 3).set("database.alone_check_seconds", 1);
+    let place = place_with(setup, &[("toy", &servers::plain(&["echo"]))]);
+    let call = || place.editor.call("toy__echo", json!({}));
+    call().result();
+    let bob = place.admin.token("eng", "Bob");
+    let bobs = place.gateway.editor("eng", &bob.raw);
+    bobs.list().expect(200);
+    let (mut stream, _) = place.editor.listen(&json!("s"));
+    network.part();
+    call().expect(200).result();
+    let ((), took) = elapsed(|| until("calls are refused", || call().status == 503));
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    assert!(stream.next().is_none(), "streams are cut");
+    for editor in [&place.editor, &bobs] {
+        let (refused, took) = elapsed(|| editor.list());
+        assert_eq!((refused.status, refused.header("retry-after")), (503, Some("2")), "{}", refused.text());
+        assert!(refused.text().contains("Nothing is wrong with the token"), "{}", refused.text());
+        assert!(took < Duration::from_secs(1), "at once: {took:?}");
+    }
+    assert_eq!(place.gateway.operators("/livez").status, 200);
+    // What changes meanwhile is known when the network is back.
+    let revoked = "UPDATE workspace_tokens SET revoked_at = now() WHERE name = 'Bob'";
+    let rows = session(&url, async |db| db.execute_unprepared(revoked).await.unwrap().rows_affected());
+    assert_eq!(rows, 1);
+    network.heal();
+    let ((), took) = elapsed(|| until("calls go on", || call().status == 200));
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    bobs.list().expect(401);
+    let said = place.gateway.log();
+    assert!(said.contains("calls are refused until it is back") && said.contains("calls go on"), "{said}");
 }

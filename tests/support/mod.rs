@@ -9,6 +9,7 @@ pub mod events;
 pub mod http;
 pub mod library;
 pub mod mcp;
+pub mod partition;
 pub mod people;
 pub mod place;
 pub mod process;
