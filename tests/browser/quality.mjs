@@ -72,6 +72,26 @@ export const QUALITY_FLOWS = {
     }
   },
 
+  async "Charts of a page that is left before they are drawn break nothing, and those that follow are drawn"({ watched }) {
+    const page = await watched.page();
+    let go;
+    const held = new Promise((done) => (go = done));
+    await page.route("**/chart.js", async (route) => {
+      await held;
+      await route.continue();
+    });
+    await watched.signIn(page);
+    await page.locator("figure[data-chart]").first().waitFor();
+    await page.click("nav[aria-label=Main] >> text=Workspaces");
+    await page.locator("h1", { hasText: "Workspaces" }).waitFor();
+    const came = page.waitForEvent("requestfinished", (request) => request.url().endsWith("/uplot.js"));
+    go();
+    await came;
+    await page.click("nav[aria-label=Main] >> text=Overview");
+    await page.locator("figure[data-chart] canvas").first().waitFor();
+    await page.context().close();
+  },
+
   async "Nothing that is seen jumps while a page loads or follows another"({ watched, gateway, looks }) {
     for (const look of looks) {
       const page = await watched.signedIn({ ...look, reducedMotion: "reduce" });

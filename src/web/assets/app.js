@@ -324,10 +324,9 @@ document.addEventListener("htmx:after:history:update", () => {
 // ---- charts come when a page has some
 let charts;
 function drawCharts() {
-  const figures = $$("figure[data-chart]");
-  if (!figures.length && !charts) return;
+  if (!charts && !$("figure[data-chart]")) return;
   charts ??= import("./chart.js");
-  charts.then(({ start }) => start(figures));
+  charts.then(({ start }) => start());
 }
 
 // ---- where rows of tabs are wider than the window, the one that is on is in sight

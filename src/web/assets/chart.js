@@ -207,13 +207,14 @@ const sizes = new ResizeObserver((entries) => {
   }
 });
 
-export function start(figures) {
+/** Draws the figures of the page as it is now: another may have come while this script did. */
+export function start() {
   for (const [figure, { plot }] of drawn) {
     if (figure.isConnected) continue;
     plot.destroy();
     drawn.delete(figure);
   }
-  for (const figure of figures) {
+  for (const figure of document.querySelectorAll("figure[data-chart]")) {
     if (drawn.has(figure)) continue;
     draw(figure);
     figure.querySelector(".legend")?.addEventListener("click", onLegend);
@@ -221,6 +222,6 @@ export function start(figures) {
   }
 }
 
-const again = () => [...drawn.keys()].forEach(draw);
+const again = () => [...drawn.keys()].filter((figure) => figure.isConnected).forEach(draw);
 document.addEventListener("aerostack:theme", again);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
