@@ -23,8 +23,9 @@
 //!   `X-CSRF-Token` with every POST, PATCH and DELETE (htmx: `hx-headers` on the body). The header counts before the
 //!   field.
 //!
-//! Each page shows it differently, and each holds as long as the session does. Pages of the dashboard write `{% include "field.html" %}` into every
-//! form; `visit::Visit` reads the form and checks the token before a handler sees either.
+//! Each page shows it differently, and each holds as long as the session does. Pages of the dashboard write
+//! `{% include "field.html" %}` into every form; `visit::Visit` reads the form and checks the token before a handler sees
+//! either.
 
 mod account;
 mod assets;

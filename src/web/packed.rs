@@ -51,7 +51,7 @@ pub async fn page(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> 
     let taken = is_taken(answer.request());
     let (request, answer) = answer.into_parts();
     let (mut answer, body) = answer.into_parts();
-    answer.headers_mut().append(header::VARY, HeaderValue::from_static("accept-encoding"));
+    answer.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     let text = match body.try_into_bytes() {
         Ok(text) if taken && text.len() > SMALL => text,
         Ok(text) => return ServiceResponse::new(request, answer.set_body(BoxBody::new(text))),
@@ -59,11 +59,12 @@ pub async fn page(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> 
     };
     let plain = text.clone();
     let body = match web::block(move || gzip(&text, EACH_TIME)).await {
-        Ok(packed) if !packed.is_empty() => {
+        Ok(packed) => {
             answer.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
             packed.into()
         }
-        _ => plain,
+        // Only while the gateway stops.
+        Err(_) => plain,
     };
     ServiceResponse::new(request, answer.set_body(BoxBody::new(body)))
 }

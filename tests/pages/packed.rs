@@ -21,6 +21,8 @@ fn a_page_is_compressed_for_who_can_read_it() {
     for path in ["/overview", "/workspaces/engineering/tokens", "/audit", "/docs", style.as_str()] {
         let plain = browser.get(path).expect(200);
         assert_eq!((plain.header("content-encoding"), plain.header("vary")), (None, Some("accept-encoding")), "{path}");
+        let vary = plain.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("vary")).count();
+        assert_eq!(vary, 1, "{path}");
         for none in ["identity", "br", "gzip;q=0", "gzip;q=0, identity;q=0.5", ""] {
             assert_eq!(asked(&browser, path, none).header("content-encoding"), None, "{path}: {none:?}");
         }
